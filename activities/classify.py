@@ -1,0 +1,112 @@
+"""``classify``: what kind of task this is and how careful it must be, as facts without text."""
+
+from typing import Protocol
+
+from temporalio import activity
+
+from pointwork.contract.decision import Classification, ClassSource, FindingCount
+from pointwork.contract.names import ActivityName
+from pointwork.contract.prompt import Prompt
+from pointwork.contract.task import ContentRef, DataClass, Sensitivity, TaskRequest
+
+TOKENS_PER_TURN_MAX = 32
+"""Room for the markers a chat template puts around a turn."""
+TOKENS_PER_IMAGE_MAX = 6_000
+"""More than any catalogue vendor charges for one image at full detail."""
+
+
+class ContentReader(Protocol):
+    def prompt(self, task_id: str, ref: ContentRef) -> Prompt: ...
+
+
+class Detection(Protocol):
+    @property
+    def sensitivity(self) -> Sensitivity | None: ...
+    @property
+    def data_classes(self) -> tuple[DataClass, ...]: ...
+    @property
+    def counts(self) -> tuple[FindingCount, ...]: ...
+    @property
+    def detectors(self) -> tuple[str, ...]: ...
+
+
+class Detector(Protocol):
+    def scan(self, text: str) -> Detection: ...
+
+
+class Inference(Protocol):
+    @property
+    def task_class(self) -> str: ...
+    @property
+    def margin(self) -> float: ...
+    @property
+    def is_confident(self) -> bool: ...
+
+
+class ClassInference(Protocol):
+    def infer(self, prompt: Prompt) -> Inference | None: ...
+
+
+class TaskTypes(Protocol):
+    def class_of(self, pack: str, task_type: str) -> str | None: ...
+
+
+class ClassifyActivities:
+    """Declared class first, then the pack's map, then the text; unknown stays unknown (R-27)."""
+
+    def __init__(
+        self,
+        content: ContentReader,
+        detector: Detector,
+        inference: ClassInference,
+        task_types: TaskTypes,
+    ) -> None:
+        self._content = content
+        self._detector = detector
+        self._inference = inference
+        self._task_types = task_types
+
+    @activity.defn(name=ActivityName.CLASSIFY)
+    def classify(self, request: TaskRequest) -> Classification:
+        """Read the sealed prompt, detect sensitive text in all of it, and name the class."""
+        prompt = self._content.prompt(request.task_id, request.content)
+        text = prompt.text
+        found = self._detector.scan(text)
+        task_class, source, inferred = self._class(request, prompt)
+        input_bytes = len(text.encode())
+        return Classification(
+            task_class=task_class,
+            class_source=source,
+            margin=round(inferred.margin, 4) if inferred else None,
+            suggested_class=inferred.task_class if inferred and task_class is None else None,
+            detected_sensitivity=found.sensitivity,
+            detected_data_classes=found.data_classes,
+            findings=found.counts,
+            detectors=found.detectors,
+            scanned_bytes=input_bytes,
+            input_bytes=input_bytes,
+            input_tokens_max=_input_tokens_max(request, prompt, input_bytes),
+            has_image=prompt.has_image,
+        )
+
+    def _class(
+        self, request: TaskRequest, prompt: Prompt
+    ) -> tuple[str | None, ClassSource, Inference | None]:
+        if request.task_class is not None:
+            return request.task_class, ClassSource.DECLARED, None
+        if request.task_type is not None:
+            mapped = self._task_types.class_of(request.pack, request.task_type)
+            if mapped is not None:
+                return mapped, ClassSource.MAPPED, None
+        inferred = self._inference.infer(prompt)
+        if inferred is not None and inferred.is_confident:
+            return inferred.task_class, ClassSource.INFERRED, inferred
+        return None, ClassSource.UNKNOWN, inferred
+
+
+def _input_tokens_max(request: TaskRequest, prompt: Prompt, input_bytes: int) -> int:
+    """A bound, not a guess: byte-level tokenizers never make more tokens than bytes."""
+    schema_bytes = request.answer_schema.bytes if request.answer_schema else 0
+    images = sum(part.kind == "image" for turn in prompt.turns for part in turn.parts)
+    turns = (len(prompt.turns) + 1) * TOKENS_PER_TURN_MAX
+    return input_bytes + schema_bytes + turns + images * TOKENS_PER_IMAGE_MAX

@@ -1,0 +1,280 @@
+"""``invoke-model``: one call to one model, recorded before the first byte leaves the house."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
+
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from pointwork.contract.failures import FailureType, ProviderFailureKind
+from pointwork.contract.money import usage_cost_nano_usd
+from pointwork.contract.names import ActivityName
+from pointwork.contract.outcome import (
+    FinishReason,
+    Invocation,
+    InvocationFailure,
+    Invoke,
+    Settlement,
+    TokenUsage,
+)
+from pointwork.contract.prompt import AnswerSchema, Prompt
+from pointwork.contract.steps import BudgetRefusal
+from pointwork.contract.task import ContentRef
+from pointwork.providers.port import (
+    CompletionRequest,
+    CompletionResponse,
+    Provider,
+    ProviderError,
+)
+
+HEARTBEAT_SECONDS = 2.0
+
+
+class AttemptStart(Protocol):
+    @property
+    def attempt_id(self) -> str: ...
+    @property
+    def stored(self) -> Invocation | None: ...
+
+
+class Attempts(Protocol):
+    """The attempt rows. ``begin`` raises the error class handed to the activities beside it."""
+
+    def begin(self, invoke: Invoke, part_id: str, now: datetime) -> AttemptStart: ...
+    def finish(
+        self,
+        attempt_id: str,
+        *,
+        answer: bytes,
+        media_type: str,
+        served_model: str,
+        finish_reason: FinishReason,
+        usage: TokenUsage | None,
+        cost_nano_usd: int,
+        settlement: Settlement,
+        duration_ms: int,
+        provider_request_id: str,
+        unknown_placeholders: int,
+        now: datetime,
+    ) -> Invocation: ...
+    def fail(
+        self,
+        attempt_id: str,
+        kind: ProviderFailureKind,
+        cost_nano_usd: int,
+        settlement: Settlement,
+        duration_ms: int,
+        now: datetime,
+    ) -> None: ...
+
+
+class EndpointHealth(Protocol):
+    def record_endpoint(
+        self,
+        endpoint: str,
+        ok: bool,
+        kind: ProviderFailureKind | None,
+        rate_limited_until: datetime | None,
+        now: datetime,
+    ) -> None: ...
+
+
+class InvokeContent(Protocol):
+    def prompt(self, task_id: str, ref: ContentRef) -> Prompt: ...
+    def answer_schema(self, task_id: str, ref: ContentRef) -> AnswerSchema: ...
+    def placeholders(self, task_id: str, ref: ContentRef) -> bytes: ...
+    def encode_answer(self, text: str) -> tuple[bytes, str]: ...
+
+
+class Restorer(Protocol):
+    def restore(self, text: str, mapping: bytes) -> tuple[str, int]:
+        """The text with its placeholders filled in, and how many the model made up."""
+        ...
+
+
+class InvokeActivities:
+    def __init__(
+        self,
+        attempts: Attempts,
+        content: InvokeContent,
+        health: EndpointHealth,
+        providers: Mapping[str, Provider],
+        restorer: Restorer,
+        budget_refused: type[Exception],
+    ) -> None:
+        self._attempts = attempts
+        self._content = content
+        self._health = health
+        self._providers = providers
+        self._restorer = restorer
+        self._budget_refused = budget_refused
+
+    @activity.defn(name=ActivityName.INVOKE_MODEL)
+    async def invoke_model(self, call: Invoke) -> Invocation:
+        """Call the candidate once; a repeat after a crash never hides the first call's cost.
+
+        Raises:
+            ApplicationError: its type is a ProviderFailureKind, or BUDGET_EXCEEDED where the hold
+                does not cover a second call after a crash. Neither is retried by Temporal: the
+                workflow decides what follows.
+        """
+        part_id = f"{call.task_id}/{call.number}"
+        request, mapping = await asyncio.to_thread(self._read, call)
+        try:
+            start = await asyncio.to_thread(self._attempts.begin, call, part_id, datetime.now(UTC))
+        except self._budget_refused as error:
+            raise _budget_exceeded(call, error) from None
+        if start.stored is not None:
+            return start.stored
+        began = time.monotonic()
+        try:
+            response = await self._complete(call, request(start.attempt_id))
+        except ProviderError as error:
+            failure = await asyncio.to_thread(self._fail, call, start.attempt_id, error, began)
+            raise _application_error(failure, error) from None
+        except asyncio.CancelledError:
+            cut = ProviderError(ProviderFailureKind.STREAM_INTERRUPTED, "cancelled")
+            await asyncio.shield(asyncio.to_thread(self._fail, call, start.attempt_id, cut, began))
+            raise
+        return await asyncio.to_thread(
+            self._finish, call, start.attempt_id, response, mapping, began
+        )
+
+    def _read(self, call: Invoke) -> tuple[Callable[[str], CompletionRequest], bytes | None]:
+        prompt = self._content.prompt(call.task_id, call.content)
+        schema: dict[str, Any] | None = None
+        if call.answer_schema is not None:
+            schema = self._content.answer_schema(call.task_id, call.answer_schema)
+        mapping: bytes | None = None
+        if call.placeholders is not None:
+            mapping = self._content.placeholders(call.task_id, call.placeholders)
+
+        def build(attempt_id: str) -> CompletionRequest:
+            return CompletionRequest(
+                model=call.candidate.served_as,
+                prompt=prompt,
+                max_output_tokens=call.candidate.max_output_tokens,
+                temperature=call.temperature,
+                timeout_seconds=call.candidate.timeout_seconds,
+                request_id=attempt_id,
+                seed=call.seed,
+                answer_schema=schema,
+            )
+
+        return build, mapping
+
+    async def _complete(self, call: Invoke, request: CompletionRequest) -> CompletionResponse:
+        provider = self._providers.get(call.candidate.endpoint)
+        if provider is None:
+            raise ProviderError(
+                ProviderFailureKind.AUTHENTICATION_FAILED,
+                f"endpoint {call.candidate.endpoint} is not configured on this worker",
+            )
+        received_characters = 0
+
+        def on_progress(characters: int) -> None:
+            nonlocal received_characters
+            received_characters = characters
+
+        async def beat() -> None:
+            while True:
+                await asyncio.sleep(HEARTBEAT_SECONDS)
+                activity.heartbeat(received_characters)
+
+        heart = asyncio.create_task(beat())
+        try:
+            return await provider.complete(request, on_progress)
+        finally:
+            heart.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await heart
+
+    def _finish(
+        self,
+        call: Invoke,
+        attempt_id: str,
+        response: CompletionResponse,
+        mapping: bytes | None,
+        began: float,
+    ) -> Invocation:
+        text, unknown_placeholders = response.text, 0
+        if mapping is not None:
+            text, unknown_placeholders = self._restorer.restore(text, mapping)
+        answer, media_type = self._content.encode_answer(text)
+        cost_nano_usd, settlement = _cost(call, response.usage)
+        now = datetime.now(UTC)
+        invocation = self._attempts.finish(
+            attempt_id,
+            answer=answer,
+            media_type=media_type,
+            served_model=response.served_model,
+            finish_reason=response.finish_reason,
+            usage=response.usage,
+            cost_nano_usd=cost_nano_usd,
+            settlement=settlement,
+            duration_ms=_elapsed_ms(began),
+            provider_request_id=response.provider_request_id,
+            unknown_placeholders=unknown_placeholders,
+            now=now,
+        )
+        self._health.record_endpoint(call.candidate.endpoint, True, None, None, now)
+        return invocation
+
+    def _fail(
+        self, call: Invoke, attempt_id: str, error: ProviderError, began: float
+    ) -> InvocationFailure:
+        """A request that may have reached a meter is charged in full: AT_LEAST never refunds."""
+        now = datetime.now(UTC)
+        if error.usage is not None:
+            cost_nano_usd, settlement = _cost(call, error.usage)
+        elif error.kind.may_have_been_charged:
+            cost_nano_usd, settlement = call.candidate.estimate_nano_usd, Settlement.AT_LEAST
+        else:
+            cost_nano_usd, settlement = 0, Settlement.EXACT
+        self._attempts.fail(
+            attempt_id, error.kind, cost_nano_usd, settlement, _elapsed_ms(began), now
+        )
+        wait = error.retry_after_seconds
+        until = now + timedelta(seconds=wait) if wait else None
+        if error.kind.is_outage:
+            self._health.record_endpoint(call.candidate.endpoint, False, error.kind, until, now)
+        return InvocationFailure(
+            attempt_id=attempt_id,
+            model=call.candidate.model,
+            kind=error.kind,
+            retry_after_seconds=wait,
+            cost_nano_usd=cost_nano_usd,
+            settlement=settlement,
+        )
+
+
+def _cost(call: Invoke, usage: TokenUsage | None) -> tuple[int, Settlement]:
+    if usage is None:
+        return call.candidate.estimate_nano_usd, Settlement.AT_LEAST
+    cost_nano_usd = usage_cost_nano_usd(
+        call.candidate.prices,
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cached_input_tokens=usage.cached_input_tokens,
+        cache_write_tokens=usage.cache_write_tokens,
+    )
+    return cost_nano_usd, Settlement.EXACT
+
+
+def _elapsed_ms(began: float) -> int:
+    return int((time.monotonic() - began) * 1000)
+
+
+def _application_error(failure: InvocationFailure, error: ProviderError) -> ApplicationError:
+    return ApplicationError(str(error), failure, type=failure.kind, non_retryable=True)
+
+
+def _budget_exceeded(call: Invoke, error: Exception) -> ApplicationError:
+    window = str(getattr(error, "window", "task"))
+    refusal = BudgetRefusal(window=window, amount_nano_usd=call.candidate.estimate_nano_usd)
+    message = f"{FailureType.BUDGET_EXCEEDED.sentence} Refused by {window}."
+    return ApplicationError(message, refusal, type=FailureType.BUDGET_EXCEEDED, non_retryable=True)

@@ -1,0 +1,27 @@
+"""``log-outcome``: settle the money, write the record, append the audit chain: one transaction."""
+
+from datetime import UTC, datetime
+from typing import Protocol
+
+from temporalio import activity
+
+from pointwork.contract.decision import DecisionRecord
+from pointwork.contract.names import ActivityName
+from pointwork.contract.outcome import TaskOutcome
+from pointwork.contract.steps import LogOutcome
+
+
+class Outcomes(Protocol):
+    def log(
+        self, outcome: TaskOutcome, record: DecisionRecord | None, now: datetime
+    ) -> TaskOutcome: ...
+
+
+class OutcomeActivities:
+    def __init__(self, outcomes: Outcomes) -> None:
+        self._outcomes = outcomes
+
+    @activity.defn(name=ActivityName.LOG_OUTCOME)
+    def log_outcome(self, step: LogOutcome) -> TaskOutcome:
+        """The outcome as recorded; a repeat returns the first record unchanged."""
+        return self._outcomes.log(step.outcome, step.record, datetime.now(UTC))

@@ -1,0 +1,60 @@
+"""``redact``: what must not leave is replaced before anything leaves, or nothing leaves."""
+
+from typing import Protocol
+
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from pointwork.contract.decision import FindingCount, RedactionSummary
+from pointwork.contract.failures import FailureType
+from pointwork.contract.names import ActivityName
+from pointwork.contract.prompt import Prompt
+from pointwork.contract.steps import Redact
+from pointwork.contract.task import ContentRef
+
+
+class RedactedPrompt(Protocol):
+    @property
+    def prompt(self) -> Prompt: ...
+    @property
+    def mapping(self) -> bytes: ...
+    @property
+    def counts(self) -> tuple[FindingCount, ...]: ...
+    @property
+    def rules(self) -> tuple[str, ...]: ...
+
+
+class Redactor(Protocol):
+    def redact(self, prompt: Prompt) -> RedactedPrompt | None:
+        """The redacted prompt; None where it cannot be made safe."""
+        ...
+
+
+class RedactedContent(Protocol):
+    def prompt(self, task_id: str, ref: ContentRef) -> Prompt: ...
+    def seal_prompt(self, task_id: str, prompt: Prompt) -> ContentRef: ...
+    def seal_placeholders(self, task_id: str, mapping: bytes) -> ContentRef: ...
+
+
+class RedactActivities:
+    def __init__(self, content: RedactedContent, redactor: Redactor) -> None:
+        self._content = content
+        self._redactor = redactor
+
+    @activity.defn(name=ActivityName.REDACT)
+    def redact(self, step: Redact) -> RedactionSummary:
+        """Seal a redacted copy and its placeholder mapping beside the original.
+
+        Raises:
+            ApplicationError: REDACTION_FAILED, never retried; the task does not leave the house.
+        """
+        redacted = self._redactor.redact(self._content.prompt(step.task_id, step.content))
+        if redacted is None:
+            failure = FailureType.REDACTION_FAILED
+            raise ApplicationError(failure.sentence, type=failure, non_retryable=True)
+        return RedactionSummary(
+            content=self._content.seal_prompt(step.task_id, redacted.prompt),
+            placeholders=self._content.seal_placeholders(step.task_id, redacted.mapping),
+            counts=redacted.counts,
+            rules=redacted.rules,
+        )

@@ -1,0 +1,97 @@
+"""``read-signals``: the live facts a decision needs, taken once, in one read."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Protocol
+
+from temporalio import activity
+
+from pointwork.contract.decision import (
+    BudgetSignal,
+    EndpointSignal,
+    PolicyRef,
+    Snapshot,
+    WindowSpec,
+)
+from pointwork.contract.names import ActivityName, TaskQueue
+from pointwork.contract.task import Sensitivity, TaskRequest
+
+
+class SignalReading(Protocol):
+    @property
+    def committed_nano_usd(self) -> Mapping[str, int]: ...
+    @property
+    def unhealthy_endpoints(self) -> frozenset[str]: ...
+    @property
+    def rate_limited_until(self) -> Mapping[str, datetime]: ...
+    @property
+    def loaded_model(self) -> str | None: ...
+    @property
+    def conversation_sensitivity(self) -> Sensitivity | None: ...
+
+
+class Signals(Protocol):
+    def read(
+        self,
+        *,
+        window_keys: Sequence[str],
+        endpoints: Sequence[str],
+        conversation: str | None,
+        queue: str,
+        now: datetime,
+    ) -> SignalReading: ...
+
+
+class ActivePolicy(Protocol):
+    def ref(self, pack: str) -> PolicyRef | None: ...
+    def endpoints(self, pack: str) -> tuple[str, ...]: ...
+    def windows(self, request: TaskRequest, moment: datetime) -> tuple[WindowSpec, ...]: ...
+
+
+class SignalActivities:
+    def __init__(
+        self, signals: Signals, policy: ActivePolicy, usable_endpoints: frozenset[str]
+    ) -> None:
+        self._signals = signals
+        self._policy = policy
+        self._usable_endpoints = usable_endpoints
+
+    @activity.defn(name=ActivityName.READ_SIGNALS)
+    def read_signals(self, request: TaskRequest) -> Snapshot | None:
+        """The snapshot, with the pack version pinned; None where no pack has the task's name."""
+        ref = self._policy.ref(request.pack)
+        if ref is None:
+            return None
+        now = datetime.now(UTC)
+        windows = self._policy.windows(request, now)
+        endpoints = self._policy.endpoints(request.pack)
+        reading = self._signals.read(
+            window_keys=[each.key for each in windows],
+            endpoints=endpoints,
+            conversation=request.conversation,
+            queue=TaskQueue.GPU,
+            now=now,
+        )
+        return Snapshot(
+            taken_at=now,
+            policy=ref,
+            endpoints=tuple(
+                EndpointSignal(
+                    endpoint=name,
+                    has_credentials=name in self._usable_endpoints,
+                    is_healthy=name not in reading.unhealthy_endpoints,
+                    rate_limited_until=reading.rate_limited_until.get(name),
+                )
+                for name in endpoints
+            ),
+            budgets=tuple(
+                BudgetSignal(
+                    window=each.key,
+                    limit_nano_usd=each.limit_nano_usd,
+                    committed_nano_usd=reading.committed_nano_usd.get(each.key, 0),
+                )
+                for each in windows
+            ),
+            loaded_local_model=reading.loaded_model,
+            conversation_sensitivity=reading.conversation_sensitivity,
+        )

@@ -1,0 +1,70 @@
+"""Money is a whole number of nano-USD (1 USD = 1_000_000_000); no float ever holds an amount."""
+
+from decimal import Decimal
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+NANO_PER_USD = 1_000_000_000
+TOKENS_PER_MTOK = 1_000_000
+
+NanoUsd = Annotated[int, Field(strict=True, ge=0, le=2**62)]
+"""An amount of money in nano-USD, never negative."""
+
+
+def format_usd(amount_nano_usd: int) -> str:
+    """``$0.000123``: at least four decimals, up to nine where the amount needs them."""
+    digits = f"{Decimal(amount_nano_usd) / NANO_PER_USD:.9f}"
+    whole, _, fraction = digits.partition(".")
+    return f"${whole}.{fraction.rstrip('0').ljust(4, '0')}"
+
+
+def token_cost_nano_usd(tokens: int, price_nano_usd_per_mtok: int) -> int:
+    """The price of ``tokens``, rounded up to the next nano-USD so that a sum never understates."""
+    return -(-tokens * price_nano_usd_per_mtok // TOKENS_PER_MTOK)
+
+
+class PriceTier(BaseModel):
+    """Prices in nano-USD per million tokens from a given prompt length on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    from_input_tokens: Annotated[int, Field(ge=0)] = 0
+    input_per_mtok: NanoUsd
+    output_per_mtok: NanoUsd
+    cached_input_per_mtok: NanoUsd
+    cache_write_per_mtok: NanoUsd
+
+
+def usage_cost_nano_usd(
+    tiers: tuple[PriceTier, ...],
+    *,
+    input_tokens: int,
+    output_tokens: int,
+    cached_input_tokens: int = 0,
+    cache_write_tokens: int = 0,
+) -> int:
+    """What a call cost: the tier its prompt length reached applies to every token of the call.
+
+    ``cached_input_tokens`` and ``cache_write_tokens`` are part of ``input_tokens``.
+    """
+    reached = [tier for tier in tiers if input_tokens >= tier.from_input_tokens]
+    tier = max(reached, key=lambda each: each.from_input_tokens)
+    plain_input_tokens = max(0, input_tokens - cached_input_tokens - cache_write_tokens)
+    return (
+        token_cost_nano_usd(plain_input_tokens, tier.input_per_mtok)
+        + token_cost_nano_usd(cached_input_tokens, tier.cached_input_per_mtok)
+        + token_cost_nano_usd(cache_write_tokens, tier.cache_write_per_mtok)
+        + token_cost_nano_usd(output_tokens, tier.output_per_mtok)
+    )
+
+
+def worst_case_nano_usd(
+    tiers: tuple[PriceTier, ...], *, input_tokens_max: int, output_tokens_max: int
+) -> int:
+    """The most a call can cost: the dearest tier, every input token written to a cache."""
+    input_price = max(max(tier.input_per_mtok, tier.cache_write_per_mtok) for tier in tiers)
+    output_price = max(tier.output_per_mtok for tier in tiers)
+    return token_cost_nano_usd(input_tokens_max, input_price) + token_cost_nano_usd(
+        output_tokens_max, output_price
+    )

@@ -1,0 +1,51 @@
+"""The names that cross a process boundary: workflow, activities, task queues, messages, attributes.
+
+Other services use these instead of importing the deployment's ``workflows`` package.
+"""
+
+from enum import StrEnum
+
+NAMESPACE_DEFAULT = "default"
+ROUTE_TASK = "RouteTask"
+UPDATE_ANSWER = "answer"
+UPDATE_VERDICT = "submit_verdict"
+SIGNAL_VERDICT = "verdict"
+QUERY_STATUS = "status"
+QUERY_PLAN = "plan"
+
+
+class TaskQueue(StrEnum):
+    """One queue per kind of work: a slow or stopped one delays only its own step (DC-20)."""
+
+    ROUTE = "route"
+    CLASSIFY = "classify"
+    LEDGER = "ledger"
+    REDACT = "redact"
+    INVOKE = "invoke"
+    GPU = "gpu-5090"
+    VERIFY = "verify"
+    APPROVALS = "approvals"
+
+
+class ActivityName(StrEnum):
+    """The design card's seven, and ``read-signals`` that runs beside ``classify`` (DC-19)."""
+
+    CLASSIFY = "classify"
+    READ_SIGNALS = "read-signals"
+    BUDGET_RESERVE = "budget-reserve"
+    REDACT = "redact"
+    INVOKE_MODEL = "invoke-model"
+    PARALLEL_VERIFY = "parallel-verify"
+    HUMAN_APPROVAL = "human-approval"
+    LOG_OUTCOME = "log-outcome"
+
+
+class SearchAttribute(StrEnum):
+    """Indexed fields of a task in Temporal's own UI; plain text on the server, so facts only."""
+
+    TASK_CLASS = "PointworkClass"
+    PACK = "PointworkPack"
+    MODEL = "PointworkModel"
+    STATUS = "PointworkStatus"
+    WAITS_FOR = "PointworkWaitsFor"
+    COST_USD = "PointworkCostUsd"

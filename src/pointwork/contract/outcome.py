@@ -1,0 +1,234 @@
+"""How a task ended: one terminal record, and the messages of the steps that lead to it."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import AwareDatetime, Field
+
+from pointwork.contract.decision import (
+    Candidate,
+    ClassSource,
+    CostClass,
+    Direction,
+    FindingCount,
+    PolicyRef,
+    Trigger,
+)
+from pointwork.contract.failures import FailureType, ProviderFailureKind
+from pointwork.contract.money import NanoUsd
+from pointwork.contract.task import ContentRef, Message, Name, Sensitivity
+
+
+class TaskStatus(StrEnum):
+    """The states a person sees. The last five are terminal."""
+
+    CLASSIFYING = "classifying"
+    PENDING_APPROVAL = "pending_approval"
+    RESERVING = "reserving"
+    INVOKING = "invoking"
+    VERIFYING = "verifying"
+    ANSWERED = "answered"
+    SUCCEEDED = "succeeded"
+    DENIED = "denied"
+    FAILED = "failed"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_terminal(self) -> bool:
+        return self in _TERMINAL
+
+
+_TERMINAL = frozenset(
+    {
+        TaskStatus.SUCCEEDED,
+        TaskStatus.DENIED,
+        TaskStatus.FAILED,
+        TaskStatus.EXPIRED,
+        TaskStatus.CANCELLED,
+    }
+)
+
+
+class FinishReason(StrEnum):
+    STOP = "stop"
+    LENGTH = "length"
+    CONTENT_FILTER = "content_filter"
+    TOOL_CALL = "tool_call"
+
+
+class TokenUsage(Message):
+    """Tokens as the provider metered them; cached input is part of ``input_tokens``."""
+
+    input_tokens: Annotated[int, Field(ge=0)]
+    output_tokens: Annotated[int, Field(ge=0)]
+    cached_input_tokens: Annotated[int, Field(ge=0)] = 0
+    cache_write_tokens: Annotated[int, Field(ge=0)] = 0
+    reasoning_tokens: Annotated[int, Field(ge=0)] = 0
+
+
+class Settlement(StrEnum):
+    """How sure the cost is: EXACT came with the answer, AT_LEAST never refunds (design 5)."""
+
+    EXACT = "exact"
+    AT_LEAST = "at_least"
+
+
+class AttemptState(StrEnum):
+    """PLANNED before the hold is known to cover it, SENT before the first byte leaves."""
+
+    PLANNED = "planned"
+    SENT = "sent"
+    DONE = "done"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+class AttemptSummary(Message):
+    """One charged or chargeable call, as the outcome lists it."""
+
+    number: Annotated[int, Field(ge=1)]
+    model: Name
+    vendor: Name
+    state: AttemptState
+    failure: ProviderFailureKind | None = None
+    served_model: str | None = None
+    usage: TokenUsage | None = None
+    cost_nano_usd: NanoUsd = 0
+    settlement: Settlement = Settlement.EXACT
+    duration_ms: Annotated[int, Field(ge=0)] = 0
+
+
+class Fallback(Message):
+    """A move from one model to another: never silent (GR-005)."""
+
+    from_model: Name
+    to_model: Name
+    trigger: Trigger
+    direction: Direction
+    cause: str
+    """A ProviderFailureKind, or the check that refused the answer."""
+    attempt: Annotated[int, Field(ge=1)]
+
+
+class Invocation(Message):
+    """What ``invoke-model`` returns: the sealed answer and what it cost."""
+
+    attempt_id: str
+    answer: ContentRef
+    served_model: str
+    finish_reason: FinishReason
+    usage: TokenUsage
+    cost_nano_usd: NanoUsd
+    settlement: Settlement
+    duration_ms: Annotated[int, Field(ge=0)]
+    provider_request_id: str = ""
+    unknown_placeholders: Annotated[int, Field(ge=0)] = 0
+    """Placeholders the model made up; they reveal nothing and are left as they are."""
+
+
+class InvocationFailure(Message):
+    """Detail of the ``ApplicationError`` that a failed call raises."""
+
+    attempt_id: str
+    model: Name
+    kind: ProviderFailureKind
+    retry_after_seconds: Annotated[int, Field(ge=0)] | None = None
+    cost_nano_usd: NanoUsd = 0
+    settlement: Settlement = Settlement.EXACT
+
+
+class ReserveOutcome(StrEnum):
+    """The result of asking for a hold, exhaustive; a repeat of the same is EXISTS."""
+
+    RESERVED = "reserved"
+    EXISTS = "exists"
+    EXISTS_WITH_DIFFERENT_AMOUNT = "exists_with_different_amount"
+    EXCEEDS_LIMIT = "exceeds_limit"
+    ALREADY_SETTLED = "already_settled"
+
+
+class Reservation(Message):
+    """The answer of ``budget-reserve``."""
+
+    hold_id: str
+    outcome: ReserveOutcome
+    amount_nano_usd: NanoUsd
+    """Held in all for the task after this call."""
+    refused_by: str | None = None
+    """The window that does not cover the amount."""
+    decision_id: str
+
+
+class CheckResult(Message):
+    """What ``parallel-verify`` found."""
+
+    passed: bool
+    check: str
+    detail: str = ""
+    """Paths and rule names, never the answer's values."""
+
+
+class TaskOutcome(Message):
+    """The terminal record of a task, one per task, denials and cancellations included."""
+
+    task_id: str
+    status: TaskStatus
+    failure: FailureType | None = None
+    reason: str = ""
+    """One sentence a person can act on; names rules and figures, never content."""
+    answer: ContentRef | None = None
+    caller: Name
+    task_class: Name | None
+    class_source: ClassSource
+    sensitivity: Sensitivity | None = None
+    findings: tuple[FindingCount, ...] = ()
+    requested_model: Name | None = None
+    served_model: Name | None = None
+    """The catalogue's id of the model that answered."""
+    served_as: str | None = None
+    """The id the endpoint itself reported."""
+    finish_reason: FinishReason | None = None
+    served_family: Name | None = None
+    cost_class: CostClass | None = None
+    attempts: tuple[AttemptSummary, ...] = ()
+    fallbacks: tuple[Fallback, ...] = ()
+    redactions: tuple[FindingCount, ...] = ()
+    estimate_nano_usd: NanoUsd = 0
+    cost_nano_usd: NanoUsd = 0
+    settlement: Settlement = Settlement.EXACT
+    policy: PolicyRef | None = None
+    approval_ids: tuple[str, ...] = ()
+    started_at: AwareDatetime
+    answered_at: AwareDatetime | None = None
+    finished_at: AwareDatetime
+    audit_sequence: Annotated[int, Field(ge=1)] | None = None
+    """Position in the audit chain; None until the record is written."""
+
+
+class TaskView(Message):
+    """The state of a running task, for a query or a progress display."""
+
+    task_id: str
+    status: TaskStatus
+    waits_for: str = ""
+    model: Name | None = None
+    attempt: Annotated[int, Field(ge=0)] = 0
+    estimate_nano_usd: NanoUsd = 0
+    cost_nano_usd: NanoUsd = 0
+    approval_id: str | None = None
+    started_at: AwareDatetime
+
+
+class Invoke(Message):
+    """The input of ``invoke-model``."""
+
+    task_id: str
+    number: Annotated[int, Field(ge=1)]
+    candidate: Candidate
+    content: ContentRef
+    answer_schema: ContentRef | None = None
+    placeholders: ContentRef | None = None
+    """The sealed placeholder mapping where ``content`` is a redacted copy."""
+    temperature: float
+    seed: int | None = None

@@ -1,0 +1,65 @@
+"""Prompts, schemas and answers in and out of the vault, as the messages they are."""
+
+import json
+
+from pydantic import ValidationError
+
+from pointwork.contract.canonical import canonical_bytes, canonical_json
+from pointwork.contract.prompt import (
+    MEDIA_TYPE_ANSWER,
+    MEDIA_TYPE_PROMPT,
+    Answer,
+    AnswerSchema,
+    Prompt,
+)
+from pointwork.contract.task import ContentRef
+from pointwork.ledger.vault import ContentUnavailableError, Vault
+
+MEDIA_TYPE_PLACEHOLDERS = "application/vnd.pointwork.placeholders"
+
+
+class SealedContent:
+    """Reads and seals the content of tasks. No error of this class quotes content."""
+
+    def __init__(self, vault: Vault) -> None:
+        self._vault = vault
+
+    def prompt(self, task_id: str, ref: ContentRef) -> Prompt:
+        """The prompt sealed as ``ref``.
+
+        Raises:
+            ContentUnavailableError: it is missing, erased, altered, or no prompt.
+        """
+        try:
+            return Prompt.model_validate_json(self._vault.open(task_id, ref))
+        except ValidationError:
+            raise ContentUnavailableError(f"content of {task_id} is not a prompt") from None
+
+    def answer_text(self, task_id: str, ref: ContentRef) -> str:
+        try:
+            return Answer.model_validate_json(self._vault.open(task_id, ref)).text
+        except ValidationError:
+            raise ContentUnavailableError(f"content of {task_id} is not an answer") from None
+
+    def answer_schema(self, task_id: str, ref: ContentRef) -> AnswerSchema:
+        try:
+            schema: AnswerSchema = json.loads(self._vault.open(task_id, ref))
+        except ValueError:
+            raise ContentUnavailableError(f"schema of {task_id} is not JSON") from None
+        return schema
+
+    def placeholders(self, task_id: str, ref: ContentRef) -> bytes:
+        return self._vault.open(task_id, ref)
+
+    def encode_answer(self, text: str) -> tuple[bytes, str]:
+        return canonical_json(Answer(text=text)), MEDIA_TYPE_ANSWER
+
+    def seal_prompt(self, task_id: str, prompt: Prompt) -> ContentRef:
+        return self._vault.seal(task_id, canonical_json(prompt), MEDIA_TYPE_PROMPT)
+
+    def seal_placeholders(self, task_id: str, mapping: bytes) -> ContentRef:
+        return self._vault.seal(task_id, mapping, MEDIA_TYPE_PLACEHOLDERS)
+
+
+def encode_schema(schema: AnswerSchema) -> bytes:
+    return canonical_bytes(schema)

@@ -1,0 +1,183 @@
+"""Opens the ledger's database and holds the one way to write to it and the one way to read it."""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pysqlite3.dbapi2
+from sqlalchemy import Connection, Engine, Insert, Table, create_engine, event
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
+
+BUSY_TIMEOUT_SECONDS = 30
+RETRIES_MAX = 5
+"""How often one write transaction is repeated after a deadlock or a serialization failure."""
+
+_RETRYABLE = frozenset({"40001", "40P01"})
+_T = TypeVar("_T")
+_READ_OPTION = "pointwork_read"
+_WRITE_LOCK_OPTION = "pointwork_write_lock"
+_SAFE_SQLITE = (3, 51, 3)
+_SAFE_PATCHES = {(3, 44): 6, (3, 50): 7}
+
+
+class UnsafeSqliteError(RuntimeError):
+    """The SQLite library can corrupt a database in WAL mode."""
+
+
+class LedgerUrlError(ValueError):
+    """The ledger's address cannot be used. The text names the remedy and never a password."""
+
+
+def check_sqlite_version(version: Sequence[int]) -> None:
+    """Refuse SQLite versions with the WAL-reset bug, which corrupts a file two connections write.
+
+    Args:
+        version: major, minor and patch of the library, such as ``(3, 53, 4)``.
+
+    Raises:
+        UnsafeSqliteError: the version is affected.
+    """
+    major, minor, patch = version[:3]
+    safe_patch = _SAFE_PATCHES.get((major, minor))
+    if (major, minor, patch) >= _SAFE_SQLITE or (safe_patch is not None and patch >= safe_patch):
+        return
+    text = f"{major}.{minor}.{patch}"
+    msg = (
+        f"SQLite {text} can corrupt a WAL database (the WAL-reset bug); install pysqlite3 0.6.1 or "
+        "later, which carries SQLite 3.53.4, or use Postgres"
+    )
+    raise UnsafeSqliteError(msg)
+
+
+def open_engine(url: str) -> Engine:
+    """An engine on ``sqlite:///path`` or ``postgresql://...``; nothing is created in it yet.
+
+    SQLite runs in WAL with synchronous=FULL, so that a commit survives a power cut, and every
+    transaction begins IMMEDIATE unless it was opened by ``read``.
+
+    Raises:
+        LedgerUrlError: the address names another database, or a folder that does not exist.
+        UnsafeSqliteError: the SQLite library is one that corrupts WAL databases.
+    """
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        msg = "the ledger's address is not a URL; give sqlite:///path or postgresql://host/name"
+        raise LedgerUrlError(msg) from None
+    match parsed.drivername:
+        case "sqlite":
+            return _open_sqlite(parsed)
+        case "postgresql" | "postgresql+psycopg":
+            return create_engine(
+                parsed.set(drivername="postgresql+psycopg"),
+                hide_parameters=True,
+                pool_size=16,
+                max_overflow=16,
+            )
+        case other:
+            msg = f"the ledger cannot use {other!r}; give sqlite:///path or postgresql://host/name"
+            raise LedgerUrlError(msg)
+
+
+def transact(engine: Engine, work: Callable[[Connection], _T]) -> _T:
+    """Run ``work`` in one write transaction: all of it is committed, or nothing.
+
+    ``work`` runs again after a deadlock (40P01) or a serialization failure (40001), at most
+    ``RETRIES_MAX`` times, and this is the only place that retries; so it must have no effect
+    outside the transaction.
+    """
+    # SQLite lets a waiting writer poll; waiting in line inside the process is several times faster.
+    turn = engine.get_execution_options().get(_WRITE_LOCK_OPTION, nullcontext())
+    for retries_left in range(RETRIES_MAX, -1, -1):
+        try:
+            with turn, engine.begin() as connection:
+                return work(connection)
+        except DBAPIError as error:
+            if retries_left == 0 or getattr(error.orig, "sqlstate", None) not in _RETRYABLE:
+                raise
+    raise AssertionError
+
+
+@contextmanager
+def read(engine: Engine) -> Iterator[Connection]:
+    """A transaction that only reads: one unchanging view, and no lock that a writer waits for."""
+    with engine.connect() as connection:
+        options: dict[str, Any] = {_READ_OPTION: True}
+        if engine.dialect.name == "postgresql":
+            options |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        connection.execution_options(**options)
+        with connection.begin():
+            yield connection
+
+
+def insert_if_absent(table: Table, *key: str) -> Mapping[str, Insert]:
+    """By dialect name, the INSERT that leaves a row alone whose ``key`` columns already exist."""
+    return {
+        "sqlite": sqlite.insert(table).on_conflict_do_nothing(index_elements=list(key)),
+        "postgresql": postgresql.insert(table).on_conflict_do_nothing(index_elements=list(key)),
+    }
+
+
+def insert_or_update(table: Table, *key: str) -> Mapping[str, Insert]:
+    """By dialect name, the INSERT of a whole row that replaces every column but ``key``."""
+    return {name: _replacing(build(table), key) for name, build in _INSERTS.items()}
+
+
+_INSERTS = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+
+
+def _replacing(statement: Any, key: Sequence[str]) -> Insert:
+    values = {
+        column.name: statement.excluded[column.name]
+        for column in statement.table.columns
+        if column.name not in key
+    }
+    replacing: Insert = statement.on_conflict_do_update(index_elements=list(key), set_=values)
+    return replacing
+
+
+def _open_sqlite(url: URL) -> Engine:
+    if not url.database or url.database == ":memory:":
+        msg = "the ledger needs a file; give sqlite:///path"
+        raise LedgerUrlError(msg)
+    folder = Path(url.database).parent
+    if not folder.is_dir():
+        msg = f"the ledger's folder {folder} does not exist; create it or give another path"
+        raise LedgerUrlError(msg)
+    check_sqlite_version(pysqlite3.dbapi2.sqlite_version_info)
+    engine = create_engine(
+        url,
+        module=pysqlite3.dbapi2,
+        hide_parameters=True,
+        pool_size=16,
+        max_overflow=16,
+        connect_args={
+            "timeout": BUSY_TIMEOUT_SECONDS,
+            "isolation_level": None,
+            "check_same_thread": False,
+        },
+        execution_options={_WRITE_LOCK_OPTION: threading.Lock()},
+    )
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.execute("PRAGMA foreign_keys=ON")
+    # Erasing a task's key must leave no copy of it in a free page.
+    cursor.execute("PRAGMA secure_delete=ON")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    """A deferred transaction that turns to writing fails BUSY at once; IMMEDIATE waits its turn."""
+    is_read = connection.get_execution_options().get(_READ_OPTION, False)
+    connection.exec_driver_sql("BEGIN" if is_read else "BEGIN IMMEDIATE")

@@ -1,0 +1,378 @@
+"""The ledger's tables. Amounts are BIGINT nano-USD, times aware UTC, bodies canonical JSON text.
+
+No column of any table holds the text of a prompt or an answer in the clear; sealed bytes stand in
+``vault_content`` alone (SP-45). The foreign keys cover what is written together; ``task_id`` of
+decisions, holds and outcomes has none, because a task that never reached the vault still ends in
+an outcome.
+"""
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    Dialect,
+    ForeignKeyConstraint,
+    Index,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+)
+from sqlalchemy.types import TypeDecorator, TypeEngine
+from sqlmodel import Field, SQLModel
+
+METADATA = MetaData(
+    naming_convention={
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(referred_table_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+
+class UtcTime(TypeDecorator[datetime]):
+    """An instant: timestamptz on Postgres, sortable UTC text on SQLite, aware UTC in Python."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(DateTime(timezone=dialect.name == "postgresql"))
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            msg = "the ledger stores aware times; give the datetime a time zone"
+            raise ValueError(msg)
+        utc = value.astimezone(UTC)
+        return utc if dialect.name == "postgresql" else utc.replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+
+
+class PartState(StrEnum):
+    """The life of a hold's part: reserved, then exactly one of the other three."""
+
+    RESERVED = "reserved"
+    POSTED = "posted"
+    VOIDED = "voided"
+    EXPIRED = "expired"
+
+
+class ApprovalState(StrEnum):
+    """An approval waits, then ends in exactly one of the others."""
+
+    WAITING = "waiting"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+    VOID = "void"
+
+
+def _money(**options: Any) -> Any:
+    return Field(sa_type=BigInteger, **options)
+
+
+def _time(**options: Any) -> Any:
+    return Field(sa_type=UtcTime, **options)
+
+
+def _not_negative(*columns: str) -> CheckConstraint:
+    return CheckConstraint(" AND ".join(f"{name} >= 0" for name in columns), name="not_negative")
+
+
+class LedgerTable(SQLModel):
+    metadata = METADATA
+
+
+class Task(LedgerTable, table=True):
+    __tablename__ = "task"
+    task_id: str = Field(primary_key=True)
+    request_digest: str
+    caller: str
+    pack: str
+    created_at: datetime = _time()
+
+
+class VaultKey(LedgerTable, table=True):
+    """A task's data key, wrapped by a master key; ``wrapped`` is null once it was destroyed."""
+
+    __tablename__ = "vault_key"
+    task_id: str = Field(primary_key=True, foreign_key="task.task_id")
+    master_key_id: str
+    wrapped: bytes | None
+    created_at: datetime = _time()
+    erased_at: datetime | None = _time()
+
+
+class VaultContent(LedgerTable, table=True):
+    __tablename__ = "vault_content"
+    task_id: str = Field(primary_key=True, foreign_key="vault_key.task_id")
+    digest: str = Field(primary_key=True)
+    media_type: str = Field(primary_key=True)
+    bytes_count: int
+    sealed: bytes = Field(sa_type=LargeBinary)
+    created_at: datetime = _time()
+
+
+class PolicyRevision(LedgerTable, table=True):
+    __tablename__ = "policy_revision"
+    bundle_sha256: str = Field(primary_key=True)
+    pack: str
+    version: str
+    pack_sha256: str
+    canonical_json: str = Field(sa_type=Text)
+    created_at: datetime = _time()
+
+
+class Decision(LedgerTable, table=True):
+    __tablename__ = "decision"
+    __table_args__ = (Index(None, "task_id"),)
+    decision_id: str = Field(primary_key=True)
+    task_id: str
+    bundle_sha256: str
+    effect: str
+    sensitivity: str | None
+    conversation: str | None
+    is_restricted: bool
+    decided_at: datetime = _time()
+    body: str = Field(sa_type=Text)
+
+
+class BudgetWindow(LedgerTable, table=True):
+    """One budget over one stretch of time; ``limit_high`` is the highest limit it ever had."""
+
+    __tablename__ = "budget_window"
+    __table_args__ = (
+        _not_negative("limit_nano_usd", "spent_nano_usd", "reserved_nano_usd"),
+        CheckConstraint("limit_high_nano_usd >= limit_nano_usd", name="limit_high"),
+    )
+    window_key: str = Field(primary_key=True)
+    scope: str
+    period: str
+    starts_at: datetime = _time()
+    ends_at: datetime = _time()
+    limit_nano_usd: int = _money()
+    limit_high_nano_usd: int = _money()
+    spent_nano_usd: int = _money()
+    reserved_nano_usd: int = _money()
+
+
+class HoldPart(LedgerTable, table=True):
+    """The money held for one chargeable call; a task's hold is the sum of its parts."""
+
+    __tablename__ = "hold_part"
+    __table_args__ = (
+        _not_negative("amount_nano_usd", "task_ceiling_nano_usd", "posted_nano_usd"),
+        CheckConstraint("state IN ('reserved','posted','voided','expired')", name="state"),
+        CheckConstraint("(state = 'reserved') = (settled_at IS NULL)", name="settled_once"),
+        Index(None, "task_id"),
+        Index(None, "state", "expires_at"),
+    )
+    part_id: str = Field(primary_key=True)
+    task_id: str
+    decision_id: str
+    amount_nano_usd: int = _money()
+    task_ceiling_nano_usd: int = _money()
+    state: str
+    posted_nano_usd: int = _money()
+    settlement: str
+    price_version: str
+    expires_in_seconds: int
+    created_at: datetime = _time()
+    expires_at: datetime = _time()
+    settled_at: datetime | None = _time()
+
+
+class HoldPartWindow(LedgerTable, table=True):
+    __tablename__ = "hold_part_window"
+    __table_args__ = (Index(None, "window_key"),)
+    part_id: str = Field(primary_key=True, foreign_key="hold_part.part_id")
+    window_key: str = Field(primary_key=True, foreign_key="budget_window.window_key")
+
+
+class Attempt(LedgerTable, table=True):
+    """One request to a model, under the id of the part that pays for it.
+
+    ``base_id`` is the id of the first send; ``send`` counts the sends of the same try, from 1.
+    """
+
+    __tablename__ = "attempt"
+    __table_args__ = (
+        ForeignKeyConstraint(["attempt_id"], ["hold_part.part_id"]),
+        _not_negative("estimate_nano_usd", "cost_nano_usd"),
+        CheckConstraint("state IN ('planned','sent','done','failed','unknown')", name="state"),
+        CheckConstraint("(state = 'planned') = (sent_at IS NULL)", name="sent_at"),
+        Index(None, "base_id"),
+        Index(None, "task_id"),
+    )
+    attempt_id: str = Field(primary_key=True)
+    base_id: str
+    send: int
+    task_id: str
+    number: int
+    model: str
+    vendor: str
+    endpoint: str
+    site: str
+    state: str
+    estimate_nano_usd: int = _money()
+    failure: str | None
+    served_model: str | None
+    finish_reason: str | None
+    input_tokens: int | None = Field(sa_type=BigInteger)
+    output_tokens: int | None = Field(sa_type=BigInteger)
+    cached_input_tokens: int | None = Field(sa_type=BigInteger)
+    cache_write_tokens: int | None = Field(sa_type=BigInteger)
+    reasoning_tokens: int | None = Field(sa_type=BigInteger)
+    cost_nano_usd: int = _money()
+    settlement: str
+    duration_ms: int = Field(sa_type=BigInteger)
+    provider_request_id: str
+    unknown_placeholders: int
+    answer_digest: str | None
+    answer_bytes: int | None
+    answer_media_type: str | None
+    planned_at: datetime = _time()
+    sent_at: datetime | None = _time()
+    unknown_at: datetime | None = _time()
+    closed_at: datetime | None = _time()
+
+
+class Overrun(LedgerTable, table=True):
+    """A cost above what was held for it (OM-37, OM-39); ``excess`` is what no hold covered."""
+
+    __tablename__ = "overrun"
+    __table_args__ = (
+        _not_negative("held_nano_usd", "cost_nano_usd"),
+        CheckConstraint("excess_nano_usd > 0", name="excess"),
+        Index(None, "task_id"),
+    )
+    part_id: str = Field(primary_key=True, foreign_key="hold_part.part_id")
+    task_id: str
+    model: str
+    held_nano_usd: int = _money()
+    cost_nano_usd: int = _money()
+    excess_nano_usd: int = _money()
+    reason: str
+    occurred_at: datetime = _time()
+
+
+class Audit(LedgerTable, table=True):
+    """The hash chain. ``record`` is canonical JSON (RFC 8785); ``hash`` covers it and the last."""
+
+    __tablename__ = "audit"
+    __table_args__ = (Index(None, "task_id"),)
+    sequence: int = Field(sa_type=BigInteger, primary_key=True)
+    kind: str
+    task_id: str | None
+    occurred_at: datetime = _time()
+    record: str = Field(sa_type=Text)
+    hash: str
+
+
+class Outcome(LedgerTable, table=True):
+    __tablename__ = "outcome"
+    __table_args__ = (
+        _not_negative("cost_nano_usd"),
+        Index(None, "finished_at"),
+        Index(None, "audit_sequence", unique=True),
+    )
+    task_id: str = Field(primary_key=True)
+    status: str
+    failure: str | None
+    class_source: str
+    task_class: str | None
+    served_model: str | None
+    is_restricted: bool
+    cost_nano_usd: int = _money()
+    settlement: str
+    finished_at: datetime = _time()
+    audit_sequence: int = Field(sa_type=BigInteger, foreign_key="audit.sequence")
+    body: str = Field(sa_type=Text)
+
+
+class Incident(LedgerTable, table=True):
+    __tablename__ = "incident"
+    task_id: str = Field(primary_key=True)
+    code: str = Field(primary_key=True)
+    detail: str
+    occurred_at: datetime = _time()
+
+
+class Approval(LedgerTable, table=True):
+    __tablename__ = "approval"
+    __table_args__ = (
+        CheckConstraint(
+            "state IN ('waiting','approved','rejected','expired','void')", name="state"
+        ),
+        CheckConstraint("(state = 'waiting') = (closed_at IS NULL)", name="closed_once"),
+        Index(None, "state", "opened_at"),
+    )
+    approval_id: str = Field(primary_key=True)
+    task_id: str
+    state: str
+    approver: str | None
+    token_id: str | None
+    opened_at: datetime = _time()
+    expires_at: datetime = _time()
+    closed_at: datetime | None = _time()
+    body: str = Field(sa_type=Text)
+
+
+class UsedToken(LedgerTable, table=True):
+    __tablename__ = "used_token"
+    token_id: str = Field(primary_key=True)
+    approval_id: str = Field(foreign_key="approval.approval_id")
+    used_at: datetime = _time()
+
+
+class ApproverKey(LedgerTable, table=True):
+    __tablename__ = "approver_key"
+    key_id: str = Field(primary_key=True)
+    approver: str
+    public_key: str
+    added_at: datetime = _time()
+    revoked_at: datetime | None = _time()
+
+
+class EndpointHealth(LedgerTable, table=True):
+    __tablename__ = "endpoint_health"
+    endpoint: str = Field(primary_key=True)
+    consecutive_failures: int
+    rate_limited_until: datetime | None = _time()
+    last_failure_at: datetime | None = _time()
+    last_failure_kind: str | None
+    updated_at: datetime = _time()
+
+
+class LocalResidency(LedgerTable, table=True):
+    __tablename__ = "local_residency"
+    queue: str = Field(primary_key=True)
+    model: str | None
+    updated_at: datetime = _time()
+
+
+class ConversationMark(LedgerTable, table=True):
+    """The highest sensitivity any task of a conversation held; it never falls."""
+
+    __tablename__ = "conversation_mark"
+    conversation: str = Field(primary_key=True)
+    sensitivity: str
+    task_id: str
+    updated_at: datetime = _time()
+
+
+def table_of(model: type[LedgerTable]) -> Table:
+    """The Core table behind a model: the hot path writes statements, not objects."""
+    return METADATA.tables[str(model.__tablename__)]

@@ -1,0 +1,85 @@
+"""Pack, priced catalogue and host profile as one value with one hash: all that ``decide`` reads."""
+
+from collections.abc import Iterable
+from functools import cached_property
+
+from pydantic import BaseModel, ConfigDict
+
+from pointwork.contract.canonical import canonical_json, sha256_hex
+from pointwork.contract.decision import PolicyRef
+from pointwork.policy.document import HostProfile, Pack, PricedModel
+
+
+class PolicyBundle(BaseModel):
+    """Immutable and content-addressed: the same rules always have the same ``sha256``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    pack: Pack
+    models: dict[str, PricedModel]
+    host: HostProfile
+
+    @cached_property
+    def sha256(self) -> str:
+        return sha256_hex(canonical_json(self))
+
+    @cached_property
+    def pack_sha256(self) -> str:
+        return sha256_hex(canonical_json(self.pack))
+
+    @property
+    def ref(self) -> PolicyRef:
+        return PolicyRef(
+            pack=self.pack.pack,
+            version=self.pack.version,
+            pack_sha256=self.pack_sha256,
+            bundle_sha256=self.sha256,
+        )
+
+
+class UnknownPackError(LookupError):
+    """No active pack has this name."""
+
+
+class UnknownBundleError(LookupError):
+    """No bundle with this hash is at hand; a worker that has it must run the task."""
+
+
+class PolicyLibrary:
+    """The active bundle of each pack, and every bundle by hash, to remake old decisions."""
+
+    def __init__(
+        self, active: Iterable[PolicyBundle], retired: Iterable[PolicyBundle] = ()
+    ) -> None:
+        self._active = {bundle.pack.pack: bundle for bundle in active}
+        self._by_hash = {each.sha256: each for each in (*retired, *self._active.values())}
+
+    @property
+    def packs(self) -> tuple[str, ...]:
+        return tuple(sorted(self._active))
+
+    def active(self, pack: str) -> PolicyBundle:
+        """The bundle that new tasks of ``pack`` are decided by.
+
+        Raises:
+            UnknownPackError: no such pack; the text lists those there are.
+        """
+        try:
+            return self._active[pack]
+        except KeyError:
+            known = ", ".join(self.packs) or "none"
+            raise UnknownPackError(f"no pack is named {pack!r}; the packs are: {known}") from None
+
+    def by_hash(self, bundle_sha256: str) -> PolicyBundle:
+        """The bundle with this hash, active or not.
+
+        Raises:
+            UnknownBundleError: this process does not hold it.
+        """
+        try:
+            return self._by_hash[bundle_sha256]
+        except KeyError:
+            raise UnknownBundleError(f"no policy bundle with hash {bundle_sha256}") from None
+
+    def all(self) -> tuple[PolicyBundle, ...]:
+        return tuple(self._by_hash.values())

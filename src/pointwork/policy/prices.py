@@ -1,0 +1,67 @@
+"""Prices from the pinned price library, as nano-USD tiers. Offline: the data is in its wheel."""
+
+from decimal import Decimal
+from importlib.metadata import version
+
+import genai_prices
+from genai_prices.types import ModelPrice, TieredPrices
+
+from pointwork.contract.money import NANO_PER_USD, PriceTier
+from pointwork.policy.document import GenaiPrice
+
+
+class UnknownPriceError(LookupError):
+    """The price library does not know the model."""
+
+
+def price_library_version() -> str:
+    return f"genai-prices {version('genai-prices')}"
+
+
+def look_up(price: GenaiPrice) -> tuple[PriceTier, ...]:
+    """Every tier of the model's price.
+
+    Raises:
+        UnknownPriceError: the library does not know the model, or not both of its token prices.
+    """
+    try:
+        found = genai_prices.calc_price(
+            genai_prices.Usage(input_tokens=1, output_tokens=1),
+            model_ref=price.model,
+            provider_id=price.provider,
+        )
+    except LookupError:
+        known = f"{price_library_version()} knows no price for {price.provider}:{price.model}"
+        raise UnknownPriceError(f"{known}; state one with its source and date") from None
+    return _tiers(found.model_price, price)
+
+
+def _tiers(model_price: ModelPrice, price: GenaiPrice) -> tuple[PriceTier, ...]:
+    if model_price.input_mtok is None or model_price.output_mtok is None:
+        known = f"{price_library_version()} lacks a token price of {price.provider}:{price.model}"
+        raise UnknownPriceError(f"{known}; state one with its source and date")
+    read = model_price.cache_read_mtok or model_price.input_mtok
+    write = model_price.cache_write_mtok or model_price.input_mtok
+    prices = (model_price.input_mtok, model_price.output_mtok, read, write)
+    starts = {0} | {
+        tier.start for each in prices if isinstance(each, TieredPrices) for tier in each.tiers
+    }
+    return tuple(
+        PriceTier(
+            from_input_tokens=start,
+            input_per_mtok=_nano_at(prices[0], start),
+            output_per_mtok=_nano_at(prices[1], start),
+            cached_input_per_mtok=_nano_at(prices[2], start),
+            cache_write_per_mtok=_nano_at(prices[3], start),
+        )
+        for start in sorted(starts)
+    )
+
+
+def _nano_at(price: Decimal | TieredPrices, from_input_tokens: int) -> int:
+    """The price in force from ``from_input_tokens`` on, rounded up to whole nano-USD."""
+    if isinstance(price, TieredPrices):
+        reached = [tier.price for tier in price.tiers if tier.start <= from_input_tokens]
+        price = max(reached, default=price.base)
+    nano = price * NANO_PER_USD
+    return -int(-nano // 1)

@@ -1,0 +1,55 @@
+"""Calendar budget windows in the pack's own time zone, half open, with stable keys."""
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from pointwork.contract.decision import WindowSpec
+from pointwork.policy.document import BudgetLimit, Pack
+
+
+def windows_at(
+    pack: Pack,
+    moment: datetime,
+    *,
+    caller: str,
+    vendor: str | None = None,
+    model: str | None = None,
+) -> tuple[WindowSpec, ...]:
+    """The windows of ``pack`` that a call at ``moment`` falls in, sorted by key.
+
+    A vendor's or model's window is left out where ``vendor`` or ``model`` is not yet known.
+    """
+    subjects = {"pack": pack.pack, "caller": caller, "vendor": vendor, "model": model}
+    specs = [
+        _window(pack, budget, subject, moment)
+        for budget in pack.budgets
+        if (subject := subjects[budget.scope]) is not None
+    ]
+    return tuple(sorted(specs, key=lambda spec: spec.key))
+
+
+def _window(pack: Pack, budget: BudgetLimit, subject: str, moment: datetime) -> WindowSpec:
+    zone = ZoneInfo(pack.timezone)
+    starts_at, ends_at = _bounds(budget.period, moment.astimezone(zone))
+    return WindowSpec(
+        key=f"{pack.pack}/{budget.scope}/{subject}/{budget.period}/{starts_at:%Y-%m-%d}",
+        scope=f"{budget.scope}/{subject}",
+        period=budget.period,
+        starts_at=starts_at.astimezone(UTC),
+        ends_at=ends_at.astimezone(UTC),
+        limit_nano_usd=budget.limit,
+    )
+
+
+def _bounds(period: str, local: datetime) -> tuple[datetime, datetime]:
+    """Midnights in the zone. Wall-clock arithmetic keeps a day a calendar day over a DST change."""
+    midnight = local.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
+    match period:
+        case "day":
+            return midnight, midnight + timedelta(days=1)
+        case "week":
+            monday = midnight - timedelta(days=midnight.weekday())
+            return monday, monday + timedelta(days=7)
+        case _:
+            first = midnight.replace(day=1)
+            return first, (first + timedelta(days=32)).replace(day=1)

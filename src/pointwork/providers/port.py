@@ -1,0 +1,75 @@
+"""The one port to every model: what goes in, what comes out, and how a call fails."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from pointwork.contract.failures import ProviderFailureKind
+from pointwork.contract.outcome import FinishReason, TokenUsage
+from pointwork.contract.prompt import Prompt
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CompletionRequest:
+    """One call. ``model`` is the id the endpoint knows; ``max_output_tokens`` is always sent."""
+
+    model: str
+    prompt: Prompt = field(repr=False)
+    max_output_tokens: int
+    temperature: float
+    timeout_seconds: float
+    """Bounds the whole call, connect to last byte."""
+    request_id: str
+    """Ours, sent along for correlation; no vendor deduplicates by it."""
+    seed: int | None = None
+    answer_schema: dict[str, Any] | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CompletionResponse:
+    """A complete answer. ``usage`` is None where the provider sent none."""
+
+    text: str = field(repr=False)
+    served_model: str
+    finish_reason: FinishReason
+    usage: TokenUsage | None
+    provider_request_id: str = ""
+
+
+class ProviderError(Exception):
+    """A failed call. The text names the endpoint and the status, never content or a key."""
+
+    def __init__(
+        self,
+        kind: ProviderFailureKind,
+        message: str,
+        *,
+        retry_after_seconds: int | None = None,
+        usage: TokenUsage | None = None,
+        provider_request_id: str = "",
+    ) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.retry_after_seconds = retry_after_seconds
+        self.usage = usage
+        self.provider_request_id = provider_request_id
+
+
+OnProgress = Callable[[int], None]
+"""Called with the number of characters received so far, for heartbeats and progress displays."""
+
+
+class Provider(Protocol):
+    """One endpoint. Implementations stream internally, so that cancelling frees the model."""
+
+    async def complete(
+        self, request: CompletionRequest, on_progress: OnProgress | None = None
+    ) -> CompletionResponse:
+        """Call the model once, with no retry.
+
+        Raises:
+            ProviderError: the call failed; ``kind`` is the same word for every vendor.
+        """
+        ...
+
+    async def aclose(self) -> None: ...

@@ -1,0 +1,52 @@
+"""One plugin for client, worker and replayer, so that they cannot drift apart."""
+
+from pydantic import ValidationError
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.plugin import SimplePlugin
+from temporalio.worker import (
+    Interceptor,
+    WorkflowInboundInterceptor,
+    WorkflowInterceptorClassInput,
+)
+
+from pointwork.contract.decision import PolicyRef
+from pointwork.policy.bundle import PolicyBundle, PolicyLibrary
+
+BUNDLE_EXTERN = "pointwork_policy_bundle"
+"""Name of the external function by which a workflow reads an immutable, hash-named bundle."""
+
+
+class PolicyInterceptor(Interceptor):
+    """Hands workflows the policy bundle that their history pins by hash.
+
+    Reading it is deterministic: the hash is in the history, and the content is the hash.
+    """
+
+    def __init__(self, library: PolicyLibrary) -> None:
+        self._library = library
+
+    def workflow_interceptor_class(
+        self, input: WorkflowInterceptorClassInput
+    ) -> type[WorkflowInboundInterceptor]:
+        input.unsafe_extern_functions[BUNDLE_EXTERN] = self._bundle
+        return WorkflowInboundInterceptor
+
+    def _bundle(self, ref: PolicyRef) -> PolicyBundle:
+        return self._library.by_hash(ref.bundle_sha256)
+
+
+def pointwork_plugin(library: PolicyLibrary | None = None, *more: Interceptor) -> SimplePlugin:
+    """Converter, interceptors and failure types. A pure client needs no policy library.
+
+    A ``ValidationError`` in workflow code comes from the workflow's own input and would fail its
+    task again for ever, so it fails the workflow. ``UnknownBundleError`` is left to fail the task:
+    a worker that holds the bundle will carry on.
+    """
+    interceptors: list[Interceptor] = [PolicyInterceptor(library)] if library else []
+    failure_types: list[type[BaseException]] = [ValidationError]
+    return SimplePlugin(
+        "pointwork",
+        data_converter=pydantic_data_converter,
+        interceptors=[*interceptors, *more],
+        workflow_failure_exception_types=failure_types,
+    )

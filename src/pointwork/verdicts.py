@@ -1,0 +1,66 @@
+"""Signing and checking a person's verdict: Ed25519 over canonical JSON, no options."""
+
+import base64
+import binascii
+from collections.abc import Sequence
+from datetime import datetime
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from pointwork.contract.approval import (
+    ApprovalRequest,
+    ApproverKey,
+    SignedVerdict,
+    Verdict,
+)
+from pointwork.contract.canonical import canonical_json
+
+
+class VerdictRefusedError(ValueError):
+    """The verdict changes nothing; the text says which rule it breaks."""
+
+
+def sign(verdict: Verdict, key: Ed25519PrivateKey, key_id: str) -> SignedVerdict:
+    signature = key.sign(canonical_json(verdict))
+    return SignedVerdict(
+        verdict=verdict, key_id=key_id, signature=base64.b64encode(signature).decode()
+    )
+
+
+def check(
+    signed: SignedVerdict, request: ApprovalRequest, keys: Sequence[ApproverKey], now: datetime
+) -> None:
+    """Refuse a verdict that is not for exactly this request, by a person who may answer it.
+
+    Raises:
+        VerdictRefusedError: wrong key, signature, request, policy, ceiling, person or time.
+    """
+    verdict = signed.verdict
+    key = next((each for each in keys if each.key_id == signed.key_id), None)
+    if key is None:
+        raise VerdictRefusedError(f"key {signed.key_id!r} may not answer this approval")
+    if key.approver != verdict.approver:
+        raise VerdictRefusedError(f"key {signed.key_id!r} belongs to another person")
+    _check_signature(signed, key)
+    if verdict.approver == request.requester:
+        raise VerdictRefusedError("the requester of a task cannot approve it; ask another person")
+    if (verdict.approval_id, verdict.task_id) != (request.approval_id, request.task_id):
+        raise VerdictRefusedError("the verdict is for another approval")
+    if verdict.request_sha256 != request.request_sha256:
+        raise VerdictRefusedError("the verdict is for another version of the request")
+    if verdict.policy_sha256 != request.policy_sha256:
+        raise VerdictRefusedError("the verdict was given under another policy")
+    if verdict.ceiling_nano_usd < request.ceiling_nano_usd:
+        raise VerdictRefusedError("the approved ceiling is below what the task may cost")
+    if now >= min(verdict.expires_at, request.expires_at):
+        raise VerdictRefusedError("the verdict or the approval has expired")
+
+
+def _check_signature(signed: SignedVerdict, key: ApproverKey) -> None:
+    try:
+        signature = base64.b64decode(signed.signature, validate=True)
+        public = Ed25519PublicKey.from_public_bytes(base64.b64decode(key.public_key))
+        public.verify(signature, canonical_json(signed.verdict))
+    except (InvalidSignature, binascii.Error, ValueError):
+        raise VerdictRefusedError("the signature does not match the verdict") from None

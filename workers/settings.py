@@ -1,0 +1,55 @@
+"""The one place that reads the environment. Every setting has the prefix ``POINTWORK_``."""
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+STATE_DIR_DEFAULT = Path(".pointwork")
+
+
+class Credentials(BaseSettings):
+    """Keys of the vendors, by the names the catalogue uses; the vendors' own variables work too."""
+
+    model_config = SettingsConfigDict(env_prefix="", frozen=True, extra="ignore")
+
+    openai_api_key: SecretStr | None = None
+    anthropic_api_key: SecretStr | None = None
+    google_api_key: SecretStr | None = None
+    xai_api_key: SecretStr | None = None
+    deepseek_api_key: SecretStr | None = None
+    moonshot_api_key: SecretStr | None = None
+    openrouter_api_key: SecretStr | None = None
+
+    def of(self, credential: str) -> str | None:
+        """The key with this name, or None where it is not set or empty."""
+        value = getattr(self, credential, None)
+        return value.get_secret_value() or None if isinstance(value, SecretStr) else None
+
+
+class Settings(BaseSettings):
+    """How this process reaches Temporal, the ledger and its policy."""
+
+    model_config = SettingsConfigDict(env_prefix="POINTWORK_", frozen=True, extra="ignore")
+
+    state_dir: Path = STATE_DIR_DEFAULT
+    temporal_address: str | None = None
+    """host:port; None takes the address that ``pointwork up`` wrote into the state directory."""
+    temporal_namespace: str = "default"
+    ledger_url: str | None = None
+    """``sqlite:///…`` or ``postgresql://…``; None is the state directory's own ``ledger.db``."""
+    master_key_file: Path | None = None
+    policies_dir: Path = Path("policies")
+    host: str = "embedded"
+    threads: int = Field(default=16, ge=1, le=256)
+    """Threads for activities that touch the ledger or scan text."""
+    log_level: str = "INFO"
+    credentials: Credentials = Field(default_factory=Credentials)
+
+    @property
+    def ledger_address(self) -> str:
+        return self.ledger_url or f"sqlite:///{(self.state_dir / 'ledger.db').absolute()}"
+
+    @property
+    def master_key_path(self) -> Path:
+        return self.master_key_file or self.state_dir / "master.key"

@@ -1,0 +1,126 @@
+"""What a task has been through so far, and the record it makes of it at the end."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from pointwork.contract.decision import (
+        Candidate,
+        Classification,
+        ClassSource,
+        DecisionInput,
+        DecisionRecord,
+        Direction,
+        FailedAttempt,
+        Grant,
+        Lane,
+        RedactionSummary,
+        Snapshot,
+    )
+    from pointwork.contract.failures import FailureType
+    from pointwork.contract.outcome import Fallback, Invocation, TaskOutcome, TaskStatus
+    from pointwork.contract.task import TaskRequest
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a task ends: a status, and the fact behind it where it is not a success."""
+
+    status: TaskStatus
+    failure: FailureType | None = None
+    reason: str = ""
+    candidate: Candidate | None = None
+    invocation: Invocation | None = None
+
+
+@dataclass
+class Trail:
+    """The growing record of one task. Everything here is rebuilt from history on replay."""
+
+    request: TaskRequest
+    started_at: datetime
+    classification: Classification | None = None
+    snapshot: Snapshot | None = None
+    record: DecisionRecord | None = None
+    is_recorded: bool = False
+    """Whether a reservation already stored ``record``."""
+    decisions: int = 0
+    attempts: int = 0
+    estimate_nano_usd: int = 0
+    failed: list[FailedAttempt] = field(default_factory=list)
+    grants: list[Grant] = field(default_factory=list)
+    fallbacks: list[Fallback] = field(default_factory=list)
+    redaction: RedactionSummary | None = None
+    last: Candidate | None = None
+    last_cause: str = ""
+
+    def decision_input(self) -> DecisionInput:
+        if self.classification is None or self.snapshot is None:
+            msg = "decided before classification and signals were read"
+            raise RuntimeError(msg)
+        return DecisionInput(
+            request=self.request,
+            classification=self.classification,
+            snapshot=self.snapshot,
+            failed=tuple(self.failed),
+            grants=tuple(self.grants),
+        )
+
+    def begin_attempt(self, candidate: Candidate) -> int:
+        """Number the next call, and note the move where it goes to another model."""
+        self.attempts += 1
+        self.estimate_nano_usd += candidate.estimate_nano_usd
+        if self.last is not None and self.last.model != candidate.model:
+            self.fallbacks.append(
+                Fallback(
+                    from_model=self.last.model,
+                    to_model=candidate.model,
+                    trigger=candidate.trigger,
+                    direction=_direction(self.last.lane, candidate.lane),
+                    cause=self.last_cause,
+                    attempt=self.attempts,
+                )
+            )
+        self.last = candidate
+        return self.attempts
+
+    def outcome(self, ending: Ending, finished_at: datetime) -> TaskOutcome:
+        """The terminal record, before the ledger adds attempts, cost and audit sequence."""
+        classification, plan = self.classification, self.record.plan if self.record else None
+        invocation, candidate = ending.invocation, ending.candidate
+        return TaskOutcome(
+            task_id=self.request.task_id,
+            status=ending.status,
+            failure=ending.failure,
+            reason=ending.reason,
+            answer=invocation.answer if invocation else None,
+            caller=self.request.caller,
+            task_class=classification.task_class if classification else None,
+            class_source=classification.class_source if classification else ClassSource.UNKNOWN,
+            sensitivity=plan.sensitivity if plan else None,
+            findings=classification.findings if classification else (),
+            requested_model=self.request.requested_model,
+            served_model=candidate.model if candidate else None,
+            served_as=invocation.served_model if invocation else None,
+            finish_reason=invocation.finish_reason if invocation else None,
+            served_family=candidate.family if candidate else None,
+            cost_class=candidate.cost_class if candidate else None,
+            fallbacks=tuple(self.fallbacks),
+            redactions=self.redaction.counts if self.redaction else (),
+            estimate_nano_usd=self.estimate_nano_usd,
+            cost_nano_usd=invocation.cost_nano_usd if invocation else 0,
+            policy=plan.policy if plan else None,
+            approval_ids=tuple(grant.approval_id for grant in self.grants),
+            started_at=self.started_at,
+            answered_at=finished_at if invocation else None,
+            finished_at=finished_at,
+        )
+
+
+def _direction(before: Lane, after: Lane) -> Direction:
+    lanes = list(Lane)
+    if lanes.index(after) == lanes.index(before):
+        return Direction.SIDEWAYS
+    return Direction.UP if lanes.index(after) > lanes.index(before) else Direction.DOWN
