@@ -135,6 +135,7 @@ class InvokeActivities:
             response = await self._complete(call, request(start.attempt_id))
         except ProviderError as error:
             failure = await asyncio.to_thread(self._fail, call, start.attempt_id, error, began)
+            await asyncio.to_thread(self._note_health, call, error)
             raise _application_error(failure, error) from None
         except asyncio.CancelledError:
             cut = ProviderError(ProviderFailureKind.STREAM_INTERRUPTED, "cancelled")
@@ -228,7 +229,6 @@ class InvokeActivities:
         self, call: Invoke, attempt_id: str, error: ProviderError, began: float
     ) -> InvocationFailure:
         """A request that may have reached a meter is charged in full: AT_LEAST never refunds."""
-        now = datetime.now(UTC)
         if error.usage is not None:
             cost_nano_usd, settlement = _cost(call, error.usage)
         elif error.kind.may_have_been_charged:
@@ -236,20 +236,29 @@ class InvokeActivities:
         else:
             cost_nano_usd, settlement = 0, Settlement.EXACT
         self._attempts.fail(
-            attempt_id, error.kind, cost_nano_usd, settlement, _elapsed_ms(began), now
+            attempt_id,
+            error.kind,
+            cost_nano_usd,
+            settlement,
+            _elapsed_ms(began),
+            datetime.now(UTC),
         )
-        wait = error.retry_after_seconds
-        until = now + timedelta(seconds=wait) if wait else None
-        if error.kind.is_outage:
-            self._health.record_endpoint(call.candidate.endpoint, False, error.kind, until, now)
         return InvocationFailure(
             attempt_id=attempt_id,
             model=call.candidate.model,
             kind=error.kind,
-            retry_after_seconds=wait,
+            retry_after_seconds=error.retry_after_seconds,
             cost_nano_usd=cost_nano_usd,
             settlement=settlement,
         )
+
+    def _note_health(self, call: Invoke, error: ProviderError) -> None:
+        """A caller's own cancel, or a request the endpoint rightly refused, is no ill health."""
+        if not error.kind.blames_endpoint:
+            return
+        now, wait = datetime.now(UTC), error.retry_after_seconds
+        until = now + timedelta(seconds=wait) if wait else None
+        self._health.record_endpoint(call.candidate.endpoint, False, error.kind, until, now)
 
 
 def _cost(call: Invoke, usage: TokenUsage | None) -> tuple[int, Settlement]:

@@ -43,6 +43,8 @@ class Settings(BaseSettings):
     host: str = "embedded"
     threads: int = Field(default=16, ge=1, le=256)
     """Threads for activities that touch the ledger or scan text."""
+    calls_in_flight_max: int = Field(default=200, ge=1, le=10_000)
+    """Calls to vendors that one worker has open at a time."""
     log_level: str = "INFO"
     credentials: Credentials = Field(default_factory=Credentials)
 

@@ -144,17 +144,17 @@ class RouteTask:
 
     async def _end(self) -> Ending:
         """Every way a task can end, as a value; nothing but a bug raises from here."""
+        limit = asyncio.timeout(self._trail.request.constraints.deadline_seconds)
         try:
-            async with asyncio.timeout(self._trail.request.constraints.deadline_seconds):
+            async with limit:
                 return await self._route()
-        except TimeoutError:
-            failure = FailureType.DEADLINE_EXCEEDED
-            return Ending(TaskStatus.FAILED, failure, failure.sentence)
-        except ActivityError as error:
-            if is_cancelled_exception(error):
-                return Ending(TaskStatus.CANCELLED, reason="The task was cancelled.")
-            return internal(error)
-        except asyncio.CancelledError:
+        except (TimeoutError, ActivityError, asyncio.CancelledError) as error:
+            # A step cut off by the deadline ends in its own cancel error, not in TimeoutError.
+            if limit.expired():
+                failure = FailureType.DEADLINE_EXCEEDED
+                return Ending(TaskStatus.FAILED, failure, failure.sentence)
+            if isinstance(error, ActivityError) and not is_cancelled_exception(error):
+                return internal(error)
             return Ending(TaskStatus.CANCELLED, reason="The task was cancelled.")
 
     async def _route(self) -> Ending:
@@ -230,9 +230,13 @@ class RouteTask:
                 invocation = await calls.invoke(self._call(candidate, number), give_up_after)
             except ActivityError as error:
                 failed = read_failure(error, candidate)
-                wait_seconds = self._retry_wait(failed, bundle)
+                attempt = FailedAttempt(
+                    model=candidate.model, kind=failed.kind, transport_retries=transport_retries
+                )
+                wait_seconds = self._retry_wait(failed, attempt, bundle)
                 if wait_seconds is None or transport_retries == retry.transport_retries_max:
-                    self._note_failure(candidate, failed, transport_retries)
+                    trail.last_cause = failed.kind
+                    trail.failed.append(attempt)
                     return None
                 await workflow.sleep(wait_seconds, summary=f"before retrying {candidate.model}")
             else:
@@ -288,23 +292,21 @@ class RouteTask:
             seed=request.constraints.seed,
         )
 
-    def _retry_wait(self, failed: InvocationFailure, bundle: PolicyBundle) -> int | None:
-        """Seconds to wait before the same model is tried again; None where it is not."""
-        retry, plan = bundle.pack.retry, _required(self._trail.record).plan
-        if not failed.kind.is_transient or len(plan.candidates) > 1:
+    def _retry_wait(
+        self, failed: InvocationFailure, attempt: FailedAttempt, bundle: PolicyBundle
+    ) -> int | None:
+        """Seconds to wait before the same model is tried again; None where it is not.
+
+        Another permitted model goes before a second try of this one (OM-11).
+        """
+        retry, given = bundle.pack.retry, self._trail.decision_input()
+        if not failed.kind.is_transient:
+            return None
+        without = given.model_copy(update={"failed": (*given.failed, attempt)})
+        if decide(without, bundle).effect is Effect.RUN:
             return None
         wait_seconds = failed.retry_after_seconds or retry.backoff_seconds
         return wait_seconds if wait_seconds <= retry.retry_after_seconds_max else None
-
-    def _note_failure(
-        self, candidate: Candidate, failed: InvocationFailure, transport_retries: int
-    ) -> None:
-        self._trail.last_cause = failed.kind
-        self._trail.failed.append(
-            FailedAttempt(
-                model=candidate.model, kind=failed.kind, transport_retries=transport_retries
-            )
-        )
 
     async def _check(self, candidate: Candidate, invocation: Invocation) -> Ending | None:
         """Verify the answer where the plan obliges it; a refused answer is a failed attempt."""

@@ -8,9 +8,13 @@ from temporalio.worker import (
     WorkflowInboundInterceptor,
     WorkflowInterceptorClassInput,
 )
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from pointwork.contract.decision import PolicyRef
 from pointwork.policy.bundle import PolicyBundle, PolicyLibrary
+
+SANDBOX = SandboxRestrictions.default.with_passthrough_modules("cryptography")
+"""Its native code imports its own modules while it runs; the sandbox's importer makes it abort."""
 
 BUNDLE_EXTERN = "pointwork_policy_bundle"
 """Name of the external function by which a workflow reads an immutable, hash-named bundle."""
@@ -48,5 +52,6 @@ def pointwork_plugin(library: PolicyLibrary | None = None, *more: Interceptor) -
         "pointwork",
         data_converter=pydantic_data_converter,
         interceptors=[*interceptors, *more],
+        workflow_runner=SandboxedWorkflowRunner(restrictions=SANDBOX),
         workflow_failure_exception_types=failure_types,
     )

@@ -67,6 +67,11 @@ class ProviderFailureKind(StrEnum):
         return self in _TRANSIENT
 
     @property
+    def blames_endpoint(self) -> bool:
+        """The failure says something about the endpoint, not about this one request."""
+        return self in _ENDPOINT_ILL
+
+    @property
     def may_have_been_charged(self) -> bool:
         """The request may have reached a meter, so its hold is not released as if unused."""
         return self in _MAYBE_CHARGED
@@ -88,6 +93,18 @@ _TRANSIENT = frozenset(
         ProviderFailureKind.CONNECTION_FAILED,
         ProviderFailureKind.STREAM_INTERRUPTED,
         ProviderFailureKind.MALFORMED_RESPONSE,
+        ProviderFailureKind.LOCAL_MODEL_UNAVAILABLE,
+    }
+)
+_ENDPOINT_ILL = frozenset(
+    {
+        ProviderFailureKind.RATE_LIMITED,
+        ProviderFailureKind.OVERLOADED,
+        ProviderFailureKind.TIMEOUT,
+        ProviderFailureKind.CONNECTION_FAILED,
+        ProviderFailureKind.STREAM_INTERRUPTED,
+        ProviderFailureKind.AUTHENTICATION_FAILED,
+        ProviderFailureKind.QUOTA_EXHAUSTED,
         ProviderFailureKind.LOCAL_MODEL_UNAVAILABLE,
     }
 )

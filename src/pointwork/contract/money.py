@@ -51,20 +51,28 @@ def usage_cost_nano_usd(
     reached = [tier for tier in tiers if input_tokens >= tier.from_input_tokens]
     tier = max(reached, key=lambda each: each.from_input_tokens)
     plain_input_tokens = max(0, input_tokens - cached_input_tokens - cache_write_tokens)
-    return (
-        token_cost_nano_usd(plain_input_tokens, tier.input_per_mtok)
-        + token_cost_nano_usd(cached_input_tokens, tier.cached_input_per_mtok)
-        + token_cost_nano_usd(cache_write_tokens, tier.cache_write_per_mtok)
-        + token_cost_nano_usd(output_tokens, tier.output_per_mtok)
+    return _rounded_up(
+        plain_input_tokens * tier.input_per_mtok
+        + cached_input_tokens * tier.cached_input_per_mtok
+        + cache_write_tokens * tier.cache_write_per_mtok
+        + output_tokens * tier.output_per_mtok
     )
 
 
 def worst_case_nano_usd(
     tiers: tuple[PriceTier, ...], *, input_tokens_max: int, output_tokens_max: int
 ) -> int:
-    """The most a call can cost: the dearest tier, every input token written to a cache."""
-    input_price = max(max(tier.input_per_mtok, tier.cache_write_per_mtok) for tier in tiers)
-    output_price = max(tier.output_per_mtok for tier in tiers)
-    return token_cost_nano_usd(input_tokens_max, input_price) + token_cost_nano_usd(
-        output_tokens_max, output_price
+    """The most a call can cost: the dearest tier, every input token at its dearest price.
+
+    Rounded once, like the cost itself: rounding each part up would let a split bill exceed a hold.
+    """
+    input_price = max(
+        max(tier.input_per_mtok, tier.cached_input_per_mtok, tier.cache_write_per_mtok)
+        for tier in tiers
     )
+    output_price = max(tier.output_per_mtok for tier in tiers)
+    return _rounded_up(input_tokens_max * input_price + output_tokens_max * output_price)
+
+
+def _rounded_up(token_nano_usd_per_mtok: int) -> int:
+    return -(-token_nano_usd_per_mtok // TOKENS_PER_MTOK)

@@ -1,6 +1,7 @@
 """Prompts, schemas and answers in and out of the vault, as the messages they are."""
 
 import json
+from datetime import UTC, datetime
 
 from pydantic import ValidationError
 
@@ -55,10 +56,12 @@ class SealedContent:
         return canonical_json(Answer(text=text)), MEDIA_TYPE_ANSWER
 
     def seal_prompt(self, task_id: str, prompt: Prompt) -> ContentRef:
-        return self._vault.seal(task_id, canonical_json(prompt), MEDIA_TYPE_PROMPT)
+        return self._vault.seal(
+            task_id, canonical_json(prompt), MEDIA_TYPE_PROMPT, datetime.now(UTC)
+        )
 
     def seal_placeholders(self, task_id: str, mapping: bytes) -> ContentRef:
-        return self._vault.seal(task_id, mapping, MEDIA_TYPE_PLACEHOLDERS)
+        return self._vault.seal(task_id, mapping, MEDIA_TYPE_PLACEHOLDERS, datetime.now(UTC))
 
 
 def encode_schema(schema: AnswerSchema) -> bytes:

@@ -1,25 +1,30 @@
 """Opens the ledger's database and holds the one way to write to it and the one way to read it."""
 
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pysqlite3.dbapi2
-from sqlalchemy import Connection, Engine, Insert, Table, create_engine, event
+from sqlalchemy import ColumnElement, Connection, Engine, Insert, Table, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.sql.base import ReadOnlyColumnCollection
+
+from pointwork.ledger.group_commit import GroupCommit
 
 BUSY_TIMEOUT_SECONDS = 30
 RETRIES_MAX = 5
 """How often one write transaction is repeated after a deadlock or a serialization failure."""
 
 _RETRYABLE = frozenset({"40001", "40P01"})
+Excluded = ReadOnlyColumnCollection[str, ColumnElement[Any]]
+"""The row an INSERT brought, as its ON CONFLICT clause sees it."""
+
 _T = TypeVar("_T")
 _READ_OPTION = "pointwork_read"
-_WRITE_LOCK_OPTION = "pointwork_write_lock"
+_GROUP_COMMIT_OPTION = "pointwork_group_commit"
 _SAFE_SQLITE = (3, 51, 3)
 _SAFE_PATCHES = {(3, 44): 6, (3, 50): 7}
 
@@ -86,15 +91,16 @@ def open_engine(url: str) -> Engine:
 def transact(engine: Engine, work: Callable[[Connection], _T]) -> _T:
     """Run ``work`` in one write transaction: all of it is committed, or nothing.
 
-    ``work`` runs again after a deadlock (40P01) or a serialization failure (40001), at most
-    ``RETRIES_MAX`` times, and this is the only place that retries; so it must have no effect
-    outside the transaction.
+    ``work`` must have no effect outside the transaction. On Postgres it runs again after a
+    deadlock (40P01) or a serialization failure (40001), at most ``RETRIES_MAX`` times, and this
+    is the only place that retries; on SQLite it may share a commit with others (``GroupCommit``).
     """
-    # SQLite lets a waiting writer poll; waiting in line inside the process is several times faster.
-    turn = engine.get_execution_options().get(_WRITE_LOCK_OPTION, nullcontext())
+    line: GroupCommit | None = engine.get_execution_options().get(_GROUP_COMMIT_OPTION)
+    if line is not None:
+        return line.run(engine, work)
     for retries_left in range(RETRIES_MAX, -1, -1):
         try:
-            with turn, engine.begin() as connection:
+            with engine.begin() as connection:
                 return work(connection)
         except DBAPIError as error:
             if retries_left == 0 or getattr(error.orig, "sqlstate", None) not in _RETRYABLE:
@@ -114,30 +120,58 @@ def read(engine: Engine) -> Iterator[Connection]:
             yield connection
 
 
+def forget_old_pages(engine: Engine) -> None:
+    """Drop from SQLite's write-ahead log the earlier versions of pages, as far as readers allow."""
+    if engine.dialect.name == "sqlite":
+        connection = engine.raw_connection()
+        try:
+            connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").close()
+        finally:
+            connection.close()
+
+
 def insert_if_absent(table: Table, *key: str) -> Mapping[str, Insert]:
-    """By dialect name, the INSERT that leaves a row alone whose ``key`` columns already exist."""
+    """By dialect name, the INSERT that leaves a row alone whose ``key`` columns already exist.
+
+    ``rowcount`` of the result is 1 where the row is new and 0 where it stood already.
+    """
+    # SQLAlchemy gives no rowcount for an INSERT unless it is told to keep it.
+    options = {"preserve_rowcount": True}
+    for_sqlite = sqlite.insert(table).on_conflict_do_nothing(index_elements=list(key))
+    for_postgres = postgresql.insert(table).on_conflict_do_nothing(index_elements=list(key))
     return {
-        "sqlite": sqlite.insert(table).on_conflict_do_nothing(index_elements=list(key)),
-        "postgresql": postgresql.insert(table).on_conflict_do_nothing(index_elements=list(key)),
+        "sqlite": for_sqlite.execution_options(**options),
+        "postgresql": for_postgres.execution_options(**options),
     }
 
 
-def insert_or_update(table: Table, *key: str) -> Mapping[str, Insert]:
-    """By dialect name, the INSERT of a whole row that replaces every column but ``key``."""
-    return {name: _replacing(build(table), key) for name, build in _INSERTS.items()}
+def insert_or_update(
+    table: Table,
+    *key: str,
+    values: Callable[[Excluded], Mapping[str, Any]],
+    where: Callable[[Excluded], ColumnElement[bool]] | None = None,
+) -> Mapping[str, Insert]:
+    """By dialect name, the INSERT that sets ``values`` in a row that exists already.
 
-
-_INSERTS = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
-
-
-def _replacing(statement: Any, key: Sequence[str]) -> Insert:
-    values = {
-        column.name: statement.excluded[column.name]
-        for column in statement.table.columns
-        if column.name not in key
+    Args:
+        table: where the row stands.
+        key: the columns that tell rows apart.
+        values: new column values, given the row that was to be inserted.
+        where: which existing rows are changed; all where it is not given.
+    """
+    for_sqlite, for_postgres = sqlite.insert(table), postgresql.insert(table)
+    return {
+        "sqlite": for_sqlite.on_conflict_do_update(
+            index_elements=list(key),
+            set_=values(for_sqlite.excluded),
+            where=where and where(for_sqlite.excluded),
+        ),
+        "postgresql": for_postgres.on_conflict_do_update(
+            index_elements=list(key),
+            set_=values(for_postgres.excluded),
+            where=where and where(for_postgres.excluded),
+        ),
     }
-    replacing: Insert = statement.on_conflict_do_update(index_elements=list(key), set_=values)
-    return replacing
 
 
 def _open_sqlite(url: URL) -> Engine:
@@ -160,7 +194,7 @@ def _open_sqlite(url: URL) -> Engine:
             "isolation_level": None,
             "check_same_thread": False,
         },
-        execution_options={_WRITE_LOCK_OPTION: threading.Lock()},
+        execution_options={_GROUP_COMMIT_OPTION: GroupCommit()},
     )
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)

@@ -9,13 +9,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, case, func, insert, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, bindparam, case, func, insert, select, update
 
 from pointwork.contract.decision import WindowSpec
 from pointwork.contract.outcome import AttemptState, ReserveOutcome, Settlement
 from pointwork.ledger.clock import seconds_from_now
+from pointwork.ledger.engine import insert_or_update
 from pointwork.ledger.tables import (
     Attempt,
     BudgetWindow,
@@ -28,7 +29,7 @@ from pointwork.ledger.tables import (
 )
 
 AMOUNT_NANO_USD_MAX = 2**53 - 1
-"""The largest amount of one call, about 9 million USD: exact in JSON, and no sum of it overflows."""
+"""The largest amount of one call, 9 million USD: exact in JSON, and no sum overflows."""
 TASK_CEILING = "task"
 """``refused_by`` where the task's own ceiling, not a window, does not cover the amount."""
 
@@ -135,7 +136,7 @@ def reserve_part(
     """
     lock_task(connection, request.task_id)
     parts = connection.execute(_TASK_PARTS, {"of_task": request.task_id}).all()
-    held = sum(_committed(part) for part in parts)
+    held: int = sum(_committed(part) for part in parts)
     for part in parts:
         if part.part_id == request.part_id:
             return _repeated(part, request.amount_nano_usd), held
@@ -145,7 +146,7 @@ def reserve_part(
     if amount and held + amount > request.task_ceiling_nano_usd:
         raise RefusedError(TASK_CEILING)
     connection.execute(_INSERT_PART, _part_row(request, now))
-    keys = sorted(request.window_keys)
+    keys = sorted(set(request.window_keys))
     for key in keys if amount else ():
         taken = connection.execute(_TAKE_FROM_WINDOW, {"of_window": key, "amount": amount})
         if taken.rowcount != 1:
@@ -154,6 +155,11 @@ def reserve_part(
         rows = [{"part_id": request.part_id, "window_key": key} for key in keys]
         connection.execute(_INSERT_PART_WINDOW, rows)
     return ReserveOutcome.RESERVED, held + amount
+
+
+def held_for_task(connection: Connection, task_id: str) -> int:
+    """Nano-USD reserved and posted for the task together."""
+    return sum(_committed(part) for part in connection.execute(_TASK_PARTS, {"of_task": task_id}))
 
 
 def posting_for(
@@ -165,9 +171,7 @@ def posting_for(
     """
     match state:
         case None | AttemptState.PLANNED:
-            return Posting(
-                state=PartState.VOIDED, posted_nano_usd=0, settlement=Settlement.EXACT
-            )
+            return Posting(state=PartState.VOIDED, posted_nano_usd=0, settlement=Settlement.EXACT)
         case AttemptState.SENT | AttemptState.UNKNOWN:
             return Posting(
                 state=PartState.POSTED,
@@ -190,8 +194,13 @@ def settle_parts(connection: Connection, parts: Iterable[Settled], now: datetime
     Returns:
         The ids of the parts that this call ended.
     """
-    ended = [part for part in sorted(parts, key=lambda each: each.part_id) if _end(connection, part, now)]
-    _move(connection, [(part.part_id, part.amount_nano_usd, part.posting.posted_nano_usd) for part in ended])
+    ended = [
+        part for part in sorted(parts, key=lambda each: each.part_id) if _end(connection, part, now)
+    ]
+    _move(
+        connection,
+        [(part.part_id, part.amount_nano_usd, part.posting.posted_nano_usd) for part in ended],
+    )
     for part in ended:
         excess = part.posting.posted_nano_usd - part.amount_nano_usd
         if excess > 0:
@@ -211,9 +220,7 @@ def settle_parts(connection: Connection, parts: Iterable[Settled], now: datetime
     return [part.part_id for part in ended]
 
 
-def post_late(
-    connection: Connection, part: Row[tuple[object, ...]], cost_nano_usd: int, now: datetime
-) -> bool:
+def post_late(connection: Connection, part: Any, cost_nano_usd: int, now: datetime) -> bool:
     """Post a cost learnt after its part ended. The bill is real, so it may break the limit.
 
     What was posted before is never refunded; only the excess moves, and an overrun row says why.
@@ -240,3 +247,122 @@ def post_late(
         },
     )
     return True
+
+
+def _committed(part: Any) -> int:
+    is_open = part.state == PartState.RESERVED
+    return int(part.amount_nano_usd if is_open else part.posted_nano_usd)
+
+
+def _repeated(part: Any, amount_nano_usd: int) -> ReserveOutcome:
+    if part.amount_nano_usd != amount_nano_usd:
+        return ReserveOutcome.EXISTS_WITH_DIFFERENT_AMOUNT
+    if part.state != PartState.RESERVED:
+        return ReserveOutcome.ALREADY_SETTLED
+    return ReserveOutcome.EXISTS
+
+
+def _part_row(request: PartRequest, now: datetime) -> dict[str, object]:
+    return {
+        "part_id": request.part_id,
+        "task_id": request.task_id,
+        "decision_id": request.decision_id,
+        "amount_nano_usd": request.amount_nano_usd,
+        "task_ceiling_nano_usd": request.task_ceiling_nano_usd,
+        "state": PartState.RESERVED,
+        "posted_nano_usd": 0,
+        "settlement": Settlement.EXACT,
+        "price_version": request.price_version,
+        "expires_in_seconds": request.expires_in_seconds,
+        "created_at": now,
+        "lifetime": request.expires_in_seconds,
+    }
+
+
+def _end(connection: Connection, part: Settled, now: datetime) -> bool:
+    ended = connection.execute(
+        _END_PART,
+        {
+            "of_part": part.part_id,
+            "to_state": part.posting.state,
+            "posted": part.posting.posted_nano_usd,
+            "sureness": part.posting.settlement,
+            "at": now,
+        },
+    )
+    return ended.rowcount == 1
+
+
+def _move(connection: Connection, parts: Sequence[tuple[str, int, int]]) -> None:
+    """Release and spend, for each (part, released, spent), in the windows the part was taken in."""
+    amounts = {
+        part_id: (released, spent) for part_id, released, spent in parts if released or spent
+    }
+    if not amounts:
+        return
+    sums: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+    for row in connection.execute(_WINDOWS_OF, {"of_parts": sorted(amounts)}):
+        released, spent = amounts[row.part_id]
+        sums[row.window_key][0] += released
+        sums[row.window_key][1] += spent
+    for key, (released, spent) in sorted(sums.items()):
+        connection.execute(
+            _MOVE_IN_WINDOW, {"of_window": key, "released": released, "spent": spent}
+        )
+
+
+_LOCK_TASK = select(func.pg_advisory_xact_lock(func.hashtextextended(bindparam("task_id"), 0)))
+_TASK_PARTS = select(
+    PART.c.part_id, PART.c.amount_nano_usd, PART.c.state, PART.c.posted_nano_usd
+).where(PART.c.task_id == bindparam("of_task"))
+_OUTCOME_EXISTS = select(OUTCOME.c.task_id).where(OUTCOME.c.task_id == bindparam("of_task"))
+_OPEN_WINDOW = insert_or_update(
+    WINDOW,
+    "window_key",
+    values=lambda new: {
+        "limit_nano_usd": new.limit_nano_usd,
+        "limit_high_nano_usd": case(
+            (new.limit_nano_usd > WINDOW.c.limit_high_nano_usd, new.limit_nano_usd),
+            else_=WINDOW.c.limit_high_nano_usd,
+        ),
+    },
+    where=lambda new: WINDOW.c.limit_nano_usd != new.limit_nano_usd,
+)
+_INSERT_PART = insert(PART).values(expires_at=seconds_from_now(bindparam("lifetime")))
+_INSERT_PART_WINDOW = insert(PART_WINDOW)
+_INSERT_OVERRUN = insert(OVERRUN)
+_TAKE_FROM_WINDOW = (
+    update(WINDOW)
+    .where(
+        WINDOW.c.window_key == bindparam("of_window"),
+        WINDOW.c.spent_nano_usd + WINDOW.c.reserved_nano_usd + bindparam("amount")
+        <= WINDOW.c.limit_nano_usd,
+    )
+    .values(reserved_nano_usd=WINDOW.c.reserved_nano_usd + bindparam("amount"))
+)
+_MOVE_IN_WINDOW = (
+    update(WINDOW)
+    .where(WINDOW.c.window_key == bindparam("of_window"))
+    .values(
+        reserved_nano_usd=WINDOW.c.reserved_nano_usd - bindparam("released"),
+        spent_nano_usd=WINDOW.c.spent_nano_usd + bindparam("spent"),
+    )
+)
+_END_PART = (
+    update(PART)
+    .where(PART.c.part_id == bindparam("of_part"), PART.c.state == PartState.RESERVED)
+    .values(
+        state=bindparam("to_state"),
+        posted_nano_usd=bindparam("posted"),
+        settlement=bindparam("sureness"),
+        settled_at=bindparam("at"),
+    )
+)
+_POST_MORE = (
+    update(PART)
+    .where(PART.c.part_id == bindparam("of_part"))
+    .values(posted_nano_usd=PART.c.posted_nano_usd + bindparam("excess"))
+)
+_WINDOWS_OF = select(PART_WINDOW.c.part_id, PART_WINDOW.c.window_key).where(
+    PART_WINDOW.c.part_id.in_(bindparam("of_parts", expanding=True))
+)

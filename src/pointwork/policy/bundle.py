@@ -1,7 +1,8 @@
 """Pack, priced catalogue and host profile as one value with one hash: all that ``decide`` reads."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict
 
@@ -26,6 +27,13 @@ class PolicyBundle(BaseModel):
     @cached_property
     def pack_sha256(self) -> str:
         return sha256_hex(canonical_json(self.pack))
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A changed copy has another hash: what was worked out for this one is not carried over."""
+        copied = super().model_copy(update=update, deep=deep)
+        for name in ("sha256", "pack_sha256"):
+            copied.__dict__.pop(name, None)
+        return copied
 
     @property
     def ref(self) -> PolicyRef:

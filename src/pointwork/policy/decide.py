@@ -1,5 +1,6 @@
 """``decide``: pure, total and deterministic over (facts, policy bundle). It does no I/O, ever."""
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from pointwork.contract.decision import (
@@ -35,21 +36,7 @@ _DOWNGRADE_TRIGGER = {
     ReasonCode.BUDGET: Trigger.BUDGET_LOW,
 }
 
-_OPENS_NEXT_RUNG = frozenset(
-    {
-        ReasonCode.ALREADY_FAILED,
-        ReasonCode.CAPABILITY,
-        ReasonCode.CONTEXT,
-        ReasonCode.QUALITY_FLOOR,
-        ReasonCode.UNHEALTHY,
-        ReasonCode.RATE_LIMITED,
-        ReasonCode.NO_CREDENTIALS,
-        ReasonCode.NO_PRICE,
-        ReasonCode.NOT_ON_HOST,
-    }
-)
-"""A rung that none of its models can serve, or has failed to, lets the next rung be used (OM-4).
-A rung refused for money or privacy does not: those downgrade, hold or deny."""
+_MONEY = (ReasonCode.CEILING, ReasonCode.BUDGET)
 
 
 def decide(given: DecisionInput, bundle: PolicyBundle) -> Plan:
@@ -66,14 +53,14 @@ def decide(given: DecisionInput, bundle: PolicyBundle) -> Plan:
     facts = _facts(given, bundle, task_class)
     refused = {name: refusals(facts, name, priced) for name, priced in bundle.models.items()}
     permitted = [name for name, reasons in refused.items() if not reasons]
-    chosen, rejected, downgrade = _rank(facts, permitted, refused)
+    chosen, ranked_out, downgrade = _rank(facts, permitted, refused)
     wish = given.request.requested_model
     if wish is not None and (not chosen or chosen[0] != wish):
-        return _refuse_wish(facts, wish, refused, chosen)
+        return _refuse_wish(facts, wish, refused, chosen, ranked_out)
     if not chosen:
-        return _no_candidate(facts, refused)
+        return _no_candidate(facts, refused, ranked_out)
     candidates = tuple(_candidate(facts, name, _trigger(facts, name, downgrade)) for name in chosen)
-    return _run(facts, candidates, _rejections(refused, rejected), downgrade)
+    return _run(facts, candidates, _rejections(refused, ranked_out, chosen), downgrade)
 
 
 def _facts(given: DecisionInput, bundle: PolicyBundle, task_class: str) -> Facts:
@@ -86,6 +73,8 @@ def _facts(given: DecisionInput, bundle: PolicyBundle, task_class: str) -> Facts
         return replace(facts, rungs=(pack.privacy.sensitive_route, *rest), quality_floor=1)
     if facts.local_marks or given.request.item_count >= pack.high_volume_items:
         return replace(facts, rungs=((pack.local_family,),), quality_floor=1)
+    if row.rungs == ((pack.local_family,),):
+        return facts  # bulk work has no way out of the house, whatever its length or other marks
     first = next((pack.mark_routes[m] for m in given.request.marks if m in pack.mark_routes), None)
     if input_tokens_likely(given.classification) > pack.large_context_tokens:
         first = pack.large_context_family
@@ -99,40 +88,49 @@ def _rank(
     facts: Facts, permitted: list[str], refused: dict[str, tuple[Refusal, ...]]
 ) -> tuple[list[str], dict[str, Refusal], ReasonCode | None]:
     """Cheapest sufficient: the lowest open rung, by worst-case cost, another vendor first."""
-    open_rung = _open_rung(facts, permitted, refused)
-    in_rung = [n for n in permitted if _rung(facts, n) == open_rung]
-    ordered = sorted(in_rung, key=lambda name: _order(facts, name))
-    rejected = {
-        name: (ReasonCode.OVER_PROVISIONED, f"{ordered[0]} is sufficient")
+    serving, waiting = _lowest_rung(facts, refused)
+    ordered = sorted(serving, key=lambda name: _order(facts, name))
+    ranked_out = {
+        name: (
+            (ReasonCode.OVER_PROVISIONED, f"{ordered[0]} is sufficient")
+            if ordered
+            else (ReasonCode.NO_PRIOR_FAILURE, f"{', '.join(waiting)} comes first")
+        )
         for name in permitted
-        if ordered and name not in ordered
+        if name not in ordered
     }
-    near = [n for n in ordered if _is_near_ceiling(facts, n)]
-    if ordered and ordered[0] not in near:
-        return ordered, rejected, None
-    cause = ReasonCode.CEILING_NEAR if ordered else _money_cause(refused)
-    cheaper = _downgrades(facts, refused, below=ordered[0] if ordered else None) if cause else []
+    if ordered and not _is_near_ceiling(facts, ordered[0]):
+        return ordered, ranked_out, None
+    cause = ReasonCode.CEILING_NEAR if ordered else _money_cause(waiting, refused)
+    cheaper = _downgrades(facts, refused, below=ordered[:1] or waiting) if cause else []
     if not cheaper:
-        return ordered, rejected, None
-    rejected |= {name: (ReasonCode.CEILING_NEAR, f"{cheaper[0]} is cheaper") for name in ordered}
-    return cheaper, rejected, cause
+        return ordered, ranked_out, None
+    ranked_out |= {name: (ReasonCode.CEILING_NEAR, f"{cheaper[0]} is cheaper") for name in ordered}
+    return cheaper, {n: why for n, why in ranked_out.items() if n not in cheaper}, cause
 
 
-def _open_rung(
-    facts: Facts, permitted: list[str], refused: dict[str, tuple[Refusal, ...]]
-) -> int | None:
-    for index, rung in enumerate(facts.rungs):
+def _lowest_rung(
+    facts: Facts, refused: dict[str, tuple[Refusal, ...]]
+) -> tuple[list[str], list[str]]:
+    """The models of the first rung that can serve, or waits to; those that serve and that wait.
+
+    A rung that none of its models can serve, or has failed to, lets the next be used (OM-4). One
+    that only money or a person keeps shut does not: it downgrades, holds or denies.
+    """
+    for rung in facts.rungs:
         members = [n for n, each in facts.bundle.models.items() if each.model.family in rung]
-        if any(name in permitted for name in members):
-            return index
-        blocked = [name for name in members if not _cannot_serve(refused[name])]
-        if blocked:
-            return None
-    return None
+        serving = [name for name in members if not refused[name]]
+        waiting = [name for name in members if refused[name] and _waits(facts, refused[name])]
+        if serving or waiting:
+            return serving, waiting
+    return [], []
 
 
-def _cannot_serve(reasons: tuple[Refusal, ...]) -> bool:
-    return any(reason in _OPENS_NEXT_RUNG for reason, _ in reasons)
+def _waits(facts: Facts, reasons: tuple[Refusal, ...]) -> bool:
+    return all(
+        code is ReasonCode.BUDGET or (code in _LIFTED_BY and _is_liftable(facts, code))
+        for code, _ in reasons
+    )
 
 
 def _rung(facts: Facts, name: str) -> int | None:
@@ -154,25 +152,26 @@ def _is_near_ceiling(facts: Facts, name: str) -> bool:
     return facts.estimate(priced) > near and not facts.cost_grant_nano_usd
 
 
-def _money_cause(refused: dict[str, tuple[Refusal, ...]]) -> ReasonCode | None:
-    """The money rule that alone keeps some model out, where one does."""
-    for reason in (ReasonCode.CEILING, ReasonCode.BUDGET):
-        if any({code for code, _ in each} == {reason} for each in refused.values()):
+def _money_cause(waiting: list[str], refused: dict[str, tuple[Refusal, ...]]) -> ReasonCode | None:
+    """The money rule that alone keeps some model of the rung out, where one does."""
+    for reason in _MONEY:
+        if any({code for code, _ in refused[name]} == {reason} for name in waiting):
             return reason
     return None
 
 
 def _downgrades(
-    facts: Facts, refused: dict[str, tuple[Refusal, ...]], below: str | None
+    facts: Facts, refused: dict[str, tuple[Refusal, ...]], below: list[str]
 ) -> list[str]:
-    """Models refused only because the class asks for better, cheapest first (OM-34)."""
-    limit = facts.estimate(facts.bundle.models[below]) if below else None
+    """Models cheaper than all of ``below`` that at most the class's wish for better refuses."""
+    models = facts.bundle.models
+    limit = min(facts.estimate(models[name]) for name in below)
     found = [
         name
         for name, reasons in refused.items()
         if {code for code, _ in reasons} <= {ReasonCode.QUALITY_FLOOR}
-        and facts.bundle.models[name].tiers
-        and (limit is None or facts.estimate(facts.bundle.models[name]) < limit)
+        and models[name].tiers
+        and facts.estimate(models[name]) < limit
     ]
     return sorted(found, key=lambda name: _order(facts, name))
 
@@ -243,14 +242,18 @@ def _run(
         obligations=tuple(obligations),
         windows=windows_at(pack, given.snapshot.taken_at, caller=given.request.caller),
         task_ceiling_nano_usd=max(*row_ceilings, facts.cost_grant_nano_usd),
-        justification=given.request.justification or facts.row.frontier_purpose or "",
+        justification=given.request.justification.strip()
+        or facts.purpose(candidates[0].family)
+        or "",
         policy=facts.bundle.ref,
     )
 
 
-def _no_candidate(facts: Facts, refused: dict[str, tuple[Refusal, ...]]) -> Plan:
+def _no_candidate(
+    facts: Facts, refused: dict[str, tuple[Refusal, ...]], ranked_out: dict[str, Refusal]
+) -> Plan:
     """Hold where one rule that a person may lift is all that stands in the way; else deny."""
-    rejected = _rejections(refused, {})
+    rejected = _rejections(refused, ranked_out)
     for reason, grant in _LIFTED_BY.items():
         alone = any({code for code, _ in each} == {reason} for each in refused.values())
         if alone and _is_liftable(facts, reason) and not facts.grant(grant):
@@ -262,7 +265,11 @@ def _no_candidate(facts: Facts, refused: dict[str, tuple[Refusal, ...]]) -> Plan
 
 
 def _refuse_wish(
-    facts: Facts, wish: str, refused: dict[str, tuple[Refusal, ...]], chosen: list[str]
+    facts: Facts,
+    wish: str,
+    refused: dict[str, tuple[Refusal, ...]],
+    chosen: list[str],
+    ranked_out: dict[str, Refusal],
 ) -> Plan:
     """A request for a model is no right: it runs where the pack would choose it (OM-3, OM-4)."""
     others = {
@@ -281,9 +288,11 @@ def _refuse_wish(
         if grant is not None and not facts.grant(grant) and _is_liftable(facts, reasons[0][0]):
             return _ended(facts, Effect.HOLD, reasons[0][0], rejected, hold_for=grant)
         return _ended(facts, Effect.DENY, reasons[0][0], rejected)
-    is_dearer_rung = bool(chosen) and _rung(facts, wish) != _rung(facts, chosen[0])
-    code = ReasonCode.NO_PRIOR_FAILURE if is_dearer_rung else ReasonCode.OVER_PROVISIONED
-    detail = f"{chosen[0]} is sufficient" if chosen else ""
+    code, detail = ReasonCode.OVER_PROVISIONED, ""
+    if wish in ranked_out:
+        code, detail = ranked_out[wish]
+    if code is ReasonCode.OVER_PROVISIONED and _rung(facts, wish) != _rung(facts, chosen[0]):
+        code = ReasonCode.NO_PRIOR_FAILURE
     return _ended(
         facts, Effect.DENY, code, (*rejected, Rejection(model=wish, reason=code, detail=detail))
     )
@@ -347,10 +356,13 @@ def _stop(given: DecisionInput, bundle: PolicyBundle, reason: ReasonCode) -> Pla
 
 
 def _rejections(
-    refused: dict[str, tuple[Refusal, ...]], ranked_out: dict[str, Refusal]
+    refused: dict[str, tuple[Refusal, ...]],
+    ranked_out: dict[str, Refusal],
+    chosen: Collection[str] = (),
 ) -> tuple[Rejection, ...]:
     first = {name: reasons[0] for name, reasons in refused.items() if reasons} | ranked_out
     return tuple(
         Rejection(model=name, reason=code, detail=detail)
         for name, (code, detail) in sorted(first.items())
+        if name not in chosen
     )

@@ -9,7 +9,10 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
+    Tag,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -19,25 +22,33 @@ from pointwork.contract.money import NANO_PER_USD, NanoUsd, PriceTier
 from pointwork.contract.names import TaskQueue
 from pointwork.contract.task import Name, Sensitivity
 
+IS_DOCUMENT = "is_document"
+"""Key of the validation context that tells what a person wrote from a bundle read back."""
+
 
 class Document(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-def _usd_to_nano(value: object) -> object:
-    """``"0.25"`` to nano-USD. A YAML float would already have lost the exact amount."""
-    if isinstance(value, int) and not isinstance(value, bool):
+def _usd_to_nano(value: object, info: ValidationInfo) -> object:
+    """``"0.25"`` to nano-USD. A YAML float would already have lost the exact amount.
+
+    A plain integer is nano-USD, which only a bundle read back may hold: a person means dollars.
+    """
+    is_document = bool(info.context and info.context.get(IS_DOCUMENT))
+    if isinstance(value, int) and not isinstance(value, bool) and not is_document:
         return value
+    remedy = 'write it in USD as a quoted string such as "0.25"'
     if not isinstance(value, str):
-        msg = f'{value!r} is not an amount; write it in USD as a quoted string such as "0.25"'
+        msg = f"{value!r:.60} is not an amount; {remedy}"
         raise ValueError(msg)  # noqa: TRY004 - pydantic turns ValueError into a field error
     try:
         nano = Decimal(value) * NANO_PER_USD
     except ArithmeticError as error:
-        msg = f'{value!r} is not an amount; write it in USD as a quoted string such as "0.25"'
+        msg = f"{value!r:.60} is not an amount; {remedy}"
         raise ValueError(msg) from error
     if not nano.is_finite() or nano < 0 or nano != nano.to_integral_value():
-        msg = f"{value!r} is not an amount of whole nano-USD of at least zero"
+        msg = f"{value!r:.60} is not an amount of whole nano-USD of at least zero; {remedy}"
         raise ValueError(msg)
     return int(nano)
 
@@ -95,6 +106,10 @@ class TaskClass(Document):
     derived: Sentence | None = None
     """Set where the source document leaves the row open: the reason for this reading."""
 
+    @property
+    def families(self) -> tuple[str, ...]:
+        return tuple(family for rung in self.rungs for family in rung)
+
 
 class BudgetLimit(Document):
     scope: Literal["pack", "caller", "vendor", "model"] = "pack"
@@ -114,7 +129,11 @@ class ApprovalTimes(Document):
         if not (
             self.remind_after_seconds < self.escalate_after_seconds < self.expire_after_seconds
         ):
-            msg = "remind_after, escalate_after and expire_after must rise in this order"
+            msg = (
+                "remind_after_seconds, escalate_after_seconds and expire_after_seconds are "
+                f"{self.remind_after_seconds}, {self.escalate_after_seconds} and "
+                f"{self.expire_after_seconds}; let them rise in this order"
+            )
             raise ValueError(msg)
         return self
 
@@ -163,7 +182,8 @@ class Pack(Document):
     large_context_family: Name
     local_family: Name
     ceilings: dict[Name, dict[Name, Usd]]
-    ceiling_near_ratio: Annotated[Decimal, Field(gt=0, le=1)]
+    ceiling_near_ratio: Annotated[Decimal, Field(gt=0, lt=1)]
+    """At 1 nothing would ever be near, and the change to a cheaper model is compulsory (OM-34)."""
     budgets: tuple[BudgetLimit, ...]
     hard_stop: bool
     privacy: Privacy
@@ -195,29 +215,38 @@ class Pack(Document):
 
     @model_validator(mode="after")
     def _names_resolve(self) -> Self:
-        used = {name for row in self.classes.values() for rung in row.rungs for name in rung}
-        used |= {*self.privacy.sensitive_route, self.large_context_family, self.local_family}
-        used |= set(self.mark_routes.values())
-        if unknown := sorted(used - set(self.families)):
-            msg = f"families {', '.join(unknown)} are routed to but not defined under families"
-            raise ValueError(msg)
-        if unknown := sorted(set(self.task_types.values()) - set(self.classes)):
-            msg = f"task_types map to {', '.join(unknown)}, which is no class of this pack"
-            raise ValueError(msg)
+        used = [
+            (f"classes.{name}.rungs", f) for name, row in self.classes.items() for f in row.families
+        ]
+        used += [("privacy.sensitive_route", family) for family in self.privacy.sensitive_route]
+        used += [(f"mark_routes.{mark}", family) for mark, family in self.mark_routes.items()]
+        used += [("large_context_family", self.large_context_family)]
+        used += [("local_family", self.local_family)]
+        used += [(f"ceilings.{name}", f) for name, row in self.ceilings.items() for f in row]
+        for place, family in used:
+            if family not in self.families:
+                msg = f"{place}: {family!r} is no family of this pack; define it under families"
+                raise ValueError(msg)
+        for word, name in self.task_types.items():
+            if name not in self.classes:
+                msg = f"task_types.{word}: {name!r} is no class of this pack; name one of classes"
+                raise ValueError(msg)
         return self
 
     @model_validator(mode="after")
     def _every_class_has_ceilings(self) -> Self:
         """A class without a ceiling would have no most it may cost (OM-27)."""
-        if missing := sorted(set(self.classes) - set(self.ceilings)):
-            msg = f"ceilings: no ceiling for class {', '.join(missing)}; add one for each family"
-            raise ValueError(msg)
         for name, row in self.classes.items():
-            routed = {family for rung in row.rungs for family in rung}
-            routed |= {*self.privacy.sensitive_route, *self.mark_routes.values()}
-            if missing := sorted(routed - set(self.ceilings[name])):
-                msg = f"ceilings.{name}: no ceiling for family {', '.join(missing)}"
+            if name not in self.ceilings:
+                msg = f"ceilings: no ceiling for class {name!r}; add one for each of its families"
                 raise ValueError(msg)
+            routed = {*row.families, *self.privacy.sensitive_route, *self.mark_routes.values()}
+            if missing := sorted(routed - set(self.ceilings[name])):
+                msg = f"ceilings.{name}: no ceiling for family {missing[0]!r}; add one in USD"
+                raise ValueError(msg)
+        if unknown := sorted(set(self.ceilings) - set(self.classes)):
+            msg = f"ceilings.{unknown[0]}: {unknown[0]!r} is no class of this pack; correct it"
+            raise ValueError(msg)
         return self
 
 
@@ -242,6 +271,8 @@ class GenaiPrice(Document):
     source: Literal["genai-prices"]
     provider: Name
     model: Name
+    as_of: date
+    """The day whose prices apply: the library's vary by date and hour, a bundle's hash must not."""
 
 
 class StatedPrice(Document):
@@ -250,6 +281,17 @@ class StatedPrice(Document):
     source: Sentence
     as_of: date
     tiers: Annotated[tuple[PriceTier, ...], Field(min_length=1)]
+
+
+def _price_kind(value: object) -> str:
+    source = value.get("source") if isinstance(value, dict) else getattr(value, "source", None)
+    return "library" if source == "genai-prices" else "stated"
+
+
+Price = Annotated[
+    Annotated[GenaiPrice, Tag("library")] | Annotated[StatedPrice, Tag("stated")],
+    Discriminator(_price_kind),
+]
 
 
 class Model(Document):
@@ -268,7 +310,7 @@ class Model(Document):
     output_tokens_max: Annotated[int, Field(ge=1)]
     capabilities: tuple[Name, ...]
     timeout_seconds: Annotated[int, Field(ge=1, le=7200)]
-    price: GenaiPrice | StatedPrice | None = None
+    price: Price | None = None
     """None is a model that is never called: without a price its cost has no bound."""
 
 
@@ -281,7 +323,7 @@ class Catalogue(Document):
     def _endpoints_resolve(self) -> Self:
         for name, model in self.models.items():
             if model.endpoint not in self.endpoints:
-                msg = f"models.{name}.endpoint: {model.endpoint!r} is not under endpoints"
+                msg = f"models.{name}.endpoint: {model.endpoint!r} is not under endpoints; add it"
                 raise ValueError(msg)
         return self
 

@@ -18,7 +18,7 @@ from pointwork.contract.decision import (
 from pointwork.contract.money import worst_case_nano_usd
 from pointwork.contract.task import DataClass, PrivacyTier, Sensitivity
 from pointwork.policy.bundle import PolicyBundle
-from pointwork.policy.document import PricedModel, TaskClass
+from pointwork.policy.document import FrontierPurpose, PricedModel, TaskClass
 from pointwork.policy.estimate import (
     input_tokens_bound,
     input_tokens_likely,
@@ -83,6 +83,16 @@ class Facts:
         ceilings = [g.ceiling_nano_usd for g in self.given.grants if g.kind is GrantKind.COST]
         return max(ceilings, default=0)
 
+    def purpose(self, family: str) -> FrontierPurpose | None:
+        """What a frontier model of ``family`` is used for here; None where it may not be (OM-7).
+
+        A mark that routes to a family asks for what no local model has: news, for one (S-1).
+        """
+        routed = {self.bundle.pack.mark_routes.get(mark) for mark in self.given.request.marks}
+        if self.row.frontier_purpose is None and family in routed:
+            return "capability_missing_locally"
+        return self.row.frontier_purpose
+
     def rung_of(self, family: str) -> int | None:
         found = (index for index, rung in enumerate(self.rungs) if family in rung)
         return next(found, None)
@@ -130,7 +140,7 @@ def _in_route(facts: Facts, name: str, priced: PricedModel) -> Refusal | None:
 
 def _frontier_purpose(facts: Facts, name: str, priced: PricedModel) -> Refusal | None:
     """A class row with a purpose is the justification itself; else a person's words are needed."""
-    if not priced.model.is_frontier or facts.row.frontier_purpose is not None:
+    if not priced.model.is_frontier or facts.purpose(priced.model.family) is not None:
         return None
     if not facts.given.request.justification.strip():
         return ReasonCode.JUSTIFICATION_MISSING, "justification"

@@ -14,9 +14,10 @@ from pointwork.policy.document import (
     StatedPrice,
 )
 from pointwork.policy.prices import UnknownPriceError, look_up, price_library_version
-from pointwork.policy.strict_yaml import PolicyError, read_document
+from pointwork.policy.strict_yaml import PolicyError, place_in, read_document
 
 _PACK_FILE = re.compile(r"^\d+(\.\d+){1,2}\.yaml$")
+_HOST = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
 
 
 def load_library(policies: Path, host: str) -> PolicyLibrary:
@@ -28,9 +29,8 @@ def load_library(policies: Path, host: str) -> PolicyLibrary:
         PolicyError: a document is missing or wrong; nothing is loaded then.
     """
     catalogue = read_document(policies / "models.yaml", Catalogue)
-    priced = _priced(catalogue, str(policies / "models.yaml"))
-    profile = read_document(policies / "hosts" / f"{host}.yaml", HostProfile)
-    _check_profile(profile, catalogue, str(policies / "hosts" / f"{host}.yaml"))
+    priced = _priced(catalogue, policies / "models.yaml")
+    profile = _profile(policies, host, catalogue)
     folders = sorted(each for each in policies.iterdir() if each.is_dir() and _versions(each))
     if not folders:
         raise PolicyError(f"{policies}: holds no pack; add <pack>/<version>.yaml")
@@ -38,6 +38,7 @@ def load_library(policies: Path, host: str) -> PolicyLibrary:
     retired: list[PolicyBundle] = []
     for folder in folders:
         bundles = [_bundle(path, priced, profile) for path in _versions(folder)]
+        _check_folder(folder, bundles)
         active.append(bundles[-1])
         retired.extend(bundles[:-1])
     return PolicyLibrary(active, retired)
@@ -50,8 +51,8 @@ def load_pack(path: Path, policies: Path, host: str) -> PolicyBundle:
         PolicyError: the document, the catalogue or the profile is wrong.
     """
     catalogue = read_document(policies / "models.yaml", Catalogue)
-    profile = read_document(policies / "hosts" / f"{host}.yaml", HostProfile)
-    return _bundle(path, _priced(catalogue, str(policies / "models.yaml")), profile)
+    profile = _profile(policies, host, catalogue)
+    return _bundle(path, _priced(catalogue, policies / "models.yaml"), profile)
 
 
 def _versions(folder: Path) -> list[Path]:
@@ -62,39 +63,54 @@ def _versions(folder: Path) -> list[Path]:
 def _bundle(path: Path, models: dict[str, PricedModel], host: HostProfile) -> PolicyBundle:
     pack = read_document(path, Pack)
     if _PACK_FILE.match(path.name) and pack.version != path.stem:
-        raise PolicyError(
-            f"{path}: version {pack.version!r} differs from the file's name; align them"
-        )
+        place = place_in(path, "version")
+        raise PolicyError(f"{place}: version {pack.version!r} is not the file's name; align them")
     routed = {name for name, each in models.items() if each.model.family in pack.families}
     vendors = {models[name].model.vendor for name in routed}
     if len(vendors) < pack.vendors_min:
         found = ", ".join(sorted(vendors)) or "none"
         raise PolicyError(
-            f"{path}: vendors_min is {pack.vendors_min} but the catalogue's models for this "
-            f"pack's families come from {found}; add a model of another vendor"
+            f"{place_in(path, 'vendors_min')}: vendors_min is {pack.vendors_min} but the "
+            f"catalogue's models for this pack's families come from {found}; add another vendor's"
         )
     for name in pack.privacy.approved_private_models:
         if name not in models:
-            raise PolicyError(
-                f"{path}: privacy.approved_private_models names {name!r}, which is not in the "
-                "catalogue; add it to models.yaml or remove it"
-            )
+            place = place_in(path, "privacy", "approved_private_models")
+            raise PolicyError(f"{place}: {name!r} is not in models.yaml; add it there or remove it")
     return PolicyBundle(
         pack=pack, models={name: models[name] for name in sorted(routed)}, host=host
     )
 
 
-def _check_profile(profile: HostProfile, catalogue: Catalogue, name: str) -> None:
+def _check_folder(folder: Path, bundles: list[PolicyBundle]) -> None:
+    """A pack's folder has its name, so that no folder can stand in for another pack."""
+    for path, bundle in zip(_versions(folder), bundles, strict=True):
+        if bundle.pack.pack != folder.name:
+            place = place_in(path, "pack")
+            raise PolicyError(
+                f"{place}: pack {bundle.pack.pack!r} is not the folder's name; align them"
+            )
+
+
+def _profile(policies: Path, host: str, catalogue: Catalogue) -> HostProfile:
+    path = policies / "hosts" / f"{host}.yaml"
+    if not _HOST.match(host):
+        raise PolicyError(f"{path}: {host!r:.60} is no name of a host; give one of hosts/*.yaml")
+    profile = read_document(path, HostProfile)
     for model in profile.local_models:
         if model not in catalogue.models:
-            raise PolicyError(f"{name}: local_models names {model!r}, which is not in models.yaml")
+            place = place_in(path, "local_models")
+            raise PolicyError(
+                f"{place}: {model!r} is not in models.yaml; add it there or remove it"
+            )
+    return profile
 
 
-def _priced(catalogue: Catalogue, name: str) -> dict[str, PricedModel]:
-    return {key: _price(key, model, catalogue, name) for key, model in catalogue.models.items()}
+def _priced(catalogue: Catalogue, path: Path) -> dict[str, PricedModel]:
+    return {key: _price(key, model, catalogue, path) for key, model in catalogue.models.items()}
 
 
-def _price(key: str, model: Model, catalogue: Catalogue, name: str) -> PricedModel:
+def _price(key: str, model: Model, catalogue: Catalogue, path: Path) -> PricedModel:
     endpoint = catalogue.endpoints[model.endpoint]
     match model.price:
         case None:
@@ -110,7 +126,11 @@ def _price(key: str, model: Model, catalogue: Catalogue, name: str) -> PricedMod
             try:
                 tiers = look_up(listed)
             except UnknownPriceError as error:
-                raise PolicyError(f"{name}: models.{key}.price: {error}") from None
+                place = place_in(path, "models", key, "price")
+                raise PolicyError(f"{place}: models.{key}.price: {error}") from None
             return PricedModel(
-                model=model, endpoint=endpoint, tiers=tiers, price_version=price_library_version()
+                model=model,
+                endpoint=endpoint,
+                tiers=tiers,
+                price_version=f"{price_library_version()} as of {listed.as_of.isoformat()}",
             )

@@ -1,5 +1,6 @@
 """Prices from the pinned price library, as nano-USD tiers. Offline: the data is in its wheel."""
 
+from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from importlib.metadata import version
 
@@ -8,6 +9,9 @@ from genai_prices.types import ModelPrice, TieredPrices
 
 from pointwork.contract.money import NANO_PER_USD, PriceTier
 from pointwork.policy.document import GenaiPrice
+
+_PRICE_STEP = timedelta(minutes=30)
+_PRICE_STEPS = 48
 
 
 class UnknownPriceError(LookupError):
@@ -19,21 +23,47 @@ def price_library_version() -> str:
 
 
 def look_up(price: GenaiPrice) -> tuple[PriceTier, ...]:
-    """Every tier of the model's price.
+    """Every tier of the model's price on the day ``price.as_of``, at its dearest hour.
+
+    Some models cost half as much at night. A hold must cover the call whenever it is made.
 
     Raises:
         UnknownPriceError: the library does not know the model, or not both of its token prices.
     """
+    midnight = datetime.combine(price.as_of, time(), UTC)
     try:
         found = genai_prices.calc_price(
             genai_prices.Usage(input_tokens=1, output_tokens=1),
             model_ref=price.model,
             provider_id=price.provider,
+            genai_request_timestamp=midnight,
         )
     except LookupError:
         known = f"{price_library_version()} knows no price for {price.provider}:{price.model}"
         raise UnknownPriceError(f"{known}; state one with its source and date") from None
-    return _tiers(found.model_price, price)
+    of_day = [found.model.get_prices(midnight + n * _PRICE_STEP) for n in range(_PRICE_STEPS)]
+    by_hour = [_tiers(each, price) for each in of_day]
+    return tuple(_dearest(by_hour, start) for start in sorted(_starts(by_hour)))
+
+
+def _starts(by_hour: list[tuple[PriceTier, ...]]) -> set[int]:
+    return {tier.from_input_tokens for tiers in by_hour for tier in tiers}
+
+
+def _dearest(by_hour: list[tuple[PriceTier, ...]], from_input_tokens: int) -> PriceTier:
+    """The highest of each price that any hour has from ``from_input_tokens`` on."""
+    reached = [_reached(tiers, from_input_tokens) for tiers in by_hour]
+    return PriceTier(
+        from_input_tokens=from_input_tokens,
+        input_per_mtok=max(tier.input_per_mtok for tier in reached),
+        output_per_mtok=max(tier.output_per_mtok for tier in reached),
+        cached_input_per_mtok=max(tier.cached_input_per_mtok for tier in reached),
+        cache_write_per_mtok=max(tier.cache_write_per_mtok for tier in reached),
+    )
+
+
+def _reached(tiers: tuple[PriceTier, ...], from_input_tokens: int) -> PriceTier:
+    return [tier for tier in tiers if tier.from_input_tokens <= from_input_tokens][-1]
 
 
 def _tiers(model_price: ModelPrice, price: GenaiPrice) -> tuple[PriceTier, ...]:

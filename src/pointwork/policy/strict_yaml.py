@@ -6,8 +6,11 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from pointwork.policy.document import IS_DOCUMENT
+
 DOCUMENT_BYTES_MAX = 1_000_000
 DEPTH_MAX = 20
+SHOWN_CHARACTERS_MAX = 60
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -25,14 +28,28 @@ def _construct_mapping(loader: _StrictLoader, node: yaml.MappingNode) -> dict[st
     for key_node, value_node in node.value:
         key = loader.construct_object(key_node, deep=True)
         if not isinstance(key, str):
-            raise _at(key_node.start_mark, f"key {key!r} is not text; quote it")
+            raise _at(key_node.start_mark, f"key {_shown(key)} is not text; quote it")
         if key in mapping:
-            raise _at(key_node.start_mark, f"key {key!r} appears twice; remove one")
-        mapping[key] = loader.construct_object(value_node, deep=True)
+            raise _at(key_node.start_mark, f"key {_shown(key)} appears twice; remove one")
+        try:
+            mapping[key] = loader.construct_object(value_node, deep=True)
+        except PolicyError:
+            raise
+        except ValueError:  # a date of month 13, or a number of more digits than Python reads
+            written = _shown(value_node.value)
+            raise _at(
+                value_node.start_mark, f"{written} is no value; correct or quote it"
+            ) from None
     return mapping
 
 
 _StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _construct_mapping)
+
+
+def _shown(value: object) -> str:
+    """``value`` as an error may quote it: on one line, and short."""
+    text = repr(value)
+    return text if len(text) <= SHOWN_CHARACTERS_MAX else f"{text[:SHOWN_CHARACTERS_MAX]}…"
 
 
 def _at(mark: Any, problem: str) -> PolicyError:
@@ -84,13 +101,15 @@ def parse_document(text: str, kind: type[T], *, name: str) -> T:
     if not isinstance(value, dict):
         raise PolicyError(f"{name}: is not a mapping of keys to values; see docs/architecture.md")
     try:
-        return kind.model_validate(value)
+        return kind.model_validate(value, context={IS_DOCUMENT: True})
     except ValidationError as error:
         raise PolicyError(f"{name}: {_first_problem(error, text)}") from None
 
 
 def _read_text(path: Path) -> str:
-    if path.is_symlink() or not path.is_file():
+    if path.is_symlink():
+        raise PolicyError(f"{path}: is a symbolic link; put the document itself there")
+    if not path.is_file():
         raise PolicyError(f"{path}: is not a file; give the path of a policy document")
     size_bytes = path.stat().st_size
     if size_bytes > DOCUMENT_BYTES_MAX:
@@ -101,21 +120,47 @@ def _read_text(path: Path) -> str:
         raise PolicyError(f"{path}: byte {error.start} is not UTF-8; save it as UTF-8") from None
 
 
+def place_in(path: Path, *location: int | str) -> str:
+    """``PATH: line N``, for an error about what stands at ``location`` of a document."""
+    line = _line_of(_read_text(path), location)
+    return f"{path}: line {line}" if line else str(path)
+
+
 def _first_problem(error: ValidationError, text: str) -> str:
     details = error.errors(include_url=False)
     first = details[0]
-    place = ".".join(str(part) for part in first["loc"])
+    location = first["loc"]
+    place = ".".join(str(part)[:SHOWN_CHARACTERS_MAX] for part in location)
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
         message = "unknown key; remove it or correct its spelling"
     elif first["type"] == "missing":
         message = "is missing; add it"
     elif isinstance(first.get("input"), str | int | float | bool):
-        message = f"{message} (found {first['input']!r})"
-    line = _line_of(text, first["loc"])
+        shown = _shown(first["input"])
+        message = message if shown in message else f"{message} (found {shown})"
+    if not location:
+        location = _location_named(message, text)
+    line = _line_of(text, location)
     more = f" ({len(details) - 1} more)" if len(details) > 1 else ""
     where = f"line {line}: " if line else ""
     return f"{where}{place}: {message}{more}" if place else f"{where}{message}{more}"
+
+
+def _location_named(message: str, text: str) -> tuple[str, ...]:
+    """The keys of the dotted path that ``message`` begins with; a key may hold dots itself."""
+    rest = message.partition(": ")[0]
+    node = yaml.compose(text, Loader=yaml.CSafeLoader)
+    found: list[str] = []
+    while rest and isinstance(node, yaml.MappingNode):
+        pair = next(
+            (each for each in node.value if f"{rest}.".startswith(f"{each[0].value}.")), None
+        )
+        if pair is None:
+            break
+        found.append(pair[0].value)
+        rest, node = rest[len(pair[0].value) + 1 :], pair[1]
+    return tuple(found)
 
 
 def _line_of(text: str, location: tuple[int | str, ...]) -> int | None:
@@ -126,7 +171,7 @@ def _line_of(text: str, location: tuple[int | str, ...]) -> int | None:
         if isinstance(node, yaml.MappingNode):
             pair = next((each for each in node.value if each[0].value == str(part)), None)
             if pair is None:
-                break
+                continue  # a key that is missing, or the kind of a value that may be one of several
             line, node = pair[0].start_mark.line + 1, pair[1]
         elif (
             isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value)

@@ -119,7 +119,9 @@ TOKEN_RULES: tuple[TokenRule, ...] = (
     # Code and packages
     _rule("GITHUB_TOKEN", rf"gh[pousr]_{_ALNUM}{{36,}}", "ghp_", "gho_", "ghu_", "ghs_", "ghr_"),
     _rule("GITHUB_FINE_GRAINED_TOKEN", r"github_pat_[A-Za-z0-9_]{50,}", "github_pat_"),
-    _rule("GITLAB_TOKEN", rf"gl[a-z]{{2,6}}-{_WORD}{{20,}}", "gl"),
+    _rule(
+        "GITLAB_TOKEN", rf"gl(?:pat|ptt|dt|rt|cbt|oas|ft|agent|soat|imt|ffct)-{_WORD}{{20,}}", "gl"
+    ),
     _rule("BITBUCKET_TOKEN", rf"ATBB{_ALNUM}{{28,}}", "ATBB"),
     _rule("NPM_TOKEN", rf"npm_{_ALNUM}{{36}}", "npm_"),
     _rule("PYPI_TOKEN", rf"pypi-AgE{_WORD}{{50,}}", "pypi-AgE"),
@@ -158,7 +160,9 @@ TOKEN_RULES: tuple[TokenRule, ...] = (
     _rule("BREVO_KEY", rf"xkeysib-{_HEX}{{64}}-{_ALNUM}{{16}}", "xkeysib-"),
     _rule("STRIPE_KEY", rf"[sr]k_(?:live|test)_{_ALNUM}{{16,}}", "k_live_", "k_test_"),
     _rule("STRIPE_WEBHOOK_SECRET", r"whsec_[A-Za-z0-9+/]{24,}={0,2}", "whsec_"),
-    _rule("SQUARE_TOKEN", rf"(?:sq0[a-z]{{3}}-{_WORD}{{22,}}|EAAA{_WORD}{{60}})", "sq0", "EAAA"),
+    _rule(
+        "SQUARE_TOKEN", rf"(?:sq0[a-z]{{3}}-{_WORD}{{22,}}|EAAA(?!A){_WORD}{{60}})", "sq0", "EAAA"
+    ),
     _rule(
         "SHOPIFY_TOKEN", rf"shp(?:at|ca|pa|ss)_{_HEX}{{32}}", "shpat_", "shpca_", "shppa_", "shpss_"
     ),
@@ -176,7 +180,7 @@ TOKEN_RULES: tuple[TokenRule, ...] = (
     _rule("DYNATRACE_TOKEN", r"dt0[a-z][0-9]{2}\.[A-Z0-9]{24}\.[A-Z0-9]{64}", "dt0"),
     _rule("PLANETSCALE_TOKEN", r"pscale_(?:tkn|pw|oauth)_[A-Za-z0-9_.=-]{32,}", "pscale_"),
     _rule("SUPABASE_TOKEN", rf"sb[a-z]{{1,10}}_(?:secret_)?{_ALNUM}{{30,}}", "sbp_", "sb_secret_"),
-    _rule("DOPPLER_TOKEN", rf"dp\.(?:pt|st|ct|sa)\.[A-Za-z0-9._-]{{40,}}", "dp."),
+    _rule("DOPPLER_TOKEN", r"dp\.(?:pt|st|ct|sa)\.[A-Za-z0-9._-]{40,}", "dp."),
     _rule("TAILSCALE_KEY", r"tskey-[a-z]{2,12}-[A-Za-z0-9-]{16,}", "tskey-"),
     _rule("PULUMI_TOKEN", rf"pul-{_HEX}{{40}}", "pul-"),
     _rule("ONEPASSWORD_TOKEN", r"ops_eyJ[A-Za-z0-9+/=_-]{80,}", "ops_eyJ"),

@@ -1,4 +1,4 @@
-"""The text as a detector reads it: look-alike characters folded, invisible ones gone, places kept."""
+"""The text as a detector reads it: look-alikes folded, invisible characters gone, places kept."""
 
 import re
 import unicodedata
@@ -20,10 +20,7 @@ _PUNCTUATION = {
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """``text`` is what patterns read; ``lowered`` is for asking whether a word occurs at all.
-
-    ``lowered`` may differ from ``text`` in length, so no position is ever taken from it.
-    """
+    """``text`` is what patterns read; ``lowered`` is the same in lower case, place for place."""
 
     text: str = field(repr=False)
     lowered: str = field(repr=False)
@@ -38,7 +35,7 @@ class View:
 
     def before(self, start: int, length: int) -> str:
         """Up to ``length`` characters that stand before ``start``, in lower case."""
-        return self.text[max(0, start - length) : start].lower()
+        return self.lowered[max(0, start - length) : start]
 
 
 def view_of(text: str) -> View:
@@ -61,11 +58,19 @@ def view_of(text: str) -> View:
         positions.extend([at] * len(folded))
         done = at + 1
     if not pieces:
-        return View(text=text, lowered=text.lower())
+        return View(text=text, lowered=_lowered(text))
     pieces.append(text[done:])
     positions.extend(range(done, len(text)))
     folded_text = "".join(pieces)
-    return View(text=folded_text, lowered=folded_text.lower(), positions=positions)
+    return View(text=folded_text, lowered=_lowered(folded_text), positions=positions)
+
+
+def _lowered(text: str) -> str:
+    lowered = text.lower()
+    if len(lowered) == len(text):
+        return lowered
+    # A dotted capital I lowers to two characters, which would shift every place after it.
+    return "".join(character.lower()[0] for character in text)
 
 
 @lru_cache(maxsize=4096)

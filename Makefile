@@ -1,0 +1,77 @@
+# Two commands set everything up on a fresh machine with Python 3.11 and make:
+#   make demo    routes real tasks to a real local model through a real Temporal server
+#   make test    passes the tests
+PYTHON ?= python3.11
+ifeq (, $(shell command -v $(PYTHON) 2>/dev/null))
+PYTHON := python3
+endif
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+TEST_WORKERS ?= 2
+CODE := src workflows activities workers tests bench tools
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up test check format replay record-histories coverage-of-requirements lock clean \
+	bench-overhead bench-classify bench-privacy
+
+help: ## list the commands
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-26s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $(READY)
+
+setup: $(READY) ## install everything into .venv
+
+demo: $(READY) ## route the real tasks of examples/tasks to a real local model
+	$(BIN)/pointwork demo
+
+up: $(READY) ## start Pointwork on this machine and keep it running
+	$(BIN)/pointwork up
+
+test: $(READY) ## run the tests
+	$(BIN)/python -m pytest -q -n $(TEST_WORKERS) --dist loadgroup
+
+check: $(READY) ## style, types, import rules, policy documents
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pointwork policy validate --all
+
+format: $(READY) ## put the code into its one form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+replay: $(READY) ## replay every recorded history on today's code
+	$(BIN)/python -m pytest -q tests/replay
+
+record-histories: $(READY) ## record the histories that replay tests hold today's code to
+	$(BIN)/python -m tests.replay.record
+
+coverage-of-requirements: $(READY) ## which numbered requirements are proven, and by which test
+	$(BIN)/python tools/requirements_coverage.py
+
+bench-overhead: $(READY) ## latency and throughput against a bare workflow of three activities
+	$(BIN)/python -m bench.overhead
+
+bench-classify: $(READY) ## accuracy of the task classifier on prompts it never saw
+	$(BIN)/python -m bench.classify
+
+bench-privacy: $(READY) ## recall and cost of the always-on detectors
+	$(BIN)/python -m bench.privacy
+
+lock: ## pin every dependency with hashes into requirements.lock
+	$(PYTHON) -m venv build/lock
+	build/lock/bin/python -m pip install --quiet pip==25.3 pip-tools==7.6.2
+	build/lock/bin/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe \
+		--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header --no-annotate \
+		--extra client --extra service --extra embedded --extra dev \
+		--output-file requirements.lock pyproject.toml
+
+clean: ## remove what was built; the state of `pointwork up` stays
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,0 +1,143 @@
+"""``pointwork approvals``, ``approve`` and ``reject``: a person's signed verdict."""
+
+import asyncio
+import uuid
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pointwork.cli.declaring import refuse_credentials
+from pointwork.cli.deployment import connect, open_ledger
+from pointwork.cli.errors import CliError, ExitCode
+from pointwork.cli.options import STATE_DIR_DEFAULT, AsJson, StateDir, TaskIdArgument
+from pointwork.cli.owner import OWNER, key_id_of, load_key
+from pointwork.cli.screen import Screen, age, table, usd
+from pointwork.contract.approval import ApprovalRequest, ApprovalVerdict
+
+if TYPE_CHECKING:
+    from pointwork.contract.approval import SignedVerdict
+
+_VALID_FOR = timedelta(minutes=10)
+"""How long a signed verdict may travel; it is delivered at once."""
+_REASON_CHARACTERS_MIN, _REASON_CHARACTERS_MAX = 8, 500
+
+Reason = Annotated[str, typer.Option("--reason", help="Why, in a sentence; it is recorded.")]
+As = Annotated[str, typer.Option("--as", help="Who decides; needs a key on this machine.")]
+
+
+def approvals(state_dir: StateDir = STATE_DIR_DEFAULT, as_json: AsJson = False) -> None:
+    """What waits for a person, for how long, up to which amount."""
+    from pointwork.ledger.approvals import ApprovalBook
+
+    waiting = ApprovalBook(open_ledger(state_dir)).waiting()
+    screen = Screen(as_json=as_json)
+    if as_json:
+        return screen.document([each.model_dump(mode="json") for each in waiting])
+    if not waiting:
+        return screen.say("Nothing waits for a person.")
+    now = datetime.now(UTC)
+    figures = ["CEILING", "AGE", "LEFT"]
+    rows = table("TASK", "ASKS FOR", "BY", *figures, right=figures, shrink=["TASK"])
+    for each in waiting:
+        left = max(0.0, (each.expires_at - now).total_seconds())
+        rows.add_row(
+            each.task_id,
+            each.asks_for.replace("_", " "),
+            each.requester,
+            usd(each.ceiling_nano_usd),
+            age((now - each.opened_at).total_seconds()),
+            age(left),
+        )
+    screen.show(rows)
+    screen.say()
+    for each in waiting:
+        screen.say(f"{each.task_id}: {each.reason.sentence}")
+    return screen.note('See `pointwork explain ID`, then `pointwork approve ID --reason "..."`.')
+
+
+def approve(
+    task_id: TaskIdArgument,
+    reason: Reason,
+    approver: As = OWNER,
+    state_dir: StateDir = STATE_DIR_DEFAULT,
+    as_json: AsJson = False,
+) -> int:
+    """Let a held task run, up to the amount it asked for."""
+    return _decide(task_id, ApprovalVerdict.APPROVED, reason, approver, state_dir, as_json)
+
+
+def reject(
+    task_id: TaskIdArgument,
+    reason: Reason,
+    approver: As = OWNER,
+    state_dir: StateDir = STATE_DIR_DEFAULT,
+    as_json: AsJson = False,
+) -> int:
+    """End a held task: it is denied."""
+    return _decide(task_id, ApprovalVerdict.REJECTED, reason, approver, state_dir, as_json)
+
+
+def _decide(
+    task_id: str,
+    verdict: ApprovalVerdict,
+    reason: str,
+    approver: str,
+    state_dir: Path,
+    as_json: bool,
+) -> int:
+    from pointwork.ledger.approvals import ApprovalBook
+
+    _check_reason(reason)
+    waiting = ApprovalBook(open_ledger(state_dir)).waiting()
+    request = next((each for each in waiting if each.task_id == task_id), None)
+    if request is None:
+        problem = f"task {task_id!r} waits for no approval"
+        raise CliError(problem, "see `pointwork approvals` for those that do")
+    signed = _signed(request, verdict, reason, approver, state_dir)
+    asyncio.run(_deliver(state_dir, signed))
+    screen = Screen(as_json=as_json)
+    if as_json:
+        screen.document(signed.verdict.model_dump(mode="json"))
+    else:
+        screen.say(f"Task {task_id} is {verdict}; `pointwork show {task_id}` follows it.")
+    return ExitCode.OK
+
+
+def _check_reason(reason: str) -> None:
+    length = len(reason.strip())
+    if not _REASON_CHARACTERS_MIN <= length <= _REASON_CHARACTERS_MAX:
+        raise CliError(
+            f"--reason has {length} characters",
+            f"say why in {_REASON_CHARACTERS_MIN} to {_REASON_CHARACTERS_MAX}",
+        )
+    refuse_credentials("--reason", reason)
+
+
+def _signed(
+    request: ApprovalRequest, verdict: ApprovalVerdict, reason: str, approver: str, state_dir: Path
+) -> "SignedVerdict":
+    from pointwork.contract.approval import Verdict
+    from pointwork.verdicts import sign
+
+    key = load_key(state_dir, approver)
+    now = datetime.now(UTC)
+    unsigned = Verdict(
+        approval_id=request.approval_id,
+        task_id=request.task_id,
+        verdict=verdict,
+        approver=approver,
+        reason=reason.strip(),
+        request_sha256=request.request_sha256,
+        policy_sha256=request.policy_sha256,
+        ceiling_nano_usd=request.ceiling_nano_usd,
+        decided_at=now,
+        expires_at=now + _VALID_FOR,
+        token_id=f"token-{uuid.uuid4()}",
+    )
+    return sign(unsigned, key, key_id_of(approver, key.public_key().public_bytes_raw()))
+
+
+async def _deliver(state_dir: Path, signed: "SignedVerdict") -> None:
+    await (await connect(state_dir)).client.submit_verdict(signed)

@@ -1,0 +1,197 @@
+"""What ``pointwork doctor`` looks at on disk. No check raises for what it may find."""
+
+import shutil
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pointwork.cli.deployment import load_policy
+from pointwork.cli.errors import CliError
+from pointwork.contract.failures import PointworkError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from pointwork.policy.bundle import PolicyLibrary
+
+_DISK_BYTES_MIN = 1_000_000_000
+_DISK_BYTES_LOW = 5_000_000_000
+
+
+class Verdict(StrEnum):
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the report."""
+
+    name: str
+    verdict: Verdict
+    found: str
+    remedy: str = ""
+
+
+def check_python() -> Check:
+    import platform
+
+    return Check("python", Verdict.OK, platform.python_version())
+
+
+def check_sqlite() -> Check:
+    import pysqlite3.dbapi2
+
+    from pointwork.ledger.engine import UnsafeSqliteError, check_sqlite_version
+
+    version = pysqlite3.dbapi2.sqlite_version_info
+    number = ".".join(str(part) for part in version)
+    try:
+        check_sqlite_version(version)
+    except UnsafeSqliteError as error:
+        return Check("sqlite", Verdict.FAIL, number, str(error))
+    return Check("sqlite", Verdict.OK, f"{number}, which is safe in WAL mode")
+
+
+def check_policy(policies_dir: Path | None, host: str) -> "tuple[Check, PolicyLibrary | None]":
+    from pointwork.policy.strict_yaml import PolicyError
+
+    try:
+        library = load_policy(policies_dir, host)
+    except (PolicyError, PointworkError, CliError) as error:
+        return Check("policy", Verdict.FAIL, str(error), "correct it; nothing routes without"), None
+    names = [library.active(pack).pack for pack in library.packs]
+    packs = ", ".join(f"{each.pack} {each.version}" for each in names)
+    return Check("policy", Verdict.OK, packs), library
+
+
+def check_disk(state_dir: Path) -> Check:
+    path = state_dir.absolute()
+    folder = next(each for each in (path, *path.parents) if each.exists())
+    free_bytes = shutil.disk_usage(folder).free
+    found = f"{free_bytes / 1e9:.1f} GB free"
+    if free_bytes < _DISK_BYTES_MIN:
+        return Check("disk", Verdict.FAIL, found, "free some; the ledger stops when it is full")
+    if free_bytes < _DISK_BYTES_LOW:
+        return Check("disk", Verdict.WARN, found, "free some before it runs full")
+    return Check("disk", Verdict.OK, found)
+
+
+def check_private(path: Path) -> Check:
+    """A key file must be there and be its owner's alone."""
+    name = "master key"
+    if not path.is_file():
+        return Check(name, Verdict.FAIL, f"{path} is missing", "restore it from your backup")
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & 0o077:
+        found = f"{path} can be read by other users (mode {mode:o})"
+        return Check(name, Verdict.FAIL, found, f"run: chmod 600 {path}")
+    return Check(name, Verdict.OK, f"{path}, mode {mode:o}")
+
+
+def check_ledger(state_dir: Path) -> list[Check]:
+    """Schema, journal mode, invariants and chain, through one engine."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from pointwork.cli.deployment import open_ledger
+
+    try:
+        engine = open_ledger(state_dir)
+    except CliError as error:
+        return [Check("ledger", Verdict.FAIL, str(error))]
+    checks: list[Check] = []
+    steps: tuple[Callable[[Any], Check], ...] = (_schema, _journal, _invariants, _chain, _owner)
+    try:
+        for step in steps:
+            checks.append(step(engine))
+    except SQLAlchemyError as error:
+        kind = type(getattr(error, "orig", None) or error).__name__
+        found = f"the database cannot be read ({kind})"
+        checks.append(Check("ledger", Verdict.FAIL, found, "restore it from a backup"))
+    finally:
+        engine.dispose()
+    return checks
+
+
+def _schema(engine: "Engine") -> Check:
+    from pointwork.ledger.migrate import is_current
+
+    if is_current(engine):
+        return Check("ledger", Verdict.OK, "its schema is this version's")
+    remedy = "start it once with `pointwork up`, which migrates it"
+    return Check("ledger", Verdict.FAIL, "its schema is another version's", remedy)
+
+
+def _journal(engine: "Engine") -> Check:
+    from pointwork.ledger.engine import read
+
+    with read(engine) as connection:
+        mode = connection.exec_driver_sql("PRAGMA journal_mode").scalar_one()
+    if mode == "wal":
+        return Check("journal", Verdict.OK, "WAL")
+    remedy = "put the state folder on a local disk; network file systems cannot hold it"
+    return Check("journal", Verdict.FAIL, f"{mode}, not WAL", remedy)
+
+
+def _invariants(engine: "Engine") -> Check:
+    from pointwork.ledger.invariants import check
+
+    violations = check(engine)
+    if not violations:
+        return Check("invariants", Verdict.OK, "money, attempts and outcomes agree")
+    more = f" ({len(violations) - 1} more)" if len(violations) > 1 else ""
+    remedy = "stop Pointwork and compare with a backup; do not edit the ledger"
+    return Check("invariants", Verdict.FAIL, f"{violations[0].sentence}{more}", remedy)
+
+
+def _chain(engine: "Engine") -> Check:
+    from pointwork.ledger.audit import AuditChain
+
+    report = AuditChain(engine).verify()
+    if report.holds:
+        return Check("audit chain", Verdict.OK, f"{report.count} records hold")
+    remedy = "the record was changed; compare with a backup"
+    return Check("audit chain", Verdict.FAIL, report.reason, remedy)
+
+
+def _owner(engine: "Engine") -> Check:
+    from pointwork.ledger.approvals import ApprovalBook
+
+    keys = ApprovalBook(engine).keys()
+    names = sorted({key.approver for key in keys})
+    if names:
+        return Check("approvers", Verdict.OK, ", ".join(names))
+    remedy = "run `pointwork up`, which makes an owner; until then held tasks expire"
+    return Check("approvers", Verdict.WARN, "nobody can approve", remedy)
+
+
+def check_models(state_dir: Path, library: "PolicyLibrary") -> list[Check]:
+    """The weights of each model this host serves, by their whole hash."""
+    import hashlib
+
+    from pointwork.local.weights import CATALOGUE, installed_path
+
+    checks: list[Check] = []
+    for name in library.all()[0].host.local_models:
+        label = "model"
+        if name not in CATALOGUE:
+            checks.append(Check(label, Verdict.WARN, f"{name} is served from elsewhere"))
+            continue
+        path, remedy = (
+            installed_path(name, state_dir / "models"),
+            f"run `pointwork models pull {name}`",
+        )
+        if not path.is_file():
+            checks.append(Check(label, Verdict.FAIL, f"{name} has no weights here", remedy))
+            continue
+        with path.open("rb") as file:
+            is_whole = hashlib.file_digest(file, "sha256").hexdigest() == CATALOGUE[name].sha256
+        if is_whole:
+            checks.append(Check(label, Verdict.OK, f"{name}, weights verified"))
+        else:
+            checks.append(Check(label, Verdict.FAIL, f"{name}: weights are damaged", remedy))
+    return checks

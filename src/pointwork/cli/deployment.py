@@ -1,0 +1,119 @@
+"""Finds what the commands work on: the deployment's folder, its policy, its ledger, its Temporal.
+
+The command line never imports the deployment's packages; it only knows where they lie.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pointwork.cli.errors import CliError, ExitCode
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from pointwork.client import PointworkClient
+    from pointwork.ledger.outcomes import OutcomeLog
+    from pointwork.ledger.vault import Vault
+    from pointwork.policy.bundle import PolicyBundle, PolicyLibrary
+
+
+def app_root() -> Path:
+    """The deployment that the current folder belongs to.
+
+    Raises:
+        EmbeddedError: no folder above this one holds ``workers/`` and ``policies/``.
+    """
+    from pointwork.embedded import find_app_root
+
+    return find_app_root(Path.cwd())
+
+
+def policies_folder(given: Path | None) -> Path:
+    folder = given if given is not None else app_root() / "policies"
+    if not folder.is_dir():
+        raise CliError(f"--policies-dir {folder} is not a folder", "give the folder of the packs")
+    return folder
+
+
+def load_policy(given: Path | None, host: str) -> "PolicyLibrary":
+    from pointwork.policy.load import load_library
+
+    return load_library(policies_folder(given), host)
+
+
+def stored_bundle(engine: "Engine", bundle_sha256: str) -> "PolicyBundle | None":
+    """The rules a decision was made by, as the ledger keeps them; None where it has them not."""
+    from pointwork.ledger.policies import RevisionStore
+    from pointwork.policy.bundle import PolicyBundle
+
+    text = RevisionStore(engine).find(bundle_sha256)
+    return PolicyBundle.model_validate_json(text) if text is not None else None
+
+
+def open_ledger(state_dir: Path) -> "Engine":
+    """The ledger of ``state_dir``; it must be there already.
+
+    Raises:
+        CliError: Pointwork never ran with this folder.
+    """
+    from pointwork.ledger.engine import open_engine
+
+    path = state_dir / "ledger.db"
+    if not path.is_file():
+        raise CliError(
+            f"--state-dir {state_dir} holds no ledger",
+            "start Pointwork with `pointwork up`, or give the folder it runs with",
+            ExitCode.UNAVAILABLE,
+        )
+    return open_engine(f"sqlite:///{path.absolute()}")
+
+
+def open_vault(engine: "Engine", state_dir: Path) -> "Vault":
+    """The vault beside the ledger. A missing key file is never replaced by a new one here.
+
+    Raises:
+        CliError: the master key file is gone, so no content can be opened.
+    """
+    from pointwork.ledger.master_keys import MasterKeys
+    from pointwork.ledger.vault import Vault
+
+    path = state_dir / "master.key"
+    if not path.is_file():
+        raise CliError(
+            f"{path} is missing, so sealed content cannot be opened",
+            "restore it from your backup",
+            ExitCode.UNAVAILABLE,
+        )
+    return Vault(engine, MasterKeys.load_or_create(path))
+
+
+@dataclass(frozen=True)
+class Running:
+    """A deployment that runs, as one command sees it."""
+
+    client: "PointworkClient"
+    outcomes: "OutcomeLog"
+    engine: "Engine"
+
+
+async def connect(state_dir: Path) -> Running:
+    """Reach the Pointwork that runs with ``state_dir``.
+
+    Raises:
+        NotRunningError, ServiceUnavailableError: nothing runs there.
+    """
+    from pointwork.client import PointworkClient
+    from pointwork.embedded import read_endpoints
+    from pointwork.ledger.outcomes import OutcomeLog
+
+    endpoints = read_endpoints(state_dir)
+    engine = open_ledger(state_dir)
+    outcomes = OutcomeLog(engine)
+    client = await PointworkClient.connect(
+        endpoints.temporal_address,
+        open_vault(engine, state_dir),
+        outcomes,
+        namespace=endpoints.namespace,
+    )
+    return Running(client, outcomes, engine)

@@ -1,0 +1,125 @@
+"""Every error a person meets: one sentence, a remedy, an exit code (docs/exit-codes.md)."""
+
+from enum import IntEnum
+from typing import Any
+
+
+class ExitCode(IntEnum):
+    """What the shell sees. The names, in lower case, are the codes of ``--json`` errors."""
+
+    OK = 0
+    NO_ANSWER = 1
+    """The task ended without an answer: denied, failed, expired or cancelled."""
+    BAD_INPUT = 2
+    BAD_POLICY = 3
+    UNAVAILABLE = 4
+    WAITING = 5
+    """The task waits for a person, or had no answer within ``--wait``."""
+    MISMATCH = 6
+    """A replay or the audit chain does not hold."""
+    UNHEALTHY = 7
+    """``doctor`` found a failure."""
+    INTERRUPTED = 130
+
+
+class CliError(Exception):
+    """A problem and its remedy. Neither ever quotes content or a secret."""
+
+    def __init__(self, problem: str, remedy: str, exit_code: ExitCode = ExitCode.BAD_INPUT) -> None:
+        super().__init__(f"{problem}; {remedy}")
+        self.exit_code = exit_code
+
+
+def expected_errors() -> tuple[type[BaseException], ...]:
+    """Every error that is told in a sentence. Anything else is a bug and keeps its traceback.
+
+    Imported here because most runs of the program need none of these modules.
+    """
+    from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+    from typer import Abort, TyperException
+
+    from pointwork.contract.failures import PointworkError
+    from pointwork.embedded import EmbeddedError
+    from pointwork.ledger.engine import LedgerUrlError, UnsafeSqliteError
+    from pointwork.ledger.master_keys import MasterKeyError
+    from pointwork.policy.bundle import UnknownPackError
+    from pointwork.policy.strict_yaml import PolicyError
+
+    return (
+        CliError,
+        TyperException,
+        Abort,
+        KeyboardInterrupt,
+        PointworkError,
+        PolicyError,
+        UnknownPackError,
+        EmbeddedError,
+        LedgerUrlError,
+        UnsafeSqliteError,
+        MasterKeyError,
+        DBAPIError,
+        SQLAlchemyError,
+        OSError,
+    )
+
+
+def describe(error: BaseException) -> tuple[ExitCode, str]:
+    """The exit code of an expected error, and its one sentence."""
+    from pointwork.contract.failures import (
+        PointworkError,
+        ServiceUnavailableError,
+        TaskFailedError,
+    )
+    from pointwork.policy.bundle import UnknownPackError
+    from pointwork.policy.strict_yaml import PolicyError
+
+    match error:
+        case CliError():
+            return error.exit_code, str(error)
+        case KeyboardInterrupt():
+            return ExitCode.INTERRUPTED, "interrupted; run the command again"
+        case PolicyError():
+            return ExitCode.BAD_POLICY, str(error)
+        case UnknownPackError():
+            return ExitCode.BAD_INPUT, str(error)
+        case TaskFailedError():
+            return ExitCode.NO_ANSWER, error.reason
+        case ServiceUnavailableError():
+            return ExitCode.UNAVAILABLE, str(error)
+        case PointworkError():
+            return ExitCode.BAD_INPUT, str(error)
+        case OSError():
+            return ExitCode.BAD_INPUT, _file_problem(error)
+        case _:
+            return _foreign(error)
+
+
+def _file_problem(error: OSError) -> str:
+    name = f"{error.filename}: " if error.filename else ""
+    return f"{name}{error.strerror or type(error).__name__}; correct the path or its permissions"
+
+
+def _foreign(error: BaseException) -> tuple[ExitCode, str]:
+    from sqlalchemy.exc import SQLAlchemyError
+    from typer import Abort, TyperException
+
+    match error:
+        case Abort():
+            return ExitCode.INTERRUPTED, "interrupted; run the command again"
+        case TyperException():
+            return ExitCode.BAD_INPUT, _usage_problem(error)
+        case SQLAlchemyError():
+            # A database's own words may quote a row, so only its kind is told.
+            kind = type(getattr(error, "orig", None) or error).__name__
+            problem = f"the ledger refused the request ({kind})"
+            return ExitCode.UNAVAILABLE, f"{problem}; check it with `pointwork doctor`"
+        case _:
+            return ExitCode.UNAVAILABLE, str(error)
+
+
+def _usage_problem(error: Any) -> str:
+    """What the parser says, in this program's form; it knows the command that was typed."""
+    text = " ".join(error.format_message().split()).rstrip(".")
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "pointwork"
+    return f"{text[:1].lower()}{text[1:]}; see `{command} --help`"

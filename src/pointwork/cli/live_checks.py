@@ -1,0 +1,128 @@
+"""What ``pointwork doctor`` asks of the parts that run: server, workers, settings."""
+
+import asyncio
+import json
+import sys
+from asyncio.subprocess import DEVNULL, PIPE
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pointwork.cli.checks import Check, Verdict
+from pointwork.contract.failures import ServiceUnavailableError
+from pointwork.contract.names import SearchAttribute, TaskQueue
+
+if TYPE_CHECKING:
+    from temporalio.client import Client
+
+    from pointwork.embedded import Endpoints
+
+_TIMEOUT_SECONDS = 30
+_START = "start it with `pointwork up`"
+
+
+async def check_server(state_dir: Path) -> list[Check]:
+    """Temporal answers, knows our search attributes, and every queue has a worker."""
+    from temporalio.client import Client
+    from temporalio.service import RPCError
+
+    from pointwork.embedded import read_endpoints
+
+    try:
+        endpoints = read_endpoints(state_dir)
+    except ServiceUnavailableError:
+        return [Check("temporal", Verdict.WARN, "not running", _START)]
+    try:
+        async with asyncio.timeout(_TIMEOUT_SECONDS):
+            client = await Client.connect(endpoints.temporal_address, namespace=endpoints.namespace)
+            attributes = await _search_attributes(client)
+            workers = await _workers(client)
+    except (RuntimeError, RPCError, TimeoutError):
+        found = f"{endpoints.temporal_address} does not answer"
+        return [Check("temporal", Verdict.FAIL, found, "see its log in the state folder's logs/")]
+    return [_reached(endpoints), attributes, workers]
+
+
+def _reached(endpoints: "Endpoints") -> Check:
+    return Check("temporal", Verdict.OK, f"{endpoints.temporal_address}, UI {endpoints.ui_url}")
+
+
+async def _search_attributes(client: "Client") -> Check:
+    from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
+
+    answer = await client.operator_service.list_search_attributes(
+        ListSearchAttributesRequest(namespace=client.namespace)
+    )
+    missing = [each.value for each in SearchAttribute if each not in answer.custom_attributes]
+    if missing:
+        remedy = "restart with `pointwork up`, which registers them"
+        found = f"search attributes are missing: {', '.join(missing)}"
+        return Check("attributes", Verdict.FAIL, found, remedy)
+    return Check("attributes", Verdict.OK, f"{len(SearchAttribute)} search attributes")
+
+
+async def _workers(client: "Client") -> Check:
+    from temporalio.api.enums.v1 import TaskQueueType
+    from temporalio.api.taskqueue.v1 import TaskQueue as QueueName
+    from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
+
+    idle: list[str] = []
+    for queue in TaskQueue:
+        kind = (
+            TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW
+            if queue is TaskQueue.ROUTE
+            else TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY
+        )
+        answer = await client.workflow_service.describe_task_queue(
+            DescribeTaskQueueRequest(
+                namespace=client.namespace,
+                task_queue=QueueName(name=queue.value),
+                task_queue_type=kind,
+            )
+        )
+        if not answer.pollers:
+            idle.append(queue.value)
+    if idle:
+        found = f"nobody serves {', '.join(idle)}"
+        remedy = "see logs/worker-*.log in the state folder; tasks wait meanwhile"
+        return Check("workers", Verdict.FAIL, found, remedy)
+    return Check("workers", Verdict.OK, f"every queue is served ({len(TaskQueue)})")
+
+
+async def check_settings(state_dir: Path, app_root: Path) -> list[Check]:
+    """The deployment's own settings, in its own process; of keys only the names are told."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "workers", "check"),
+        *("--state-dir", str(state_dir.absolute()), "--json"),
+        cwd=app_root,
+        stdin=DEVNULL,
+        stdout=PIPE,
+        stderr=PIPE,
+    )
+    try:
+        out, err = await asyncio.wait_for(process.communicate(), _TIMEOUT_SECONDS)
+    except TimeoutError:
+        found = f"the workers' own check took more than {_TIMEOUT_SECONDS} s"
+        return [Check("settings", Verdict.FAIL, found, "look for a stuck ledger or disk")]
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if process.returncode != 0:
+        said = err.decode(errors="replace").strip().splitlines()[-1:] or ["no word"]
+        remedy = f"run `{Path(sys.executable).name} -m workers check` in {app_root}"
+        return [Check("settings", Verdict.FAIL, f"the workers cannot start: {said[0]}", remedy)]
+    return [Check("settings", Verdict.OK, "workers can start"), *_keys(out)]
+
+
+def _keys(out: bytes) -> list[Check]:
+    """Which endpoints have a key, where the deployment says so."""
+    try:
+        usable: dict[str, bool] = json.loads(out)["endpoints"]
+    except (ValueError, KeyError, TypeError):
+        return []
+    have = sorted(name for name, is_usable in usable.items() if is_usable)
+    lack = sorted(name for name, is_usable in usable.items() if not is_usable)
+    found = f"usable: {', '.join(have) or 'none'}; no key: {', '.join(lack) or 'none'}"
+    if have:
+        return [Check("endpoints", Verdict.OK, found)]
+    return [Check("endpoints", Verdict.WARN, found, "set a vendor's key to reach its models")]

@@ -1,0 +1,84 @@
+"""The ``pointwork`` command: its commands, and the one place where errors become sentences."""
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import typer
+
+from pointwork.cli import (
+    approvals,
+    audit,
+    demo,
+    doctor,
+    explain,
+    models,
+    policy,
+    route_task,
+    tasks,
+    up,
+    version,
+)
+from pointwork.cli.errors import ExitCode, describe, expected_errors
+from pointwork.cli.screen import Screen
+
+_HELP = """Route LLM work durably, within policy and budget, and leave a record that replays.
+
+Start with `pointwork up`; then `pointwork run "your task"` in another terminal.
+"""
+
+
+def build_app() -> typer.Typer:
+    app = typer.Typer(
+        name="pointwork",
+        help=_HELP,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.command("up")(up.up)
+    app.command("demo")(demo.demo)
+    app.command("run")(route_task.run)
+    app.command("list")(tasks.list_tasks)
+    app.command("show")(tasks.show)
+    app.command("explain")(explain.explain)
+    app.command("cancel")(tasks.cancel)
+    app.command("approvals")(approvals.approvals)
+    app.command("approve")(approvals.approve)
+    app.command("reject")(approvals.reject)
+    app.add_typer(audit.app, name="audit")
+    app.add_typer(policy.app, name="policy")
+    app.add_typer(models.app, name="models")
+    app.command("doctor")(doctor.doctor)
+    app.command("version")(version.version)
+    return app
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit code. Expected errors are told in one sentence."""
+    try:
+        result = build_app()(list(arguments) or ["--help"], standalone_mode=False)
+    except BrokenPipeError:
+        # The reader of a pipe, such as `head`, has seen enough.
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - it must outlive this function
+        return ExitCode.OK
+    except expected_errors() as error:
+        code, message = describe(error)
+        screen = Screen(as_json="--json" in arguments)
+        if screen.as_json:
+            screen.document({"error": {"code": code.name.lower(), "message": message}})
+        else:
+            screen.error(message)
+        return code
+    return result if isinstance(result, int) else ExitCode.OK
+
+
+def run() -> NoReturn:
+    """The console script."""
+    code = main(sys.argv[1:])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # A process that used a Temporal client can abort in interpreter shutdown with its work done.
+    os._exit(code)

@@ -1,0 +1,140 @@
+"""How a task was routed, for a person: the same lines after ``run`` and in ``show``."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from pointwork.cli.screen import OK, WARN, facts, milliseconds, table, usd
+from pointwork.contract.decision import DecisionRecord, FindingCount, Obligation, Plan
+from pointwork.contract.outcome import AttemptSummary, Settlement, TaskOutcome, TaskStatus
+
+STATUS_STYLES = {
+    TaskStatus.SUCCEEDED: OK,
+    TaskStatus.DENIED: WARN,
+    TaskStatus.EXPIRED: WARN,
+    TaskStatus.CANCELLED: WARN,
+    TaskStatus.FAILED: "red",
+}
+_DOWNGRADE = "a model below the class's quality floor was used"
+
+
+def route_lines(outcome: TaskOutcome, record: DecisionRecord | None) -> Table:
+    """Class, sensitivity, model, fallbacks, money and time of a task that has ended."""
+    plan = record.plan if record else None
+    pairs: list[tuple[str, str | Text]] = [
+        ("task", outcome.task_id),
+        ("outcome", Text(outcome.status, style=STATUS_STYLES.get(outcome.status, ""))),
+        ("class", class_words(outcome, record)),
+        ("sensitivity", sensitivity_words(outcome)),
+        ("model", _model_words(outcome)),
+        *(("fallback", words) for words in fallback_words(outcome)),
+    ]
+    if plan and Obligation.WARN_DOWNGRADE in plan.obligations and outcome.served_model:
+        pairs.append(("downgrade", Text(_DOWNGRADE, style=WARN)))
+    pairs += [("cost", cost_words(outcome)), ("time", milliseconds(_elapsed_ms(outcome)))]
+    if outcome.policy:
+        ref = outcome.policy
+        pairs.append(("policy", f"{ref.pack} {ref.version}, {ref.pack_sha256[:12]}"))
+    if outcome.audit_sequence is not None:
+        pairs.append(("audit", f"record {outcome.audit_sequence}"))
+    return facts(pairs)
+
+
+def result_document(
+    outcome: TaskOutcome, record: DecisionRecord | None, answer: str | None = None
+) -> dict[str, Any]:
+    """The same for a program: the outcome, the last decision, and the answer where wanted."""
+    return {
+        "task_id": outcome.task_id,
+        "status": outcome.status.value,
+        "answer": answer,
+        "outcome": outcome.model_dump(mode="json"),
+        "plan": record.plan.model_dump(mode="json") if record else None,
+    }
+
+
+def other_models(plan: Plan) -> Table:
+    """Each model that was not chosen, with the sentence of the rule that refused it."""
+    rows = table("NOT CHOSEN", "WHY", shrink=["WHY"])
+    chosen = plan.candidates[0].model if plan.candidates else None
+    for candidate in plan.candidates[1:]:
+        rows.add_row(candidate.model, f"Permitted; next in line after {chosen}.")
+    for rejection in plan.rejected:
+        detail = f" ({rejection.detail})" if rejection.detail else ""
+        rows.add_row(rejection.model, f"{rejection.reason.sentence}{detail}")
+    return rows
+
+
+def attempt_rows(attempts: Sequence[AttemptSummary]) -> Table:
+    """Each call that was made or planned, with its tokens and what it cost."""
+    figures = ["#", "IN", "OUT", "COST", "TIME"]
+    rows = table("#", "MODEL", "STATE", "IN", "OUT", "COST", "TIME", right=figures)
+    for each in attempts:
+        usage = each.usage
+        state = each.state if each.failure is None else f"{each.state}: {each.failure}"
+        rows.add_row(
+            str(each.number),
+            each.model,
+            state,
+            str(usage.input_tokens) if usage else "-",
+            str(usage.output_tokens) if usage else "-",
+            _at_least(each.cost_nano_usd, each.settlement),
+            milliseconds(each.duration_ms),
+        )
+    return rows
+
+
+def class_words(outcome: TaskOutcome, record: DecisionRecord | None) -> str:
+    if outcome.task_class is None:
+        guess = record.input.classification.suggested_class if record else None
+        return f"unknown, closest to {guess}" if guess else "unknown"
+    margin = record.input.classification.margin if record else None
+    sure = f", margin {margin:.2f}" if margin is not None else ""
+    return f"{outcome.task_class} ({outcome.class_source}{sure})"
+
+
+def sensitivity_words(outcome: TaskOutcome) -> str:
+    level = outcome.sensitivity or "not declared, none found"
+    found = count_words(outcome.findings)
+    return f"{level}; found {found}" if found else str(level)
+
+
+def count_words(counts: Sequence[FindingCount]) -> str:
+    """``2 EMAIL, 1 IBAN``; empty where there is none."""
+    return ", ".join(f"{each.count} {each.kind}" for each in counts)
+
+
+def fallback_words(outcome: TaskOutcome) -> list[str]:
+    return [
+        f"{each.from_model} to {each.to_model} ({each.direction}), {each.trigger}: {each.cause}"
+        for each in outcome.fallbacks
+    ]
+
+
+def cost_words(outcome: TaskOutcome) -> str:
+    actual = _at_least(outcome.cost_nano_usd, outcome.settlement)
+    return f"{actual} of at most {usd(outcome.estimate_nano_usd)} held"
+
+
+def _at_least(amount_nano_usd: int, settlement: Settlement) -> str:
+    unsure = "at least " if settlement is Settlement.AT_LEAST else ""
+    return f"{unsure}{usd(amount_nano_usd)}"
+
+
+def _model_words(outcome: TaskOutcome) -> str:
+    asked = outcome.requested_model
+    wish = f", {asked} was requested" if asked else ""
+    if outcome.served_model is None:
+        return f"none{wish}"
+    family = f" ({outcome.served_family}, cost {outcome.cost_class})"
+    differs = outcome.served_as not in (None, outcome.served_model)
+    known_as = f", which calls itself {outcome.served_as}" if differs else ""
+    cut = ", cut at the token limit" if outcome.finish_reason == "length" else ""
+    return f"{outcome.served_model}{family}{known_as}{cut}{wish}"
+
+
+def _elapsed_ms(outcome: TaskOutcome) -> float:
+    ended = outcome.answered_at or outcome.finished_at
+    return (ended - outcome.started_at).total_seconds() * 1000

@@ -1,0 +1,175 @@
+"""``pointwork run``: one task from the command line to its answer."""
+
+import asyncio
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pointwork.cli.declaring import check_against_policy, declare, refuse_credentials
+from pointwork.cli.deployment import connect, load_policy
+from pointwork.cli.errors import CliError, ExitCode
+from pointwork.cli.options import (
+    HOST_DEFAULT,
+    STATE_DIR_DEFAULT,
+    AsJson,
+    HostName,
+    PoliciesDir,
+    StateDir,
+)
+from pointwork.cli.reading import read_prompt, read_schema
+from pointwork.cli.route import other_models, result_document, route_lines
+from pointwork.cli.screen import Screen
+from pointwork.cli.watching import Submission, follow, recorded, step_display
+from pointwork.contract.outcome import TaskStatus
+from pointwork.contract.task import DataClass, PrivacyTier, Risk, Sensitivity, new_task_id
+
+Text = Annotated[str | None, typer.Argument(metavar="[TEXT]", help="The task; - reads stdin.")]
+File = Annotated[Path | None, typer.Option("--file", "-f", help="File with the text.")]
+System = Annotated[str, typer.Option(help="Instructions that stand before the text.")]
+Image = Annotated[list[Path] | None, typer.Option(help="Image to look at; may repeat.")]
+Class = Annotated[str | None, typer.Option("--class", "-c", help="Class of the task.")]
+Type = Annotated[str | None, typer.Option("--type", help="Your word, mapped to a class.")]
+Level = Annotated[Sensitivity | None, typer.Option(help="How far the text may travel.")]
+Data = Annotated[list[DataClass] | None, typer.Option("--data-class", help="May repeat.")]
+Tier = Annotated[PrivacyTier, typer.Option("--tier", help="Where the text may go at all.")]
+Region = Annotated[list[str] | None, typer.Option("--residency", help="May repeat.")]
+HowRisky = Annotated[Risk, typer.Option("--risk", help="What a wrong answer costs.")]
+Mark = Annotated[list[str] | None, typer.Option("--mark", help="Such as bulk; may repeat.")]
+Items = Annotated[int, typer.Option("--items", help="How many like items it makes.")]
+Model = Annotated[str | None, typer.Option("--model", help="A wish; policy decides.")]
+Schema = Annotated[Path | None, typer.Option("--schema", help="JSON Schema of the answer.")]
+MaxTokens = Annotated[int, typer.Option("--max-tokens", help="Longest answer, in tokens.")]
+Temperature = Annotated[float, typer.Option(help="0 is the same answer each time.")]
+Seed = Annotated[int | None, typer.Option(help="Repeats a draw where the model can.")]
+Deadline = Annotated[int | None, typer.Option(help="Seconds after which it fails.")]
+Priority = Annotated[int, typer.Option(help="1 is served first, 5 last.")]
+Caller = Annotated[str, typer.Option(help="Who asks; approvals come from another.")]
+Conversation = Annotated[str | None, typer.Option(help="Sensitivity is kept over it.")]
+PackName = Annotated[str, typer.Option("--pack", help="Rule set that decides.")]
+TaskId = Annotated[str | None, typer.Option("--id", help="Your id; the same task runs once.")]
+Description = Annotated[str, typer.Option(help="One line, stored in plain text.")]
+Justification = Annotated[str, typer.Option(help="Why a frontier model is needed.")]
+Wait = Annotated[float | None, typer.Option("--wait", min=0, help="Seconds to wait, holds too.")]
+NoWait = Annotated[bool, typer.Option("--no-wait", help="Print the id and leave.")]
+
+
+def run(
+    text: Text = None,
+    file: File = None,
+    system: System = "",
+    image: Image = None,
+    task_class: Class = None,
+    task_type: Type = None,
+    sensitivity: Level = None,
+    data_class: Data = None,
+    tier: Tier = PrivacyTier.ANY,
+    residency: Region = None,
+    risk: HowRisky = Risk.ROUTINE,
+    mark: Mark = None,
+    items: Items = 1,
+    model: Model = None,
+    schema: Schema = None,
+    max_tokens: MaxTokens = 512,
+    temperature: Temperature = 0.2,
+    seed: Seed = None,
+    deadline: Deadline = None,
+    priority: Priority = 3,
+    caller: Caller = "cli",
+    conversation: Conversation = None,
+    pack: PackName = "omega",
+    task_id: TaskId = None,
+    description: Description = "",
+    justification: Justification = "",
+    wait: Wait = None,
+    no_wait: NoWait = False,
+    state_dir: StateDir = STATE_DIR_DEFAULT,
+    policies_dir: PoliciesDir = None,
+    host: HostName = HOST_DEFAULT,
+    as_json: AsJson = False,
+) -> int:
+    """Route one task: its answer on stdout, its route on stderr.
+
+    The text is TEXT, a file or stdin. It is sealed before anything starts, and only the class,
+    the sensitivity found in it and what is declared here decide which model may answer.
+    """
+    if wait is not None and no_wait:
+        raise CliError("--wait and --no-wait are both given", "give one of them")
+    prompt = read_prompt(text, file, system, image or [])
+    answer_schema = read_schema(schema) if schema is not None else None
+    limits = {"max_output_tokens": max_tokens, "temperature": temperature, "seed": seed}
+    declaration = declare(
+        {**limits, "deadline_seconds": deadline},
+        task_id=task_id if task_id is not None else new_task_id(datetime.now(UTC)),
+        caller=caller,
+        description=description,
+        pack=pack,
+        task_class=task_class,
+        task_type=task_type,
+        marks=tuple(mark or ()),
+        item_count=items,
+        sensitivity=sensitivity,
+        data_classes=tuple(data_class or ()),
+        privacy_tier=tier,
+        residency=tuple(residency or ()),
+        risk=risk,
+        requested_model=model,
+        justification=justification,
+        priority=priority,
+        conversation=conversation,
+    )
+    check_against_policy(declaration, load_policy(policies_dir, host))
+    refuse_credentials("--description", description)
+    refuse_credentials("--justification", justification)
+    submission = Submission(declaration, prompt, answer_schema)
+    screen = Screen(as_json=as_json)
+    if no_wait:
+        return asyncio.run(_submit(screen, state_dir, submission))
+    try:
+        return asyncio.run(_run(screen, state_dir, submission, wait))
+    except KeyboardInterrupt:
+        raise _left(declaration.task_id) from None
+
+
+async def _submit(screen: Screen, state_dir: Path, submission: Submission) -> int:
+    client = (await connect(state_dir)).client
+    task_id = await client.submit(submission.prompt, submission.declaration, submission.schema)
+    if screen.as_json:
+        screen.document({"task_id": task_id, "status": "started"})
+    else:
+        screen.text(task_id)
+    return ExitCode.OK
+
+
+async def _run(
+    screen: Screen, state_dir: Path, submission: Submission, wait_seconds: float | None
+) -> int:
+    running = await connect(state_dir)
+    with step_display(screen) as display:
+        ended = await follow(running.client, submission, display, wait_seconds)
+    if ended.answer is not None and not screen.as_json:
+        screen.text(ended.answer)
+    outcome = await recorded(running.client, ended.outcome)
+    decisions = await asyncio.to_thread(running.outcomes.decisions, outcome.task_id)
+    record = decisions[-1] if decisions else None
+    if screen.as_json:
+        screen.document(result_document(outcome, record, ended.answer))
+    else:
+        screen.say()
+        screen.aside(route_lines(outcome, record))
+        if record is not None and (record.plan.rejected or record.plan.candidates[1:]):
+            screen.say()
+            screen.aside(other_models(record.plan))
+        if outcome.status is not TaskStatus.SUCCEEDED:
+            screen.say()
+            screen.error(f"{outcome.reason} See `pointwork explain {outcome.task_id}`.")
+    return ExitCode.OK if outcome.status is TaskStatus.SUCCEEDED else ExitCode.NO_ANSWER
+
+
+def _left(task_id: str) -> CliError:
+    return CliError(
+        f"stopped waiting; task {task_id} goes on",
+        f"see `pointwork show {task_id}`, or end it with `pointwork cancel {task_id}`",
+        ExitCode.INTERRUPTED,
+    )

@@ -1,0 +1,102 @@
+"""Makes a state directory ready to run on, and runs it: what ``up`` and ``demo`` share."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pointwork.cli.deployment import app_root
+from pointwork.cli.models import pull_weights
+from pointwork.cli.owner import ensure_owner, key_path
+from pointwork.cli.screen import FAIL, OK, Screen
+
+if TYPE_CHECKING:
+    from pointwork.embedded import Embedded, EmbeddedEvent
+
+_WORDS = {"temporal": "Temporal server", "all": "workers", "gpu": "local model's worker"}
+
+
+def prepare(screen: Screen, state_dir: Path, host: str) -> None:
+    """Keys, ledger, weights and the owner; each is made once and left alone after.
+
+    Raises:
+        EmbeddedError, ModelPullError, PolicyError: something cannot be had; nothing was started.
+    """
+    from pointwork.embedded import StateDirectory
+    from pointwork.ledger.engine import open_engine
+    from pointwork.ledger.master_keys import MasterKeys
+    from pointwork.ledger.migrate import migrate
+    from pointwork.policy.load import load_library
+
+    library = load_library(app_root() / "policies", host)
+    directory = StateDirectory(state_dir)
+    directory.create()
+    is_first = not (directory.path / "master.key").exists()
+    MasterKeys.load_or_create(directory.path / "master.key")
+    engine = open_engine(f"sqlite:///{directory.ledger_db}")
+    migrate(engine)
+    tick(screen, "ledger", "created" if is_first else "ready")
+    for model in library.all()[0].host.local_models:
+        pull_weights(screen, model, directory.path)
+        tick(screen, f"model {model}", "verified")
+    key_id, is_new = ensure_owner(engine, directory.path)
+    engine.dispose()
+    made = f"created, key {key_path(directory.path, 'owner')}" if is_new else f"key {key_id}"
+    tick(screen, "owner", f"may approve; {made}")
+
+
+def cancel_on_signal() -> None:
+    """Let SIGINT and SIGTERM cancel the running task, once: the stop that follows is let finish."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    told = False
+
+    def cancel() -> None:
+        nonlocal told
+        if not told and task is not None:
+            told = True
+            task.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, cancel)
+
+
+@asynccontextmanager
+async def embedded(screen: Screen, state_dir: Path) -> "AsyncIterator[Embedded]":
+    """Everything running, from ready until the block is left.
+
+    Raises:
+        EmbeddedError: a part did not come up; what was started is stopped again.
+    """
+    from pointwork.embedded import Embedded
+
+    running = Embedded(state_dir, app_root())
+
+    def show(event: "EmbeddedEvent") -> None:
+        _show(screen, event)
+
+    await running.start(show)
+    try:
+        yield running
+    finally:
+        await running.stop()
+
+
+def _show(screen: Screen, event: "EmbeddedEvent") -> None:
+    from pointwork.embedded import PartState
+
+    name = _WORDS.get(event.part, event.part)
+    match event.state:
+        case PartState.READY:
+            tick(screen, name, event.detail)
+        case PartState.DIED:
+            screen.say(f"  ! {name:<22} ended ({event.detail}); it is started again", FAIL)
+        case PartState.STOPPED:
+            screen.note(f"  - {name:<22} stopped")
+        case PartState.STARTING:
+            screen.note(f"  . {name:<22} starts")
+
+
+def tick(screen: Screen, name: str, detail: str) -> None:
+    screen.say(f"  ✓ {name:<22} {detail}", OK)

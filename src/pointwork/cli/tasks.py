@@ -1,0 +1,231 @@
+"""``pointwork list``, ``show`` and ``cancel``."""
+
+import asyncio
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.text import Text
+
+from pointwork.cli.deployment import connect, open_ledger, open_vault
+from pointwork.cli.errors import CliError, ExitCode
+from pointwork.cli.options import STATE_DIR_DEFAULT, AsJson, StateDir, TaskIdArgument
+from pointwork.cli.route import (
+    STATUS_STYLES,
+    attempt_rows,
+    count_words,
+    other_models,
+    result_document,
+    route_lines,
+)
+from pointwork.cli.screen import Screen, age, facts, table, usd
+from pointwork.cli.unfinished import UnfinishedTask, unfinished_tasks
+from pointwork.contract.failures import ServiceUnavailableError
+from pointwork.contract.outcome import TaskOutcome, TaskStatus, TaskView
+
+if TYPE_CHECKING:
+    from pointwork.contract.decision import DecisionRecord
+
+Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="Most rows.")]
+
+
+def list_tasks(
+    limit: Limit = 20,
+    status: Annotated[TaskStatus | None, typer.Option(help="Only tasks in this state.")] = None,
+    state_dir: StateDir = STATE_DIR_DEFAULT,
+    as_json: AsJson = False,
+) -> None:
+    """Tasks that run, then those that ended, latest first."""
+    from pointwork.ledger.outcomes import OutcomeLog
+
+    outcomes = OutcomeLog(open_ledger(state_dir))
+    is_ended = status is not None and status.is_terminal
+    ended = [] if status and not is_ended else outcomes.recent(limit, status)
+    note, unfinished = "", []
+    if not is_ended:
+        try:
+            unfinished = asyncio.run(unfinished_tasks(state_dir, limit))
+        except ServiceUnavailableError:
+            note = "Pointwork does not run here, so only tasks that have ended are listed."
+    known = {each.task_id for each in ended}
+    unfinished = [
+        each
+        for each in unfinished
+        if each.task_id not in known and (status is None or each.status == status)
+    ]
+    screen = Screen(as_json=as_json)
+    if as_json:
+        running = [_running_document(each) for each in unfinished]
+        done = [each.model_dump(mode="json") for each in ended]
+        return screen.document({"running": running, "ended": done, "note": note})
+    if unfinished or ended:
+        screen.show(_rows(unfinished, ended, limit))
+    else:
+        screen.say("No tasks yet; start one with `pointwork run`.")
+    return screen.note(note) if note else None
+
+
+def _rows(unfinished: list[UnfinishedTask], ended: list[TaskOutcome], limit: int) -> Any:
+    figures = ["COST", "AGE"]
+    rows = table("TASK", "STATUS", "CLASS", "MODEL", *figures, right=figures, shrink=["TASK"])
+    now = datetime.now(UTC)
+    for each in unfinished[:limit]:
+        status = f"waits for {each.waits_for}" if each.waits_for else each.status
+        since = age((now - each.started_at).total_seconds())
+        rows.add_row(each.task_id, status, each.task_class or "-", each.model or "-", "-", since)
+    for outcome in ended[: max(0, limit - len(unfinished))]:
+        rows.add_row(
+            outcome.task_id,
+            Text(outcome.status, style=STATUS_STYLES.get(outcome.status, "")),
+            outcome.task_class or "unknown",
+            outcome.served_model or "-",
+            usd(outcome.cost_nano_usd),
+            age((now - outcome.finished_at).total_seconds()),
+        )
+    return rows
+
+
+def _running_document(task: UnfinishedTask) -> dict[str, Any]:
+    return {
+        "task_id": task.task_id,
+        "status": task.status,
+        "task_class": task.task_class or None,
+        "model": task.model or None,
+        "waits_for": task.waits_for or None,
+        "started_at": task.started_at.isoformat(),
+    }
+
+
+def show(
+    task_id: TaskIdArgument,
+    answer: Annotated[bool, typer.Option("--answer", help="Print the answer alone.")] = False,
+    state_dir: StateDir = STATE_DIR_DEFAULT,
+    as_json: AsJson = False,
+) -> int:
+    """Everything known of a task, and its answer."""
+    from pointwork.ledger.content import SealedContent
+    from pointwork.ledger.outcomes import OutcomeLog
+
+    engine = open_ledger(state_dir)
+    outcomes = OutcomeLog(engine)
+    outcome, decisions = outcomes.find(task_id), outcomes.decisions(task_id)
+    screen = Screen(as_json=as_json)
+    if outcome is None:
+        return _show_unfinished(screen, state_dir, task_id, decisions, wants_answer=answer)
+    text = None
+    if answer:
+        if outcome.answer is None:
+            problem = f"task {task_id} ended {outcome.status} and has no answer"
+            raise CliError(problem, f"see `pointwork explain {task_id}`", ExitCode.NO_ANSWER)
+        content = SealedContent(open_vault(engine, state_dir))
+        text = content.answer_text(task_id, outcome.answer)
+    if as_json:
+        screen.document(_whole_document(outcome, decisions, text))
+    elif text is not None:
+        screen.text(text)
+    else:
+        _print_ended(screen, outcome, decisions)
+    return ExitCode.OK
+
+
+def _whole_document(
+    outcome: TaskOutcome, decisions: "list[DecisionRecord]", answer: str | None
+) -> dict[str, Any]:
+    document = result_document(outcome, decisions[-1] if decisions else None, answer)
+    return document | {"decisions": [each.model_dump(mode="json") for each in decisions]}
+
+
+def _print_ended(screen: Screen, outcome: TaskOutcome, decisions: "list[DecisionRecord]") -> None:
+    last = decisions[-1] if decisions else None
+    screen.show(route_lines(outcome, last))
+    more: list[tuple[str, str | Text]] = [
+        ("caller", outcome.caller),
+        ("started", outcome.started_at.isoformat(timespec="seconds")),
+    ]
+    if last is not None and last.input.request.description:
+        more.append(("description", last.input.request.description))
+    if outcome.redactions:
+        more.append(("redacted", count_words(outcome.redactions)))
+    more += [("approval", each) for each in outcome.approval_ids]
+    more.append(("decisions", f"{len(decisions)}; see `pointwork explain {outcome.task_id}`"))
+    if outcome.reason:
+        more.append(("reason", outcome.reason))
+    screen.show(facts(more))
+    if outcome.attempts:
+        screen.line()
+        screen.show(attempt_rows(outcome.attempts))
+    if last is not None and outcome.status is not TaskStatus.SUCCEEDED and last.plan.rejected:
+        screen.line()
+        screen.show(other_models(last.plan))
+
+
+def _show_unfinished(
+    screen: Screen,
+    state_dir: Path,
+    task_id: str,
+    decisions: "list[DecisionRecord]",
+    *,
+    wants_answer: bool,
+) -> int:
+    try:
+        view = asyncio.run(_view(state_dir, task_id))
+    except ServiceUnavailableError:
+        if not decisions:
+            raise _unknown(task_id) from None
+        raise
+    if wants_answer:
+        problem = f"task {task_id} is {view.status} and has no answer yet"
+        raise CliError(problem, "ask again later", ExitCode.WAITING)
+    if screen.as_json:
+        plans = [each.model_dump(mode="json") for each in decisions]
+        screen.document({"task_id": task_id, **view.model_dump(mode="json"), "decisions": plans})
+        return ExitCode.OK
+    since = age((datetime.now(UTC) - view.started_at).total_seconds())
+    pairs = [
+        ("task", task_id),
+        ("status", f"{view.status}, for {since}"),
+        ("model", view.model or "none yet"),
+        ("attempt", str(view.attempt)),
+        ("cost", f"at most {usd(view.estimate_nano_usd)} held"),
+    ]
+    if view.waits_for:
+        pairs.append(("waits for", f"a person: {view.waits_for}; see `pointwork approvals`"))
+    screen.show(facts(pairs))
+    return ExitCode.OK
+
+
+async def _view(state_dir: Path, task_id: str) -> TaskView:
+    client = (await connect(state_dir)).client
+    try:
+        return await asyncio.wait_for(client.status(task_id), 10)
+    except TimeoutError:
+        raise ServiceUnavailableError(
+            f"no worker answers for task {task_id}; check that they run with `pointwork doctor`"
+        ) from None
+
+
+def _unknown(task_id: str) -> CliError:
+    return CliError(f"no task {task_id!r} is recorded", "see `pointwork list`")
+
+
+def cancel(
+    task_id: TaskIdArgument, state_dir: StateDir = STATE_DIR_DEFAULT, as_json: AsJson = False
+) -> int:
+    """Stop a running task. Its money is settled and its outcome recorded all the same."""
+    from pointwork.ledger.outcomes import OutcomeLog
+
+    ended = OutcomeLog(open_ledger(state_dir)).find(task_id)
+    if ended is not None:
+        raise CliError(f"task {task_id} ended already, {ended.status}", "nothing needs cancelling")
+    asyncio.run(_cancel(state_dir, task_id))
+    screen = Screen(as_json=as_json)
+    if as_json:
+        screen.document({"task_id": task_id, "status": "cancelling"})
+    else:
+        screen.say(f"Asked task {task_id} to stop; `pointwork show {task_id}` has its record soon.")
+    return ExitCode.OK
+
+
+async def _cancel(state_dir: Path, task_id: str) -> None:
+    await (await connect(state_dir)).client.cancel(task_id)

@@ -1,0 +1,350 @@
+"""How a service uses Pointwork from Python: submit a task, wait, read its answer, cancel it."""
+
+import asyncio
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any, Self
+
+from jsonschema import Draft202012Validator, SchemaError
+from temporalio.client import (
+    Client,
+    WithStartWorkflowOperation,
+    WorkflowFailureError,
+    WorkflowHandle,
+    WorkflowUpdateFailedError,
+    WorkflowUpdateRPCTimeoutOrCancelledError,
+)
+from temporalio.common import (
+    Priority,
+    SearchAttributeKey,
+    SearchAttributePair,
+    TypedSearchAttributes,
+    WorkflowIDConflictPolicy,
+    WorkflowIDReusePolicy,
+)
+from temporalio.exceptions import (
+    ApplicationError,
+    WorkflowAlreadyStartedError,
+    is_cancelled_exception,
+)
+from temporalio.service import RPCError, RPCStatusCode
+
+from pointwork.contract.approval import SignedVerdict
+from pointwork.contract.canonical import canonical_json
+from pointwork.contract.decision import Plan
+from pointwork.contract.failures import (
+    FailureType,
+    ServiceUnavailableError,
+    TaskFailedError,
+    TaskNotFoundError,
+    TaskRefusedError,
+)
+from pointwork.contract.names import (
+    QUERY_PLAN,
+    QUERY_STATUS,
+    ROUTE_TASK,
+    UPDATE_ANSWER,
+    UPDATE_VERDICT,
+    SearchAttribute,
+    TaskQueue,
+)
+from pointwork.contract.outcome import TaskOutcome, TaskStatus, TaskView
+from pointwork.contract.prompt import (
+    MEDIA_TYPE_PROMPT,
+    MEDIA_TYPE_SCHEMA,
+    AnswerSchema,
+    Prompt,
+)
+from pointwork.contract.task import (
+    CONTENT_BYTES_MAX,
+    ContentRef,
+    TaskDeclaration,
+    TaskRequest,
+)
+from pointwork.ledger.content import SealedContent, encode_schema
+from pointwork.ledger.outcomes import OutcomeLog
+from pointwork.ledger.vault import TaskDraft, Vault
+from pointwork.temporal import pointwork_plugin
+
+_PROMPT, _SCHEMA = "prompt", "answer_schema"
+
+
+class PointworkClient:
+    """Starts tasks on Temporal; content is sealed into the vault before anything starts."""
+
+    def __init__(self, temporal: Client, vault: Vault, outcomes: OutcomeLog) -> None:
+        self._temporal = temporal
+        self._vault = vault
+        self._outcomes = outcomes
+        self._content = SealedContent(vault)
+
+    @classmethod
+    async def connect(
+        cls, address: str, vault: Vault, outcomes: OutcomeLog, *, namespace: str = "default"
+    ) -> Self:
+        """Connect to Temporal at ``address`` (host:port).
+
+        Raises:
+            ServiceUnavailableError: nothing answers there.
+        """
+        try:
+            temporal = await Client.connect(
+                address, namespace=namespace, plugins=[pointwork_plugin()]
+            )
+        except RuntimeError:
+            raise ServiceUnavailableError(
+                f"Temporal does not answer at {address}; start it with `pointwork up`"
+            ) from None
+        return cls(temporal, vault, outcomes)
+
+    async def submit(
+        self, prompt: Prompt, declaration: TaskDeclaration, schema: AnswerSchema | None = None
+    ) -> str:
+        """Start a task and return its id at once. The same task twice starts it once.
+
+        Raises:
+            TaskIdReusedError: the id was used for another task.
+            TaskRefusedError: the content is empty, too large, or its schema is not a JSON Schema.
+            ServiceUnavailableError: Temporal cannot be reached; nothing was started.
+        """
+        request = await self._seal(prompt, declaration, schema)
+        try:
+            await self._temporal.start_workflow(
+                ROUTE_TASK, request, **_start_options(request), result_type=TaskOutcome
+            )
+        except WorkflowAlreadyStartedError:
+            pass
+        except RPCError as error:
+            raise _unavailable(error) from None
+        return request.task_id
+
+    async def run(
+        self,
+        prompt: Prompt,
+        declaration: TaskDeclaration,
+        schema: AnswerSchema | None = None,
+        *,
+        wait_seconds: float | None = None,
+    ) -> TaskOutcome:
+        """Start a task and wait for its answer: one call to Temporal for both.
+
+        The outcome is returned as soon as it is known; its audit sequence is written just after.
+
+        Raises:
+            TaskFailedError: the task ended without an answer; it says why.
+            TimeoutError: no answer within ``wait_seconds``; the task goes on, fetch it by its id.
+            TaskIdReusedError, TaskRefusedError, ServiceUnavailableError: as for ``submit``.
+        """
+        request = await self._seal(prompt, declaration, schema)
+        options = _start_options(request)
+        start: WithStartWorkflowOperation[Any, TaskOutcome] = WithStartWorkflowOperation(
+            ROUTE_TASK,
+            request,
+            result_type=TaskOutcome,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            **options,
+        )
+        try:
+            outcome: TaskOutcome = await asyncio.wait_for(
+                self._temporal.execute_update_with_start_workflow(
+                    UPDATE_ANSWER,
+                    start_workflow_operation=start,
+                    id=f"{request.task_id}/answer",
+                    result_type=TaskOutcome,
+                ),
+                wait_seconds,
+            )
+        except WorkflowUpdateFailedError as error:
+            raise _task_failed(error.cause, request.task_id) from None
+        except (WorkflowAlreadyStartedError, WorkflowUpdateRPCTimeoutOrCancelledError):
+            return await asyncio.wait_for(self.result(request.task_id), wait_seconds)
+        except RPCError as error:
+            if error.status in (RPCStatusCode.ALREADY_EXISTS, RPCStatusCode.NOT_FOUND):
+                return await asyncio.wait_for(self.result(request.task_id), wait_seconds)
+            raise _unavailable(error) from None
+        return outcome
+
+    async def result(self, task_id: str) -> TaskOutcome:
+        """Wait for the recorded outcome of a task, running or long closed.
+
+        Raises:
+            TaskFailedError: the task ended without an answer.
+            TaskNotFoundError: no task has this id.
+        """
+        recorded = await asyncio.to_thread(self._outcomes.find, task_id)
+        if recorded is None:
+            try:
+                return await self._handle(task_id).result()
+            except WorkflowFailureError as error:
+                raise _task_failed(error.cause, task_id) from None
+            except RPCError as error:
+                raise _missing(error, task_id) from None
+        if recorded.status is not TaskStatus.SUCCEEDED:
+            failure = recorded.failure or FailureType.INTERNAL
+            raise TaskFailedError(failure, recorded.reason or recorded.status, task_id)
+        return recorded
+
+    async def outcome(self, task_id: str) -> TaskOutcome | None:
+        """The recorded outcome, whatever it is; None while the task runs."""
+        return await asyncio.to_thread(self._outcomes.find, task_id)
+
+    async def status(self, task_id: str) -> TaskView:
+        """Where a running task stands.
+
+        Raises:
+            TaskNotFoundError: no task has this id.
+        """
+        try:
+            view: TaskView = await self._handle(task_id).query(QUERY_STATUS, result_type=TaskView)
+        except RPCError as error:
+            raise _missing(error, task_id) from None
+        return view
+
+    async def plan(self, task_id: str) -> Plan | None:
+        """The latest decision of a running task; None before the first."""
+        try:
+            plan: Plan | None = await self._handle(task_id).query(QUERY_PLAN, result_type=Plan)
+        except RPCError as error:
+            raise _missing(error, task_id) from None
+        return plan
+
+    async def cancel(self, task_id: str) -> None:
+        """Ask a running task to stop; its hold is settled and its outcome recorded all the same.
+
+        Raises:
+            TaskNotFoundError: no running task has this id.
+        """
+        try:
+            await self._handle(task_id).cancel()
+        except RPCError as error:
+            raise _missing(error, task_id) from None
+
+    async def submit_verdict(self, signed: SignedVerdict) -> None:
+        """Deliver a person's signed verdict.
+
+        Raises:
+            TaskRefusedError: the verdict was refused; the text says by which rule.
+            TaskNotFoundError: the task is not running.
+        """
+        handle = self._handle(signed.verdict.task_id)
+        try:
+            await handle.execute_update(UPDATE_VERDICT, signed, id=signed.verdict.token_id)
+        except WorkflowUpdateFailedError as error:
+            raise TaskRefusedError(str(error.cause)) from None
+        except RPCError as error:
+            raise _missing(error, signed.verdict.task_id) from None
+
+    def answer_text(self, outcome: TaskOutcome) -> str:
+        """The answer's text, opened from the vault.
+
+        Raises:
+            ContentUnavailableError: it was erased or is damaged.
+            ValueError: the outcome has no answer.
+        """
+        if outcome.answer is None:
+            msg = f"task {outcome.task_id} ended {outcome.status} and has no answer"
+            raise ValueError(msg)
+        return self._content.answer_text(outcome.task_id, outcome.answer)
+
+    async def _seal(
+        self, prompt: Prompt, declaration: TaskDeclaration, schema: AnswerSchema | None
+    ) -> TaskRequest:
+        contents = [(_PROMPT, _checked_prompt(prompt), MEDIA_TYPE_PROMPT)]
+        if schema is not None:
+            contents.append((_SCHEMA, _checked_schema(schema), MEDIA_TYPE_SCHEMA))
+        now = datetime.now(UTC)
+        draft = TaskDraft(
+            task_id=declaration.task_id,
+            caller=declaration.caller,
+            pack=declaration.pack,
+            declarations=declaration.model_dump(mode="json"),
+        )
+        accepted = await asyncio.to_thread(self._vault.accept, draft, contents, now)
+        refs: dict[str, ContentRef] = accepted.refs
+        return TaskRequest(
+            **declaration.model_dump(),
+            content=refs[_PROMPT],
+            answer_schema=refs.get(_SCHEMA),
+            submitted_at=now,
+        )
+
+    def _handle(self, task_id: str) -> WorkflowHandle[Any, TaskOutcome]:
+        return self._temporal.get_workflow_handle(task_id, result_type=TaskOutcome)
+
+
+def _checked_prompt(prompt: Prompt) -> bytes:
+    if not prompt.text.strip() and not prompt.has_image:
+        raise TaskRefusedError("the prompt is empty; give a text or an image")
+    sealed = canonical_json(prompt)
+    if len(sealed) > CONTENT_BYTES_MAX:
+        raise TaskRefusedError(
+            f"the prompt has {len(sealed)} bytes, more than the {CONTENT_BYTES_MAX} a task may "
+            "carry; shorten it or split it into several tasks"
+        )
+    return sealed
+
+
+def _checked_schema(schema: AnswerSchema) -> bytes:
+    try:
+        Draft202012Validator.check_schema(schema)
+    except SchemaError as error:
+        place = "/".join(str(part) for part in error.absolute_path) or "top level"
+        raise TaskRefusedError(
+            f"answer_schema is no JSON Schema (draft 2020-12) at {place}; correct it"
+        ) from None
+    return encode_schema(schema)
+
+
+def _start_options(request: TaskRequest) -> dict[str, Any]:
+    keyword = SearchAttributeKey.for_keyword
+    return {
+        "id": request.task_id,
+        "task_queue": TaskQueue.ROUTE,
+        "id_reuse_policy": WorkflowIDReusePolicy.REJECT_DUPLICATE,
+        "priority": Priority(priority_key=request.priority, fairness_key=request.caller[:64]),
+        "static_summary": f"{request.pack}: {request.task_class or 'class to be found'}",
+        "task_timeout": timedelta(seconds=30),
+        "search_attributes": TypedSearchAttributes(
+            [SearchAttributePair(keyword(SearchAttribute.PACK), request.pack)]
+        ),
+    }
+
+
+def _task_failed(cause: BaseException | None, task_id: str) -> TaskFailedError:
+    if isinstance(cause, ApplicationError) and cause.type in set(FailureType):
+        return TaskFailedError(FailureType(cause.type), cause.message, task_id)
+    if cause is not None and (
+        is_cancelled_exception(cause)
+        or (isinstance(cause, ApplicationError) and cause.type == "CANCELLED")
+    ):
+        return TaskFailedError(FailureType.INTERNAL, "The task was cancelled.", task_id)
+    return TaskFailedError(FailureType.INTERNAL, FailureType.INTERNAL.sentence, task_id)
+
+
+def _missing(error: RPCError, task_id: str) -> TaskNotFoundError | ServiceUnavailableError:
+    if error.status is RPCStatusCode.NOT_FOUND:
+        return TaskNotFoundError(f"no task {task_id!r} is running; `pointwork list` shows tasks")
+    return _unavailable(error)
+
+
+def _unavailable(error: RPCError) -> ServiceUnavailableError:
+    return ServiceUnavailableError(
+        f"Temporal answered {error.status.name}; check that it runs with `pointwork doctor`"
+    )
+
+
+def parse_schema(text: str, name: str) -> AnswerSchema:
+    """A JSON Schema from a file's text; ``name`` stands in the error.
+
+    Raises:
+        TaskRefusedError: the text is not a JSON object.
+    """
+    try:
+        schema = json.loads(text)
+    except ValueError as error:
+        raise TaskRefusedError(
+            f"{name}: is not JSON ({type(error).__name__}); correct it"
+        ) from None
+    if not isinstance(schema, dict):
+        raise TaskRefusedError(f"{name}: is not a JSON object; a JSON Schema is one")
+    return schema

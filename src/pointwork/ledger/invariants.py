@@ -1,0 +1,205 @@
+"""What must hold in every ledger at every moment (reliability 2.2, as far as the tables know).
+
+``pointwork doctor`` checks it in production and every ledger test at its end.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, Engine, and_, func, or_, select
+
+from pointwork.contract.outcome import AttemptState
+from pointwork.ledger.audit import verify_chain, within_json
+from pointwork.ledger.engine import read
+from pointwork.ledger.holds import ATTEMPT, OUTCOME, OVERRUN, PART, PART_WINDOW, WINDOW
+from pointwork.ledger.tables import Audit, PartState, table_of
+
+_AUDIT = table_of(Audit)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Violation:
+    """A broken invariant: which one, and a sentence that names the rows."""
+
+    invariant: str
+    sentence: str
+
+
+def check(engine: Engine) -> list[Violation]:
+    """Every violation found, in one unchanging view of the ledger; empty where it is sound."""
+    with read(engine) as connection:
+        return [
+            Violation(invariant=invariant, sentence=sentence)
+            for invariant, find in _CHECKS
+            for sentence in find(connection)
+        ]
+
+
+def _negative(connection: Connection) -> Iterator[str]:
+    query = select(WINDOW).where(or_(WINDOW.c.spent_nano_usd < 0, WINDOW.c.reserved_nano_usd < 0))
+    for row in connection.execute(query):
+        yield (
+            f"window {row.window_key} has spent {row.spent_nano_usd} and reserved "
+            f"{row.reserved_nano_usd} nano-USD; neither may be negative"
+        )
+
+
+def _over_limit(connection: Connection) -> Iterator[str]:
+    """A limit may be lowered under open holds, so the highest limit ever set is the bound."""
+    excess = func.coalesce(
+        select(func.sum(OVERRUN.c.excess_nano_usd))
+        .join(PART_WINDOW, PART_WINDOW.c.part_id == OVERRUN.c.part_id)
+        .where(PART_WINDOW.c.window_key == WINDOW.c.window_key)
+        .scalar_subquery(),
+        0,
+    )
+    committed = WINDOW.c.spent_nano_usd + WINDOW.c.reserved_nano_usd
+    query = select(WINDOW, excess.label("excess")).where(
+        committed > WINDOW.c.limit_high_nano_usd + excess
+    )
+    for row in connection.execute(query):
+        yield (
+            f"window {row.window_key} has {row.spent_nano_usd + row.reserved_nano_usd} nano-USD "
+            f"committed over a limit of {row.limit_high_nano_usd}, and overruns explain only "
+            f"{row.excess} of it"
+        )
+
+
+def _reserved_differs(connection: Connection) -> Iterator[str]:
+    held = func.coalesce(
+        select(func.sum(PART.c.amount_nano_usd))
+        .join(PART_WINDOW, PART_WINDOW.c.part_id == PART.c.part_id)
+        .where(PART_WINDOW.c.window_key == WINDOW.c.window_key, PART.c.state == PartState.RESERVED)
+        .scalar_subquery(),
+        0,
+    )
+    query = select(WINDOW, held.label("held")).where(WINDOW.c.reserved_nano_usd != held)
+    for row in connection.execute(query):
+        yield (
+            f"window {row.window_key} counts {row.reserved_nano_usd} nano-USD reserved and its "
+            f"open parts sum to {row.held}"
+        )
+
+
+def _spent_differs(connection: Connection) -> Iterator[str]:
+    posted = func.coalesce(
+        select(func.sum(PART.c.posted_nano_usd))
+        .join(PART_WINDOW, PART_WINDOW.c.part_id == PART.c.part_id)
+        .where(PART_WINDOW.c.window_key == WINDOW.c.window_key)
+        .scalar_subquery(),
+        0,
+    )
+    query = select(WINDOW, posted.label("posted")).where(WINDOW.c.spent_nano_usd != posted)
+    for row in connection.execute(query):
+        yield (
+            f"window {row.window_key} counts {row.spent_nano_usd} nano-USD spent and its parts "
+            f"posted {row.posted}"
+        )
+
+
+def _unclear_end(connection: Connection) -> Iterator[str]:
+    query = select(PART, OVERRUN.c.part_id.label("overrun_id")).outerjoin(
+        OVERRUN, OVERRUN.c.part_id == PART.c.part_id
+    )
+    open_part = PART.c.state == PartState.RESERVED
+    unexplained = and_(
+        PART.c.state.in_([PartState.VOIDED, PartState.EXPIRED]),
+        PART.c.posted_nano_usd > 0,
+        OVERRUN.c.part_id.is_(None),
+    )
+    wrong = or_(
+        and_(open_part, or_(PART.c.posted_nano_usd != 0, PART.c.settled_at.is_not(None))),
+        and_(PART.c.state != PartState.RESERVED, PART.c.settled_at.is_(None)),
+        unexplained,
+    )
+    for row in connection.execute(query.where(wrong)):
+        yield (
+            f"part {row.part_id} is {row.state} with {row.posted_nano_usd} nano-USD posted, "
+            "which no single end of it explains"
+        )
+
+
+def _open_after_outcome(connection: Connection) -> Iterator[str]:
+    query = (
+        select(PART.c.part_id, PART.c.task_id)
+        .join(OUTCOME, OUTCOME.c.task_id == PART.c.task_id)
+        .where(PART.c.state == PartState.RESERVED)
+    )
+    for row in connection.execute(query):
+        yield f"task {row.task_id} has an outcome and still holds part {row.part_id}"
+
+
+def _unaudited(connection: Connection) -> Iterator[str]:
+    report = verify_chain(connection)
+    if not report.holds:
+        yield f"the audit chain breaks: {report.reason}"
+    query = select(
+        OUTCOME.c.task_id, OUTCOME.c.audit_sequence, OUTCOME.c.body, _AUDIT.c.record
+    ).outerjoin(
+        _AUDIT,
+        and_(
+            _AUDIT.c.sequence == OUTCOME.c.audit_sequence,
+            _AUDIT.c.kind == "outcome",
+            _AUDIT.c.task_id == OUTCOME.c.task_id,
+        ),
+    )
+    for row in connection.execution_options(yield_per=1000).execute(query):
+        if row.record is None:
+            yield f"the outcome of task {row.task_id} has no audit record {row.audit_sequence}"
+        elif not _same_outcome(row.record, row.body):
+            number = row.audit_sequence
+            yield f"the outcome of task {row.task_id} differs from audit record {number}"
+    twice = (
+        select(_AUDIT.c.task_id, func.count().label("records"))
+        .where(_AUDIT.c.kind == "outcome")
+        .group_by(_AUDIT.c.task_id)
+    )
+    for task_id, records in connection.execute(twice.having(func.count() > 1)):
+        yield f"task {task_id} has {records} outcomes in the audit chain"
+    lone = (
+        select(_AUDIT.c.sequence, _AUDIT.c.task_id)
+        .outerjoin(OUTCOME, OUTCOME.c.task_id == _AUDIT.c.task_id)
+        .where(_AUDIT.c.kind == "outcome", OUTCOME.c.task_id.is_(None))
+    )
+    for sequence, task_id in connection.execute(lone):
+        yield f"audit record {sequence} tells of an outcome of task {task_id} that is gone"
+
+
+def _sent_unheld(connection: Connection) -> Iterator[str]:
+    query = (
+        select(ATTEMPT.c.attempt_id, ATTEMPT.c.state, PART.c.state.label("part_state"))
+        .outerjoin(PART, PART.c.part_id == ATTEMPT.c.attempt_id)
+        .where(
+            or_(
+                PART.c.part_id.is_(None),
+                and_(
+                    ATTEMPT.c.state.in_([AttemptState.SENT, AttemptState.UNKNOWN]),
+                    PART.c.state.not_in([PartState.RESERVED, PartState.POSTED]),
+                ),
+                and_(ATTEMPT.c.state == AttemptState.SENT, PART.c.state != PartState.RESERVED),
+                and_(
+                    ATTEMPT.c.state != AttemptState.PLANNED, PART.c.created_at > ATTEMPT.c.sent_at
+                ),
+            )
+        )
+    )
+    for row in connection.execute(query):
+        held = row.part_state or "missing"
+        yield f"attempt {row.attempt_id} is {row.state} and the part that pays for it is {held}"
+
+
+def _same_outcome(record: str, body: str) -> bool:
+    return bool(json.loads(record)["body"]["outcome"] == within_json(json.loads(body)))
+
+
+_CHECKS: tuple[tuple[str, Callable[[Connection], Iterator[str]]], ...] = (
+    ("I1", _negative),
+    ("I2", _over_limit),
+    ("I3", _reserved_differs),
+    ("I4", _spent_differs),
+    ("I5", _unclear_end),
+    ("I6", _open_after_outcome),
+    ("I7", _unaudited),
+    ("I8", _sent_unheld),
+)

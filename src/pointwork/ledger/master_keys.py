@@ -1,0 +1,107 @@
+"""The master keys that wrap every task's data key; they live in a file beside the ledger."""
+
+import base64
+import json
+import os
+import secrets
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from pointwork.contract.canonical import canonical_bytes
+
+KEY_BYTES = 32
+_NONCE_BYTES = 12
+
+
+class MasterKeyError(ValueError):
+    """The master keys cannot be used. The text names the file and the remedy, never a key."""
+
+
+@dataclass(frozen=True)
+class MasterKeys:
+    """Keys by id; ``active`` wraps new data keys, the others only open old ones."""
+
+    active: str
+    keys: Mapping[str, bytes] = field(repr=False)
+    """32 bytes each."""
+
+    def __post_init__(self) -> None:
+        if self.active not in self.keys:
+            msg = f"the active master key {self.active!r} is not among the keys; add it"
+            raise MasterKeyError(msg)
+        for key_id, key in self.keys.items():
+            if len(key) != KEY_BYTES:
+                msg = f"master key {key_id!r} is {len(key)} bytes; it must be {KEY_BYTES}"
+                raise MasterKeyError(msg)
+
+    @classmethod
+    def load_or_create(cls, path: Path) -> "MasterKeys":
+        """The keys in the JSON file at ``path``; a new file with one random key if there is none.
+
+        Raises:
+            PermissionError: other users may read the file.
+            MasterKeyError: it is not a master key file.
+        """
+        if not path.exists():
+            _create(path)
+        mode = stat.S_IMODE(path.stat().st_mode)
+        if mode & 0o077:
+            msg = f"{path} can be read by other users (mode {mode:o}); run: chmod 600 {path}"
+            raise PermissionError(msg)
+        try:
+            document = json.loads(path.read_bytes())
+            keys = {
+                key_id: base64.b64decode(key, validate=True)
+                for key_id, key in document["keys"].items()
+            }
+            return cls(active=document["active"], keys=keys)
+        except (AttributeError, KeyError, TypeError, ValueError):
+            # Only the path: what the parser quotes may be a key.
+            msg = f"{path} is not a master key file; restore it from your backup"
+            raise MasterKeyError(msg) from None
+
+    def wrap(self, data_key: bytes, task_id: str) -> bytes:
+        """``data_key`` sealed under the active key, bound to the task."""
+        nonce = os.urandom(_NONCE_BYTES)
+        bound_to = _bound_to(self.active, task_id)
+        return nonce + AESGCM(self.keys[self.active]).encrypt(nonce, data_key, bound_to)
+
+    def unwrap(self, wrapped: bytes, task_id: str, key_id: str) -> bytes | None:
+        """The data key, or None where ``key_id`` is unknown or is not the key that wrapped it."""
+        master_key = self.keys.get(key_id)
+        if master_key is None:
+            return None
+        nonce, ciphertext = wrapped[:_NONCE_BYTES], wrapped[_NONCE_BYTES:]
+        try:
+            return AESGCM(master_key).decrypt(nonce, ciphertext, _bound_to(key_id, task_id))
+        except InvalidTag:
+            return None
+
+
+def _create(path: Path) -> None:
+    # A random id: a key made after the file was lost never passes for the lost one.
+    key_id = f"mk-{secrets.token_hex(4)}"
+    key = base64.b64encode(os.urandom(KEY_BYTES)).decode()
+    document = json.dumps({"active": key_id, "keys": {key_id: key}}, indent=2)
+    # Linked into place whole, so that two processes starting together agree on one file.
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(document)
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(draft, path)
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink()
+
+
+def _bound_to(key_id: str, task_id: str) -> bytes:
+    return canonical_bytes(["pointwork data key", key_id, task_id])

@@ -1,0 +1,159 @@
+"""Replaces what the detectors find by placeholders before a text leaves (OM-48 to OM-51).
+
+A replaced text holds ``<EMAIL_1>`` where an address stood, the same number for the same value. The
+result is read once more, and a text in which anything is still found is not given out.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from pointwork.contract.decision import FindingCount
+from pointwork.contract.failures import PointworkError
+from pointwork.contract.prompt import Prompt, TextPart
+from pointwork.privacy.detect import DETECTORS, scan
+from pointwork.privacy.findings import Detector, Finding, count_kinds
+from pointwork.privacy.placeholders import (
+    PLACEHOLDER,
+    SECRET_LABEL,
+    Placeholders,
+    placeholder_name,
+)
+from pointwork.privacy.spans import Span, masked, spans_to_replace
+
+_PART_BREAK = "\n"
+_ROUNDS_MAX = 3
+
+
+class RedactionError(PointworkError):
+    """The prompt could not be redacted for certain, so it must not be sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Redacted:
+    """A prompt that may leave, and what brings its answer back."""
+
+    prompt: Prompt = field(repr=False)
+    placeholders: Placeholders
+    counts: tuple[FindingCount, ...]
+    """Replaced spans by kind, recurrences included."""
+    rules: tuple[str, ...]
+    """Names and versions of the detectors that ran."""
+
+
+def redact(
+    prompt: Prompt, *, identifiers: bool = True, detectors: tuple[Detector, ...] = DETECTORS
+) -> Redacted:
+    """Replace credentials always, and personal and customer data where ``identifiers`` (R-30).
+
+    Raises:
+        RedactionError: the prompt holds an image, or something is still found afterwards.
+    """
+    if prompt.has_image:
+        msg = "An image cannot be redacted; use a local model, or send the task without its image."
+        raise RedactionError(msg)
+
+    def wanted(text: str) -> list[Finding]:
+        found = scan(text, detectors).findings
+        return [finding for finding in found if identifiers or finding.is_secret]
+
+    texts = _texts_of(prompt)
+    whole = _PART_BREAK.join(texts)
+    found = wanted(whole)
+    spans: list[Span] = []
+    left = found
+    for _ in range(_ROUNDS_MAX):
+        if not left:
+            break
+        spans = spans_to_replace(whole, found, _bounds_of(texts))
+        left = wanted(_PART_BREAK.join(_replaced(texts, spans, _names_for(whole, spans))))
+        if left:
+            # What stood beside a replaced value now reads as a value itself.
+            found += wanted(masked(whole, spans))
+    if left:
+        kinds = ", ".join(sorted({finding.kind for finding in left}))
+        msg = f"After redaction the text still holds {kinds}; use a local model for this task."
+        raise RedactionError(msg)
+    return _redacted(prompt, texts, spans, detectors)
+
+
+def _redacted(
+    prompt: Prompt, texts: Sequence[str], spans: Sequence[Span], detectors: tuple[Detector, ...]
+) -> Redacted:
+    whole = _PART_BREAK.join(texts)
+    names = _names_for(whole, spans)
+    originals = {
+        name: whole[span.start : span.end]
+        for name, span in zip(names, spans, strict=True)
+        if not span.is_secret
+    }
+    secrets = {name for name, span in zip(names, spans, strict=True) if span.is_secret}
+    return Redacted(
+        prompt=_with_texts(prompt, _replaced(texts, spans, names)),
+        placeholders=Placeholders(
+            values=originals, secrets=frozenset(secrets), literals=_names_in(whole)
+        ),
+        counts=count_kinds(span.kind for span in spans),
+        rules=tuple(detector.name for detector in detectors),
+    )
+
+
+def _texts_of(prompt: Prompt) -> list[str]:
+    return [part.text for turn in prompt.turns for part in turn.parts if isinstance(part, TextPart)]
+
+
+def _bounds_of(texts: Sequence[str]) -> list[tuple[int, int]]:
+    """Where each part stands in all of them joined."""
+    bounds = []
+    start = 0
+    for text in texts:
+        bounds.append((start, start + len(text)))
+        start += len(text) + len(_PART_BREAK)
+    return bounds
+
+
+def _names_in(whole: str) -> frozenset[str]:
+    """Names of what already looks like a placeholder, which no value may be given."""
+    return frozenset(placeholder_name(match) for match in PLACEHOLDER.finditer(whole))
+
+
+def _names_for(whole: str, spans: Sequence[Span]) -> list[str]:
+    """The name of each span: one per value, numbered by kind in the order of the text."""
+    taken = _names_in(whole)
+    last: Counter[str] = Counter()
+    name_of: dict[str, str] = {}
+    for span in spans:
+        original = whole[span.start : span.end]
+        if original not in name_of:
+            label = SECRET_LABEL if span.is_secret else span.kind
+            last[label] += 1
+            while f"{label}_{last[label]}" in taken:
+                last[label] += 1
+            name_of[original] = f"{label}_{last[label]}"
+    return [name_of[whole[span.start : span.end]] for span in spans]
+
+
+def _replaced(texts: Sequence[str], spans: Sequence[Span], names: Sequence[str]) -> list[str]:
+    """Each text with its spans as placeholders; ``spans`` count in all texts joined."""
+    replacements = iter((*zip(spans, names, strict=True), None))
+    following = next(replacements)
+    replaced = []
+    for text, (start, end) in zip(texts, _bounds_of(texts), strict=True):
+        pieces: list[str] = []
+        at = start
+        while following is not None and following[0].end <= end:
+            span, name = following
+            pieces += (text[at - start : span.start - start], f"<{name}>")
+            at = span.end
+            following = next(replacements)
+        replaced.append("".join((*pieces, text[at - start :])))
+    return replaced
+
+
+def _with_texts(prompt: Prompt, texts: Sequence[str]) -> Prompt:
+    remaining: Iterator[str] = iter(texts)
+    turns = tuple(
+        turn.model_copy(update={"parts": tuple(TextPart(text=next(remaining)) for _ in turn.parts)})
+        for turn in prompt.turns
+    )
+    return Prompt(turns=turns)

@@ -1,0 +1,78 @@
+"""In what the endpoints that speak OpenAI's Chat Completions differ, as data."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any
+
+from pointwork.providers.reading import ModelMatch, is_same_model, is_same_model_or_dated
+
+_EVERY_MODEL = re.compile(r".*")
+_NO_MODEL = re.compile(r"(?!)")
+
+
+class TokenLimitField(StrEnum):
+    """The name under which ``max_output_tokens`` is sent."""
+
+    MAX_TOKENS = "max_tokens"
+    MAX_COMPLETION_TOKENS = "max_completion_tokens"
+
+
+class SchemaForm(StrEnum):
+    """How a JSON schema of the answer is sent."""
+
+    JSON_SCHEMA = "json_schema"
+    JSON_OBJECT = "json_object"
+    """The endpoint knows JSON but no schema: the schema is added to the system turn."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Dialect:
+    """The facts of one kind of endpoint."""
+
+    token_limit: TokenLimitField = TokenLimitField.MAX_TOKENS
+    schema_form: SchemaForm = SchemaForm.JSON_SCHEMA
+    is_requested_model: ModelMatch = is_same_model
+    sampling_models: re.Pattern[str] = _EVERY_MODEL
+    """Models that take ``temperature``; to the others it is not sent, as they refuse the call."""
+    temperature_max: float = 2.0
+    """A higher wish is cut to this, which is the same end of a shorter scale."""
+    takes_seed: bool = True
+    relayed_models: re.Pattern[str] = _NO_MODEL
+    """Models a local server would pass on to a cloud: refused before a byte leaves (design 6)."""
+    extra_body: Mapping[str, Any] = field(default_factory=dict)
+
+
+OPENAI = Dialect(
+    token_limit=TokenLimitField.MAX_COMPLETION_TOKENS,
+    is_requested_model=is_same_model_or_dated,
+    # Reasoning models answer 400 to any temperature but 1.
+    sampling_models=re.compile(r"(chatgpt-4o|gpt-3\.5|gpt-4).*"),
+)
+DEEPSEEK = Dialect(schema_form=SchemaForm.JSON_OBJECT, takes_seed=False)
+MOONSHOT = Dialect(
+    schema_form=SchemaForm.JSON_OBJECT,
+    is_requested_model=is_same_model_or_dated,
+    temperature_max=1.0,
+    takes_seed=False,
+)
+XAI = Dialect(
+    token_limit=TokenLimitField.MAX_COMPLETION_TOKENS, is_requested_model=is_same_model_or_dated
+)
+OPENROUTER = Dialect(
+    is_requested_model=is_same_model_or_dated,
+    # With require_parameters a temperature these do not take would leave no host to serve them.
+    sampling_models=re.compile(
+        r"(?!openai/(o\d|gpt-[5-9])"
+        r"|anthropic/claude-(opus-4\.[78]|fable|mythos|\w+-[5-9])).*"
+    ),
+    # A relay drops what a model cannot do, and may pick a host that keeps prompts, unless told.
+    extra_body=MappingProxyType(
+        {"provider": {"require_parameters": True, "data_collection": "deny"}}
+    ),
+)
+VLLM = Dialect()
+LLAMA_CPP = Dialect()
+OLLAMA = Dialect(relayed_models=re.compile(r".*[:-]cloud", re.IGNORECASE))

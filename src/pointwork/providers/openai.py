@@ -1,0 +1,256 @@
+"""OpenAI, and every endpoint that speaks its Chat Completions, on the ``openai`` SDK (DC-3)."""
+
+import base64
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx2
+import openai
+from openai.types.chat import ChatCompletionChunk
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from pointwork.contract.failures import ProviderFailureKind as Kind
+from pointwork.contract.outcome import FinishReason, TokenUsage
+from pointwork.contract.prompt import ImagePart, Part, Speaker, Turn
+from pointwork.providers.call import Call, UnreadableEventError, parsed_events
+from pointwork.providers.dialects import OPENAI, Dialect, SchemaForm
+from pointwork.providers.egress import (
+    KEY_PLACEHOLDER,
+    Exchange,
+    http_client,
+    keep_content_out_of_logs,
+)
+from pointwork.providers.failures import provider_error, provider_request_id
+from pointwork.providers.metering import metered
+from pointwork.providers.port import CompletionRequest, CompletionResponse, OnProgress
+from pointwork.providers.reading import Reading
+
+_SCHEMA_NAME = "answer"
+
+_FINISH: dict[str, FinishReason | Kind] = {
+    "stop": FinishReason.STOP,
+    "length": FinishReason.LENGTH,
+    "content_filter": FinishReason.CONTENT_FILTER,
+    "tool_calls": FinishReason.TOOL_CALL,
+    "function_call": FinishReason.TOOL_CALL,
+    # The endpoint gave up on an answer it had begun: vLLM, OpenRouter, DeepSeek.
+    "abort": Kind.STREAM_INTERRUPTED,
+    "error": Kind.STREAM_INTERRUPTED,
+    "insufficient_system_resource": Kind.STREAM_INTERRUPTED,
+}
+
+
+class OpenAIProvider:
+    """One endpoint. ``api_key`` is None where the endpoint asks for none."""
+
+    def __init__(
+        self,
+        endpoint: str,
+        base_url: str,
+        api_key: str | None,
+        *,
+        dialect: Dialect = OPENAI,
+        transport: httpx2.AsyncBaseTransport | None = None,
+    ) -> None:
+        keep_content_out_of_logs("openai._base_client")
+        credential = None if api_key is None else ("authorization", f"Bearer {api_key}")
+        self._endpoint = endpoint
+        self._dialect = dialect
+        self._client = openai.AsyncOpenAI(
+            api_key=KEY_PLACEHOLDER,
+            base_url=base_url,
+            max_retries=0,
+            http_client=http_client(base_url, credential=credential, transport=transport),
+        )
+
+    async def complete(
+        self, request: CompletionRequest, on_progress: OnProgress | None = None
+    ) -> CompletionResponse:
+        """Call the model once, with no retry.
+
+        Raises:
+            ProviderError: the call failed.
+        """
+        if self._dialect.relayed_models.fullmatch(request.model):
+            raise provider_error(self._endpoint, Kind.LOCAL_MODEL_UNAVAILABLE)
+        reading = Reading(self._endpoint, request, on_progress, self._dialect.is_requested_model)
+        call = Call(
+            endpoint=self._endpoint,
+            timeout_seconds=request.timeout_seconds,
+            vendor_errors=(openai.OpenAIError,),
+            error_body=_error_body,
+        )
+
+        async def read(exchange: Exchange) -> None:
+            stream = await self._client.chat.completions.create(
+                stream=True,
+                extra_headers={"X-Client-Request-Id": request.request_id},
+                **_parameters(request, self._dialect),
+            )
+            reading.provider_request_id = provider_request_id(exchange.headers)
+            await _read_chunks(parsed_events(exchange, aiter(stream)), reading)
+
+        return await call.run(reading, read)
+
+    async def aclose(self) -> None:
+        await self._client.close()
+
+
+def _error_body(error: Exception) -> object:
+    return error.body if isinstance(error, openai.APIError) else None
+
+
+def _parameters(request: CompletionRequest, dialect: Dialect) -> dict[str, Any]:
+    parameters: dict[str, Any] = {
+        "model": request.model,
+        "messages": _messages(request, dialect),
+        "stream_options": {"include_usage": True},
+        dialect.token_limit.value: request.max_output_tokens,
+    }
+    if dialect.sampling_models.fullmatch(request.model):
+        parameters["temperature"] = min(request.temperature, dialect.temperature_max)
+    if request.seed is not None and dialect.takes_seed:
+        parameters["seed"] = request.seed
+    if request.answer_schema is not None:
+        parameters["response_format"] = _response_format(request.answer_schema, dialect)
+    if dialect.extra_body:
+        parameters["extra_body"] = dict(dialect.extra_body)
+    return parameters
+
+
+def _response_format(schema: dict[str, Any], dialect: Dialect) -> dict[str, Any]:
+    if dialect.schema_form is SchemaForm.JSON_OBJECT:
+        return {"type": "json_object"}
+    return {
+        "type": "json_schema",
+        "json_schema": {"name": _SCHEMA_NAME, "strict": _is_closed(schema), "schema": schema},
+    }
+
+
+def _is_closed(schema: object) -> bool:
+    """Whether strict mode takes the schema: every object lists all it may hold and requires it."""
+    if isinstance(schema, list):
+        return all(_is_closed(item) for item in schema)
+    if not isinstance(schema, dict):
+        return True
+    properties = schema.get("properties")
+    if schema.get("type") == "object" or isinstance(properties, dict):
+        names = set(properties) if isinstance(properties, dict) else set()
+        required = schema.get("required", [])
+        if schema.get("additionalProperties") is not False or set(required) != names:
+            return False
+    return all(_is_closed(value) for value in schema.values())
+
+
+def _messages(request: CompletionRequest, dialect: Dialect) -> list[dict[str, Any]]:
+    messages = [_message(turn) for turn in request.prompt.turns]
+    if request.answer_schema is not None and dialect.schema_form is SchemaForm.JSON_OBJECT:
+        schema = json.dumps(request.answer_schema, ensure_ascii=False)
+        rule = f"Answer with one JSON object that satisfies this JSON Schema: {schema}"
+        messages.insert(0, {"role": Speaker.SYSTEM.value, "content": rule})
+    return messages
+
+
+def _message(turn: Turn) -> dict[str, Any]:
+    # Text alone goes as a string: several endpoints refuse a list of parts where no image is.
+    has_image = any(isinstance(part, ImagePart) for part in turn.parts)
+    content = [_part(part) for part in turn.parts] if has_image else turn.text
+    return {"role": turn.speaker.value, "content": content}
+
+
+def _part(part: Part) -> dict[str, Any]:
+    if isinstance(part, ImagePart):
+        data = base64.b64encode(part.data).decode("ascii")
+        return {"type": "image_url", "image_url": {"url": f"data:{part.media_type};base64,{data}"}}
+    return {"type": "text", "text": part.text}
+
+
+class _Wire(BaseModel):
+    """Read from the SDK's objects, which it builds without checking any type."""
+
+    model_config = ConfigDict(from_attributes=True, extra="ignore")
+
+
+class _Delta(_Wire):
+    content: str | None = None
+    refusal: str | None = None
+
+
+class _Choice(_Wire):
+    index: int = 0
+    delta: _Delta | None = None
+    finish_reason: str | None = None
+
+
+class _Chunk(_Wire):
+    model: str | None = None
+    choices: list[_Choice] | None = None
+    usage: object = None
+
+
+class _InputDetails(_Wire):
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
+
+
+class _OutputDetails(_Wire):
+    reasoning_tokens: int | None = None
+
+
+class _Usage(_Wire):
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int = 0
+    cached_tokens: int | None = None
+    """Moonshot's place for it."""
+    prompt_cache_hit_tokens: int | None = None
+    """DeepSeek's."""
+    prompt_tokens_details: _InputDetails | None = None
+    completion_tokens_details: _OutputDetails | None = None
+
+
+async def _read_chunks(chunks: AsyncIterator[ChatCompletionChunk], reading: Reading) -> None:
+    is_refused = False
+    async for event in chunks:
+        chunk = _chunk(event)
+        reading.name_model(chunk.model or "")
+        if chunk.usage is not None:
+            reading.usage = _token_usage(chunk.usage)
+        for choice in chunk.choices or ():
+            if choice.index != 0:
+                continue
+            delta = choice.delta or _Delta()
+            is_refused = is_refused or bool(delta.refusal)
+            reading.add(delta.content or "")
+            if choice.finish_reason is not None:
+                reading.end(_FINISH.get(choice.finish_reason, Kind.MALFORMED_RESPONSE))
+    if is_refused:
+        reading.end(FinishReason.CONTENT_FILTER)
+
+
+def _chunk(event: ChatCompletionChunk) -> _Chunk:
+    try:
+        return _Chunk.model_validate(event)
+    except ValidationError:
+        pass
+    raise UnreadableEventError
+
+
+def _token_usage(usage: object) -> TokenUsage | None:
+    """Normalise; None for a meter that cannot be read, since the answer itself is whole."""
+    try:
+        counts = _Usage.model_validate(usage)
+    except ValidationError:
+        return None
+    given = counts.prompt_tokens_details or _InputDetails()
+    made = counts.completion_tokens_details or _OutputDetails()
+    cached = given.cached_tokens or counts.cached_tokens or counts.prompt_cache_hit_tokens or 0
+    return metered(
+        input_tokens=counts.prompt_tokens,
+        # xAI leaves reasoning out of completion_tokens, and charges for it; the total has it.
+        output_tokens=max(counts.completion_tokens, counts.total_tokens - counts.prompt_tokens),
+        cached_input_tokens=cached,
+        cache_write_tokens=given.cache_write_tokens or 0,
+        reasoning_tokens=made.reasoning_tokens or 0,
+    )

