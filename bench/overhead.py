@@ -139,13 +139,24 @@ class Callers:
                 await asyncio.sleep(0.005)
 
 
-async def latency_ms(call: Callable[[], Awaitable[str]], times: int) -> list[float]:
-    found = []
+async def timed_ms(call: Awaitable[str]) -> tuple[float, str]:
+    began = time.perf_counter()
+    done = await call
+    return (time.perf_counter() - began) * 1000, done
+
+
+async def latencies(callers: Callers, times: int, found: dict[int, list[float]]) -> None:
+    """One task and one bare workflow of each length in turn, each begun on an idle system.
+
+    ``found`` maps hops to milliseconds; 0 stands for the Pointwork task.
+    """
     for _ in range(times):
-        began = time.perf_counter()
-        await call()
-        found.append((time.perf_counter() - began) * 1000)
-    return found
+        elapsed_ms, task_id = await timed_ms(callers.pointwork())
+        found[0].append(elapsed_ms)
+        await callers.recorded([task_id])
+        for hops in HOPS:
+            elapsed_ms, _ = await timed_ms(callers.bare(hops))
+            found[hops].append(elapsed_ms)
 
 
 async def throughput(
@@ -167,39 +178,26 @@ async def throughput(
 
 
 async def measure(callers: Callers, rounds: int) -> None:
-    await latency_ms(callers.pointwork, 10)
-    for hops in HOPS:
-        await latency_ms(lambda hops=hops: callers.bare(hops), 3)  # type: ignore[misc]
-    task_ms: list[float] = []
-    bare_ms: dict[int, list[float]] = {hops: [] for hops in HOPS}
+    await latencies(callers, 5, {hops: [] for hops in (0, *HOPS)})
+    found: dict[int, list[float]] = {hops: [] for hops in (0, *HOPS)}
     task_rate: list[float] = []
     bare_rate: list[float] = []
     for number in range(1, rounds + 1):
-        task_ms += await latency_ms(callers.pointwork, SEQUENTIAL_PER_ROUND)
-        for hops in HOPS:
-            bare_ms[hops] += await latency_ms(
-                lambda hops=hops: callers.bare(hops),  # type: ignore[misc]
-                SEQUENTIAL_PER_ROUND if hops == 3 else SEQUENTIAL_PER_ROUND // 2,
-            )
+        await latencies(callers, SEQUENTIAL_PER_ROUND, found)
         bare_rate.append(await throughput(callers.bare, None))
         task_rate.append(await throughput(callers.pointwork, callers.recorded))
         print(
             f"round {number}: pointwork {task_rate[-1]:.1f}/s, bare 3 hops {bare_rate[-1]:.1f}/s",
             flush=True,
         )
-    report(task_ms, bare_ms, task_rate, bare_rate)
+    report(found, task_rate, bare_rate)
 
 
-def report(
-    task_ms: list[float],
-    bare_ms: dict[int, list[float]],
-    task_rate: list[float],
-    bare_rate: list[float],
-) -> None:
-    task = statistics.median(task_ms)
-    print(f"\nlatency, one at a time: pointwork median {task:.1f} ms, p90 {p90(task_ms):.1f} ms")
-    for hops, found in bare_ms.items():
-        bare = statistics.median(found)
+def report(found: dict[int, list[float]], task_rate: list[float], bare_rate: list[float]) -> None:
+    task = statistics.median(found[0])
+    print(f"\nlatency, one at a time: pointwork median {task:.1f} ms, p90 {p90(found[0]):.1f} ms")
+    for hops in HOPS:
+        bare = statistics.median(found[hops])
         print(f"  bare {hops} hops: median {bare:6.1f} ms   pointwork / bare = {task / bare:.2f}")
     rates = [each / other for each, other in zip(task_rate, bare_rate, strict=True)]
     task_median, bare_median = statistics.median(task_rate), statistics.median(bare_rate)
@@ -207,7 +205,7 @@ def report(
         f"throughput, {IN_FLIGHT} in flight: pointwork median {task_median:.1f}/s, "
         f"bare 3 hops median {bare_median:.1f}/s"
     )
-    ratio = task / statistics.median(bare_ms[3])
+    ratio = task / statistics.median(found[3])
     print(f"latency_ratio={ratio:.2f} throughput_ratio={statistics.median(rates):.2f}")
 
 

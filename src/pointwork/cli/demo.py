@@ -1,17 +1,15 @@
 """``pointwork demo``: real tasks through a real server to a real local model, then the proof."""
 
 import asyncio
-from contextlib import asynccontextmanager
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from datetime import UTC, datetime
+import time
+from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from pointwork.cli.audit import print_replays
-from pointwork.cli.demo_report import DemoResult, print_results, result_row
+from pointwork.cli.demo_report import DemoResult, demo_document, print_results, summary_line
 from pointwork.cli.demo_tasks import (
     DemoTask,
     differences,
@@ -22,17 +20,17 @@ from pointwork.cli.demo_tasks import (
 from pointwork.cli.deployment import Running, app_root, connect
 from pointwork.cli.errors import ExitCode
 from pointwork.cli.options import HOST_DEFAULT, STATE_DIR_DEFAULT, AsJson, HostName
-from pointwork.cli.replaying import Replayed, replay_tasks
-from pointwork.cli.screen import Screen
-from pointwork.cli.starting import cancel_on_signal, embedded, prepare
-from pointwork.cli.watching import follow, recorded, step_display
+from pointwork.cli.replaying import replay_tasks
+from pointwork.cli.screen import FAIL, OK, Screen, shown
+from pointwork.cli.starting import embedded, is_running, prepare
+from pointwork.cli.watching import Submission, follow, recorded, step_display
 
 _ANSWER_LINES_SHOWN = 8
 
 Tasks = Annotated[
-    Path | None, typer.Option("--tasks", help="Folder of tasks; examples/tasks by default.")
+    Path | None, typer.Option("--tasks", help="Folder of tasks; by default examples/tasks.")
 ]
-# Without the environment's folder: a demonstration leaves no tasks in a ledger that is in use.
+# Not the environment's folder: a demonstration leaves no tasks in a ledger that is in use.
 DemoState = Annotated[Path, typer.Option("--state-dir", help="Folder for its own state.")]
 Keep = Annotated[bool, typer.Option("--keep", help="Stay up afterwards, until Ctrl-C.")]
 
@@ -44,35 +42,102 @@ def demo(
     host: HostName = HOST_DEFAULT,
     as_json: AsJson = False,
 ) -> int:
-    """Route real tasks to a local model, print the record, replay it.
+    """Route real tasks to a local model, then replay every one.
 
     Exit code 0 only if every task ended as its document says and every replay held.
     """
     folder = tasks if tasks is not None else app_root() / "examples" / "tasks"
-    found = load_tasks(folder)
+    loaded = load_tasks(folder)
+    run_id = f"{int(time.time()):x}"
+    submissions = {name: submission(name, task, folder, run_id) for name, task in loaded.items()}
     screen = Screen(as_json=as_json)
-    return asyncio.run(_demo(screen, found, folder, state_dir, host, keep=keep))
+    starts = not is_running(state_dir)
+    if starts:
+        prepare(screen, state_dir, host)
+    return asyncio.run(_demo(screen, loaded, submissions, state_dir, starts=starts, keep=keep))
 
 
 async def _demo(
     screen: Screen,
     tasks: dict[str, DemoTask],
-    folder: Path,
+    submissions: dict[str, Submission],
     state_dir: Path,
-    host: str,
     *,
+    starts: bool,
     keep: bool,
 ) -> int:
-    async with _running(screen, state_dir, host):
+    async with AsyncExitStack() as stack:
+        if starts:
+            await stack.enter_async_context(embedded(screen, state_dir))
         running = await connect(state_dir)
-        results = await _work_through(screen, running, tasks, folder)
+        results = await _work_through(screen, running, tasks, submissions)
         ids = [each.outcome.task_id for each in results]
-        screen.say()
-        screen.say(f"Replaying all {len(ids)}.")
+        screen.say(f"\nReplaying all {len(ids)} tasks.")
         replays = await replay_tasks(ids, app_root(), state_dir)
-        _report(screen, results, replays)
+        as_expected = all(not each.differences for each in results)
+        all_hold = all(each.holds for each in replays)
+        if screen.as_json:
+            screen.document(demo_document(results, replays))
+        else:
+            screen.line()
+            print_results(screen, results)
+            screen.line()
+            print_replays(screen, replays)
+            screen.line()
+            _conclude(screen, results)
         if keep:
-            await _stay(screen, state_dir)
-    if not all(each.holds for each in replays):
+            await _stay(screen, running)
+    if not all_hold:
         return ExitCode.MISMATCH
-    return ExitCode.OK if not any(each.differences for each in results) else ExitCode.NO_ANSWER
+    return ExitCode.OK if as_expected else ExitCode.NO_ANSWER
+
+
+async def _work_through(
+    screen: Screen,
+    running: Running,
+    tasks: dict[str, DemoTask],
+    submissions: dict[str, Submission],
+) -> list[DemoResult]:
+    """One task after the other, as a person would; each is shown while it runs."""
+    results: list[DemoResult] = []
+    for number, (name, task) in enumerate(tasks.items(), start=1):
+        screen.say(f"\n{number} of {len(tasks)}  {task.title}", "bold")
+        if task.skip_with_cloud_key and any(
+            each.record is not None and has_cloud_key(each.record) for each in results
+        ):
+            screen.note("  skipped: a cloud key is set, and the demonstration spends no money")
+            continue
+        with step_display(screen) as display:
+            ended = await follow(running.client, submissions[name], display, None)
+        outcome = await recorded(running.client, ended.outcome)
+        decisions = await asyncio.to_thread(running.outcomes.decisions, outcome.task_id)
+        record = decisions[-1] if decisions else None
+        found = differences(task.expect, outcome, record)
+        results.append(DemoResult(name, outcome, record, tuple(found)))
+        if ended.answer is not None:
+            _show_answer(screen, ended.answer)
+        screen.say(f"  {summary_line(outcome)}", OK if not found else FAIL)
+    return results
+
+
+def _show_answer(screen: Screen, answer: str) -> None:
+    lines = [line for line in shown(answer).splitlines() if line.strip()]
+    for line in lines[:_ANSWER_LINES_SHOWN]:
+        screen.say(f"  | {line}")
+    if len(lines) > _ANSWER_LINES_SHOWN:
+        screen.note(f"  | and {len(lines) - _ANSWER_LINES_SHOWN} more lines")
+
+
+def _conclude(screen: Screen, results: list[DemoResult]) -> None:
+    surprises = [each for each in results if each.differences]
+    for each in surprises:
+        screen.line(f"{each.name}: {'; '.join(each.differences)}.", FAIL)
+    if not surprises:
+        screen.line(f"All {len(results)} tasks ended as their documents say.", OK)
+
+
+async def _stay(screen: Screen, running: Running) -> None:
+    """Keep what was started up, to look around in; Ctrl-C ends it like any other command."""
+    screen.say("\nStill up; look around with `pointwork list`, `show` and `explain`, each with")
+    screen.say(f"--state-dir {running.state_dir}. Ctrl-C stops it.")
+    await asyncio.Event().wait()

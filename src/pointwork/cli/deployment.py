@@ -95,6 +95,7 @@ class Running:
     client: "PointworkClient"
     outcomes: "OutcomeLog"
     engine: "Engine"
+    state_dir: Path
 
 
 async def connect(state_dir: Path) -> Running:
@@ -116,4 +117,4 @@ async def connect(state_dir: Path) -> Running:
         outcomes,
         namespace=endpoints.namespace,
     )
-    return Running(client, outcomes, engine)
+    return Running(client, outcomes, engine, state_dir)

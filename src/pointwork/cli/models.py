@@ -102,11 +102,13 @@ def _progress(screen: Screen, name: str) -> "Iterator[OnPullProgress]":
 
 
 def _lines(screen: Screen) -> "OnPullProgress":
+    from pointwork.local.weights import PullStep
+
     last = ""
 
     def show(progress: "PullProgress") -> None:
         nonlocal last
-        if progress.step != last:
+        if progress.step not in (last, PullStep.READY):
             last = progress.step
             screen.note(f"  {progress.step} {progress.model}")
 

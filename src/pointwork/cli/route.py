@@ -33,7 +33,7 @@ def route_lines(outcome: TaskOutcome, record: DecisionRecord | None) -> Table:
     ]
     if plan and Obligation.WARN_DOWNGRADE in plan.obligations and outcome.served_model:
         pairs.append(("downgrade", Text(_DOWNGRADE, style=WARN)))
-    pairs += [("cost", cost_words(outcome)), ("time", milliseconds(_elapsed_ms(outcome)))]
+    pairs += [("cost", cost_words(outcome)), ("time", milliseconds(elapsed_ms(outcome)))]
     if outcome.policy:
         ref = outcome.policy
         pairs.append(("policy", f"{ref.pack} {ref.version}, {ref.pack_sha256[:12]}"))
@@ -135,6 +135,7 @@ def _model_words(outcome: TaskOutcome) -> str:
     return f"{outcome.served_model}{family}{known_as}{cut}{wish}"
 
 
-def _elapsed_ms(outcome: TaskOutcome) -> float:
+def elapsed_ms(outcome: TaskOutcome) -> float:
+    """From the start to the answer, or to the end where there was none."""
     ended = outcome.answered_at or outcome.finished_at
     return (ended - outcome.started_at).total_seconds() * 1000

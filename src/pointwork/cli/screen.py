@@ -31,8 +31,8 @@ class Screen:
 
     def text(self, text: str) -> None:
         """A text exactly as it is; on a terminal its control characters are shown, not obeyed."""
-        shown = _visible(text) if sys.stdout.isatty() else text
-        sys.stdout.write(shown if shown.endswith("\n") else f"{shown}\n")
+        safe = shown(text) if sys.stdout.isatty() else text
+        sys.stdout.write(safe if safe.endswith("\n") else f"{safe}\n")
         sys.stdout.flush()
 
     def show(self, renderable: RenderableType) -> None:
@@ -123,8 +123,8 @@ def listed(names: Sequence[str], *, empty: str = "none") -> str:
     return ", ".join(names) or empty
 
 
-def _visible(text: str) -> str:
-    """An answer may hold escape sequences; a terminal must not act on them."""
+def shown(text: str) -> str:
+    """Text fit for a terminal, which must not act on escape sequences an answer may hold."""
     return "".join(
         character if character.isprintable() or character in "\n\t" else "\N{REPLACEMENT CHARACTER}"
         for character in text

@@ -47,6 +47,17 @@ def prepare(screen: Screen, state_dir: Path, host: str) -> None:
     tick(screen, "owner", f"may approve; {made}")
 
 
+def is_running(state_dir: Path) -> bool:
+    """Whether a deployment runs on ``state_dir`` already."""
+    from pointwork.embedded import NotRunningError, read_endpoints
+
+    try:
+        read_endpoints(state_dir)
+    except NotRunningError:
+        return False
+    return True
+
+
 def cancel_on_signal() -> None:
     """Let SIGINT and SIGTERM cancel the running task, once: the stop that follows is let finish."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()

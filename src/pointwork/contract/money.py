@@ -19,11 +19,6 @@ def format_usd(amount_nano_usd: int) -> str:
     return f"${whole}.{fraction.rstrip('0').ljust(4, '0')}"
 
 
-def token_cost_nano_usd(tokens: int, price_nano_usd_per_mtok: int) -> int:
-    """The price of ``tokens``, rounded up to the next nano-USD so that a sum never understates."""
-    return -(-tokens * price_nano_usd_per_mtok // TOKENS_PER_MTOK)
-
-
 class PriceTier(BaseModel):
     """Prices in nano-USD per million tokens from a given prompt length on."""
 

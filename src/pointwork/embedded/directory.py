@@ -171,9 +171,20 @@ class StateDirectory:
         return parts_fd
 
     def write_endpoints(self, endpoints: Endpoints) -> None:
+        """Keep the addresses for others to read, whole or not at all.
+
+        Raises:
+            EmbeddedError: the file cannot be written.
+        """
         draft = self.endpoints_file.with_suffix(".part")
-        draft.write_text(endpoints.model_dump_json(indent=2), encoding="utf-8")
-        draft.replace(self.endpoints_file)
+        try:
+            draft.write_text(endpoints.model_dump_json(indent=2), encoding="utf-8")
+            draft.replace(self.endpoints_file)
+        except OSError as refused:
+            raise EmbeddedError(
+                f"{self.endpoints_file} cannot be written ({refused.strerror}); free space or "
+                "correct the permissions there"
+            ) from refused
 
     def remembered_endpoints(self) -> Endpoints | None:
         """Those of the last run; None where there are none that can be read."""

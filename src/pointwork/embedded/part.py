@@ -94,8 +94,8 @@ class Part:
             PartFailedError: it ended, or did not serve in time; it does not run any more then.
         """
         self._tell(PartState.STARTING)
-        process = await self._spawn()
         try:
+            process = await self._spawn()
             async with asyncio.timeout(self._spec.ready_timeout_seconds):
                 await self._await_ready(process)
         except TimeoutError:
@@ -103,6 +103,9 @@ class Part:
             raise self._failed(
                 f"was not ready after {self._spec.ready_timeout_seconds:g} s"
             ) from None
+        except OSError as refused:
+            await self._end()
+            raise self._failed(f"could not be started ({refused.strerror})") from refused
         except BaseException:
             await self._end()
             raise
@@ -191,7 +194,9 @@ class Part:
         return PartFailedError(self.name, what, self._spec.log, self._log_tail())
 
     def _log_tail(self) -> str:
-        """The last lines since the last start."""
+        """The last lines since the last start; none where the log could not even be opened."""
+        if not self._spec.log.is_file():
+            return ""
         with self._spec.log.open("rb") as log:
             size_bytes = log.seek(0, os.SEEK_END)
             log.seek(max(self._log_start_bytes, size_bytes - _TAIL_BYTES))

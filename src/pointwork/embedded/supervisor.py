@@ -80,8 +80,16 @@ class Embedded:
         return self._endpoints
 
     async def wait(self) -> None:
-        """Return only if watching itself fails, with that failure; cancel it to go on."""
-        await asyncio.gather(*self._watches)
+        """Wait for as long as the parts are watched; cancelling it stops nothing.
+
+        Raises:
+            Exception: what ended the watch, which is a bug.
+        """
+        if self._watches:
+            done, _ = await asyncio.wait(self._watches, return_when=asyncio.FIRST_EXCEPTION)
+            for watch in done:
+                if not watch.cancelled():
+                    watch.result()
 
     async def stop(self) -> None:
         """Stop the workers, then the server; leaves no process. May be called at any time."""

@@ -36,6 +36,9 @@ def main() -> None:
     parameters.model_alias = {arguments.alias}
     parameters.hostnames = ["127.0.0.1"]
     parameters.port = 0
+    # The default lets every web page that a browser on this host shows use the model.
+    parameters.cors_origins = "http://127.0.0.1"
+    parameters.cors_origins_explicit = True
     parameters.n_ctx = arguments.context_tokens * arguments.parallel
     parameters.n_parallel = arguments.parallel
     parameters.cpuparams.n_threads = arguments.threads

@@ -20,9 +20,9 @@ class Cues:
         """Whether any of the words may stand anywhere: a cheap test before any other."""
         return any(word in view.lowered for word in self.words)
 
-    def stand_before(self, view: View, start: int) -> bool:
-        """Whether one of the words stands within 48 characters before ``start``."""
-        return self.pattern.search(view.before(start, _REACH_CHARACTERS)) is not None
+    def stand_before(self, view: View, start: int, reach: int = _REACH_CHARACTERS) -> bool:
+        """Whether one of the words stands within ``reach`` characters before ``start``."""
+        return self.pattern.search(view.before(start, reach)) is not None
 
 
 def cues_of(*words: str) -> Cues:

@@ -285,5 +285,5 @@ _RULES: tuple[NumberRule, ...] = (
 
 # One cheap test per word finds where a number may begin; only there are the rules tried.
 _ANCHOR = re.compile(
-    r"(?<![A-Za-z0-9])(?<![0-9]\.)(?=[A-Za-z]{0,6}[ -]?[0-9][0-9A-Za-z]?[0-9A-Za-z ./+-]{6})"
+    r"(?<![A-Za-z0-9])(?<![0-9][./])(?=[A-Za-z]{0,6}[ -]?[0-9][0-9A-Za-z]?[0-9A-Za-z ./+-]{6})"
 )

@@ -20,8 +20,9 @@ def _find_personal(view: View) -> Iterator[Finding]:
             continue
         if not rule.hints and not has_digit:
             continue
+        source = view.lowered if rule.in_any_case else view.text
         group = "value" if "value" in rule.pattern.groupindex else 0
-        for match in rule.pattern.finditer(view.text):
+        for match in rule.pattern.finditer(source):
             if rule.check is None or rule.check(match):
                 yield Finding(rule.kind, *match.span(group), rule.data_class, _NAME)
 
@@ -93,7 +94,6 @@ _OF_NUMBER = r"(?:[ _-]?(?:number|num|no|nr|nummer|n[uú]mero|numéro|id|ref|ref
 _IS = r"[\"']?\s{0,2}[:=#-]{0,2}\s{0,2}(?:(?:is|ist|est|es|è|é|was|of)\s{1,2}:?\s{0,2})?[\"'#]?"
 _UNDER = r"(?:id|number|num|no|nr|nummer|n[uú]mero|numéro|code|#)"
 
-_ANY_CASE = re.IGNORECASE
 _CUSTOMER = DataClass.CUSTOMER
 
 _RULES: tuple[ShapeRule, ...] = (
@@ -108,7 +108,7 @@ _RULES: tuple[ShapeRule, ...] = (
         r"(?<![\w.+-])[\w.+-]{1,64}+ ?[\[({] ?at ?[\])}] ?[\w-]{1,63}"
         r"(?:(?: ?[\[({] ?dot ?[\])}] ?|\.)[\w-]{1,63}){1,4}",
         *("[at", "(at", "{at", "[ at", "( at"),
-        flags=_ANY_CASE,
+        in_any_case=True,
     ),
     shape_rule(
         "IP_ADDRESS",
@@ -138,12 +138,12 @@ _RULES: tuple[ShapeRule, ...] = (
         *("birth", "dob", "d.o.b", "born", "gebor", "geburt", "geb.", "né le", "née le", "ne le"),
         *("naiss", "nacim", "nacid", "nato il", "nata il", "nascita", "nascimento", "geboort"),
         *("född", "født", "urodz", "рожд", "родил", "生年月日", "出生"),
-        flags=_ANY_CASE,
+        in_any_case=True,
     ),
     shape_rule(
         "PASSPORT",
         r"(?:passport|reisepass|passeport|pasaporte|passaporto|passaporte|paspoort|paszport|паспорт|护照|パスポート)"
-        rf"{_OF_NUMBER}{_IS}(?P<value>[A-Z]{{0,3}}[ -]?[0-9][A-Z0-9]{{4,9}}[0-9A-Z])\b",
+        rf"{_OF_NUMBER}{_IS}(?P<value>[a-z]{{0,3}}[ -]?[0-9][a-z0-9]{{4,9}}[0-9a-z])\b",
         *(
             "passp",
             "reisepass",
@@ -156,37 +156,37 @@ _RULES: tuple[ShapeRule, ...] = (
             "パスポート",
         ),
         check=_has_digits(5),
-        flags=_ANY_CASE,
+        in_any_case=True,
     ),
     shape_rule(
         "DRIVING_LICENCE",
         r"(?:driv(?:er|ing)(?:'?s?)[ _-]?(?:licen[cs]e)|führerschein|permis de conduire"
-        rf"|licencia de conducir){_OF_NUMBER}{_IS}(?P<value>[A-Z0-9](?:[ -]?[A-Z0-9]){{5,17}})\b",
+        rf"|licencia de conducir){_OF_NUMBER}{_IS}(?P<value>[a-z0-9](?:[ -]?[a-z0-9]){{5,17}})\b",
         *("driv", "führerschein", "permis", "licencia"),
         check=_has_digits(5),
-        flags=_ANY_CASE,
+        in_any_case=True,
     ),
     shape_rule(
         "ACCOUNT_NUMBER",
         r"\b(?:account|acct|a/c|bank account|konto|compte|cuenta|conta|conto|rekening)[ ._-]?"
         r"(?:number|num|no|nr|nummer|n[uú]mero|numéro|id|#)?\.?"
-        rf"{_IS}(?P<value>[A-Z]{{0,4}}[0-9](?:[ -]?[0-9A-Z]){{5,24}})\b",
+        rf"{_IS}(?P<value>[a-z]{{0,4}}[0-9](?:[ -]?[0-9a-z]){{5,24}})\b",
         *("account", "acct", "a/c", "konto", "compte", "cuenta", "conta", "conto", "rekening"),
         check=_has_digits(6),
         data_class=_CUSTOMER,
-        flags=_ANY_CASE,
+        in_any_case=True,
     ),
     shape_rule(
         "SORT_CODE",
         rf"sort[ _-]?code{_IS}(?P<value>[0-9]{{2}}[ -]?[0-9]{{2}}[ -]?[0-9]{{2}})\b",
         "sort",
         data_class=_CUSTOMER,
-        flags=_ANY_CASE,
+        in_any_case=True,
     ),
     shape_rule(
         "CUSTOMER_ID",
         r"(?:customer|client|member|subscriber|policy ?holder|insured|loyalty|kunden|klanten"
-        rf"|cliente|kunde)[ _-]?{_UNDER}{_IS}(?P<value>[A-Z0-9][A-Z0-9-]{{3,24}}[A-Z0-9])\b",
+        rf"|cliente|kunde)[ _-]?{_UNDER}{_IS}(?P<value>[a-z0-9][a-z0-9-]{{3,24}}[a-z0-9])\b",
         *(
             "customer",
             "client",
@@ -200,42 +200,42 @@ _RULES: tuple[ShapeRule, ...] = (
         ),
         check=_has_digits(4),
         data_class=_CUSTOMER,
-        flags=_ANY_CASE,
+        in_any_case=True,
     ),
     shape_rule(
         "POLICY_NUMBER",
         r"(?:policy|insurance|versicherung|police|póliza|polizza)[ _-]?"
         rf"(?:number|no|nr|nummer|#)\.?{_IS}"
-        r"(?P<value>[A-Z0-9][A-Z0-9 /-]{4,24}[0-9])\b",
+        r"(?P<value>[a-z0-9][a-z0-9 /-]{4,24}[0-9])\b",
         *("policy", "insurance", "versicher", "police", "póliza", "polizza"),
         check=_has_digits(5),
         data_class=_CUSTOMER,
-        flags=_ANY_CASE,
+        in_any_case=True,
     ),
     shape_rule(
         "EMPLOYEE_ID",
         rf"(?:employee|staff|personnel|student|personalnummer|matrikel)[ _-]?{_UNDER}{_IS}"
-        r"(?P<value>[A-Z0-9][A-Z0-9-]{3,18}[0-9])\b",
+        r"(?P<value>[a-z0-9][a-z0-9-]{3,18}[0-9])\b",
         *("employee", "staff", "personnel", "student", "matrikel", "personalnummer"),
         check=_has_digits(4),
-        flags=_ANY_CASE,
+        in_any_case=True,
     ),
     shape_rule(
         "PATIENT_ID",
         rf"(?:patient|patienten|paciente)[ _-]?{_UNDER}{_IS}"
-        r"(?P<value>[A-Z0-9][A-Z0-9-]{3,18}[0-9])\b",
+        r"(?P<value>[a-z0-9][a-z0-9-]{3,18}[0-9])\b",
         *("patient", "paciente"),
         check=_has_digits(4),
-        flags=_ANY_CASE,
+        in_any_case=True,
     ),
     shape_rule(
         "MEDICAL_RECORD",
-        r"(?:\bMRN|medical[ _-]?record|health[ _-]?(?:insurance|card|plan)|hospital"
+        r"(?:\bmrn|medical[ _-]?record|health[ _-]?(?:insurance|card|plan)|hospital"
         rf"|krankenversicherten|kvnr|dossier médical|medicare|medicaid){_OF_NUMBER}{_IS}"
-        r"(?P<value>[A-Z]{0,3}[0-9](?:[ -]?[A-Z0-9]){4,14})\b",
+        r"(?P<value>[a-z]{0,3}[0-9](?:[ -]?[a-z0-9]){4,14})\b",
         *("mrn", "medical", "health", "hospital", "krankenv", "kvnr", "médical", "medica"),
         check=_has_digits(5),
-        flags=_ANY_CASE,
+        in_any_case=True,
     ),
     *STREETS,
 )

@@ -20,6 +20,8 @@ _NAME = "phones@1"
 _REGIONS = "US GB DE FR IT ES IN AU BR CH NL SE DK NO FI IE BE AT PT PL CZ GR JP ZA NZ TR"
 _DIGITS_MIN = 7
 _DIGITS_MAX = 15
+_REACH_OF_BARE_DIGITS = 24
+"""Characters. Digits in one run are anything, so the word has to be closer."""
 
 _WRITTEN = re.compile(
     r"(?<![A-Za-z0-9_+?%#@/\\])(?<![0-9][.:-])(?:\+|\()?[0-9](?:[ ()./-]{0,2}[0-9]){6,15}"
@@ -30,10 +32,17 @@ _NORTH_AMERICAN = re.compile(r"\(?[2-9][0-9]{2}(?:\) ?|[ .-])[2-9][0-9]{2}[ .-][
 _ISO_DATE = re.compile(
     r"(?:19|20)[0-9]{2}[-./ ](?:0?[1-9]|1[0-2])[-./ ](?:0?[1-9]|[12][0-9]|3[01])"
 )
-_DATE = re.compile(
-    r"(?:0?[1-9]|[12][0-9]|3[01])[-./ ](?:0?[1-9]|[12][0-9]|3[01])[-./ ](?:19|20)[0-9]{2}"
+_OTHER_NUMBER = re.compile(
+    r"(?:0?[1-9]|[12][0-9]|3[01])[-./ ](?:0?[1-9]|[12][0-9]|3[01])[-./ ](?:19|20)[0-9]{2}.*"
+    r"|(?:1[5-9]|20)[0-9]{2} ?[-/] ?(?:1[5-9]|20)[0-9]{2}"
+    r"|[0-9]{1,3}(?:\.[0-9]{1,3}){3}"
+    r"|[0-9]{5}-[0-9]{4}"
+    r"|[0-9]{4}-[0-9]{4}"
+    r"|[0-9]+\.[0-9]+"
 )
-_YEARS = re.compile(r"(?:1[5-9]|20)[0-9]{2} ?[-/] ?(?:1[5-9]|20)[0-9]{2}")
+"""Dates, spans of years, network addresses, nine-digit postcodes, serial numbers and decimals."""
+_TRUNK = re.compile(r"\(0?[0-9]{1,4}\)|\(?0[1-9][0-9]{0,4}[ ()./-]")
+"""What a number that is dialled begins with. 0-306-40615-2 is a book."""
 _CUES = cues_of(
     *("phone", "telefon", "mobile", "call", "cell", "fax", "tel", "tél", "whatsapp", "handy"),
     *("sms", "dial", "ring", "reach", "móvil", "numéro", "celular", "portable", "gsm", "hotline"),
@@ -61,19 +70,18 @@ def _is_phone(view: View, start: int, end: int) -> bool:
         return _is_international(digits)
     if _NORTH_AMERICAN.fullmatch(written):
         return True
-    if _ISO_DATE.match(written) or _DATE.match(written) or _YEARS.fullmatch(written):
+    if _ISO_DATE.match(written) or _OTHER_NUMBER.fullmatch(written):
         return False
     is_grouped = not written.isdigit()
-    if _CUES.stand_before(view, start):
-        return is_grouped or _is_in_a_plan(digits)
+    if is_grouped and _CUES.stand_before(view, start):
+        return True
+    if _CUES.stand_before(view, start, _REACH_OF_BARE_DIGITS):
+        return _is_in_a_plan(digits)
     # Without a word before it, only a leading zero or bracket tells it from any other number.
-    has_lead = written[0] == "(" or (digits[0] == "0" and digits[1] != "0")
-    if digits.startswith("00"):
+    if written.startswith("00"):
         return is_grouped and _is_international(digits[2:])
-    groups = [group for group in re.split(r"[^0-9]+", written) if group]
-    # 0-306-40615-2 is a book: no trunk prefix stands alone before a hyphen.
-    is_dialled = len(groups) >= 2 and (len(groups[0]) > 1 or written[0] == "(")
-    return has_lead and is_dialled and len(digits) >= 8 and _is_in_a_plan(digits)
+    is_dialled = _TRUNK.match(written) is not None
+    return is_dialled and len(digits) >= 8 and _is_in_a_plan(digits)
 
 
 @lru_cache(maxsize=4096)

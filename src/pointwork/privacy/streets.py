@@ -53,9 +53,9 @@ STREETS: tuple[ShapeRule, ...] = (
     ),
     shape_rule(
         "STREET_ADDRESS",
-        r"(?:\bP\.?\s?O\.?\s?box|\bpostfach|\bpostbus|\bboîte postale|\bapartado(?: postal)?)"
+        r"(?:\bp\.?\s?o\.?\s?box|\bpostfach|\bpostbus|\bboîte postale|\bapartado(?: postal)?)"
         r"\s{1,2}[0-9]{1,6}\b",
         *("box", "postfach", "postbus", "postale", "apartado"),
-        flags=re.IGNORECASE,
+        in_any_case=True,
     ),
 )

@@ -163,6 +163,9 @@ async def test_a_killed_worker_is_started_again_without_what_it_had_started(
 ) -> None:
     deployment.order("gpu", "parent")
     embedded = await deployment.started()
+    waiting = asyncio.create_task(embedded.wait())
+    await asyncio.sleep(0)
+    waiting.cancel()
     killed = embedded.pids["gpu"]
     grandchild = int((deployment.state_dir / "run" / "grandchild.pid").read_text())
     deployment.events.clear()

@@ -82,6 +82,12 @@ async def test_the_failure_of_a_part_quotes_the_last_lines_of_this_start_only(
     assert failure.value.log_tail.splitlines() == [f"line {number}" for number in range(70, 90)]
 
 
+async def test_a_program_that_cannot_be_started_is_named(tmp_path: Path, bench: Bench) -> None:
+    bench.log.mkdir()
+    with pytest.raises(PartFailedError, match=r"part could not be started \(Is a directory\)"):
+        await bench.part(IGNORES_TERM).start()
+
+
 async def test_a_part_that_keeps_ending_is_started_again_and_again(bench: Bench) -> None:
     part = bench.part("print('up', flush=True)")
     await part.start()

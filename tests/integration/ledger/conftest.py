@@ -141,7 +141,7 @@ class new_database:  # noqa: N801
         self._name = f"pointwork_{uuid.uuid4().hex}"
 
     def __enter__(self) -> str:
-        self._run("CREATE DATABASE {} TEMPLATE {}", self._name, self._template)
+        self._run("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY", self._name, self._template)
         url = make_url(self._server).set(database=self._name)
         return url.render_as_string(hide_password=False)
 

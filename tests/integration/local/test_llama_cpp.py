@@ -8,6 +8,7 @@ import sys
 from asyncio.subprocess import PIPE
 from pathlib import Path
 
+import httpx2
 import jsonschema
 import psutil
 import pytest
@@ -112,15 +113,15 @@ async def test_a_prompt_longer_than_the_context_is_a_typed_failure(
 async def test_each_parallel_request_gets_the_whole_context(
     make_runtime: MakeRuntime, smollm2: Path
 ) -> None:
-    model = LlamaModel(path=smollm2, context_tokens=512, parallel_requests=2)
+    model = LlamaModel(path=smollm2, context_tokens=256, parallel_requests=2)
     provider = await adapter(make_runtime({MODEL: model}))
-    text = "word " * 420
+    text = "word " * 180
     word: dict[str, object] = {"type": "string", "enum": ["yes", "no"]}
     answers = await asyncio.gather(
         *(provider.complete(asks(f"{n} {text}", schema=word)) for n in range(2))
     )
     await provider.aclose()
-    assert all(answer.usage and answer.usage.input_tokens > 420 for answer in answers)
+    assert all(answer.usage and answer.usage.input_tokens > 180 for answer in answers)
 
 
 async def test_cancelling_a_call_frees_the_model_for_the_next(runtime: LlamaCppRuntime) -> None:
@@ -198,6 +199,31 @@ async def test_one_core_is_left_alone_while_decoding(runtime: LlamaCppRuntime) -
     cores = len(os.sched_getaffinity(0))
     assert line[line.index("--threads") + 1] == str(max(1, cores - 1))
     assert line[line.index("--threads-batch") + 1] == str(cores)
+
+
+async def test_idle_threads_of_the_server_do_not_spin(
+    runtime: LlamaCppRuntime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_DISPLAY_ENV", "VERBOSE")
+    await runtime.ensure_loaded(MODEL)
+    assert "GOMP_SPINCOUNT = '0'" in (tmp_path / "logs" / f"llama-{MODEL}.log").read_text()
+
+
+async def test_a_web_page_in_a_browser_of_this_host_may_not_use_the_model(
+    runtime: LlamaCppRuntime,
+) -> None:
+    base_url = await runtime.ensure_loaded(MODEL)
+    page = {"Origin": "http://page.example"}
+    async with httpx2.AsyncClient(trust_env=False) as browser:
+        answer = await browser.get(f"{base_url}/models", headers=page)
+    assert answer.headers["Access-Control-Allow-Origin"] == "http://127.0.0.1"
+
+
+async def test_the_prompts_in_work_cannot_be_listed(runtime: LlamaCppRuntime) -> None:
+    base_url = await runtime.ensure_loaded(MODEL)
+    async with httpx2.AsyncClient(trust_env=False) as stranger:
+        answer = await stranger.get(base_url.replace("/v1", "/slots"))
+    assert answer.is_error
 
 
 @pytest.mark.parametrize("name", ["absent", "unknown"])

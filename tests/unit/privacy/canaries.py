@@ -175,6 +175,7 @@ PERSONAL: tuple[Canary, ...] = (
     _token("PHONE", "(415) 555-0132", around="{} is where I am"),
     _token("PHONE", "905-674-3793", around="they left {} for us"),
     _token("PHONE", "020 7946 0958", around="ring {} after six"),
+    _token("PHONE", "020 7946 0958", around="our place ({}) is open"),
     _token("PHONE", "+81-3-1234-5678", around="電話 {}"),
     _token("PHONE", "06 12 34 56 78", around="Appelez-moi au {} demain"),
     _token("IP_ADDRESS", "81.2.69", ".142", around="seen from {} at noon"),

@@ -15,11 +15,17 @@ UNITS = (
     *("1 ", "1-", "+49 30 ", "4111 ", "DE89 ", "::", "Rue de la ", "1 Ab ", "date of birth "),
     *("customer id ", "account 1", "curl -u ", "<EMAIL_"),
 )
+# Rules run only where one of their words occurs at all, so every text begins with all of them.
 _SCRIPT = """
 import sys
 from pointwork.privacy.detect import scan
+from pointwork.privacy.tokens import TOKEN_RULES
+words = [hint for rule in TOKEN_RULES for hint in rule.hints] + (
+    "1 @ : - . [at] birth born passport driver account sort customer policy employee patient mrn"
+    " box curl mysql machine -- password pin key token secret credential :// ssn tax card phone"
+).split(" ")
 for unit in sys.stdin.read().split("\\0"):
-    text = (unit * (%d // len(unit) + 1))[:%d]
+    text = " ".join(words) + (unit * (%d // len(unit) + 1))[:%d]
     assert scan(text).scanned_characters == len(text)
 """
 

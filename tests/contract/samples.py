@@ -1,0 +1,349 @@
+"""One message of each kind with every field set, and set to something else than its default.
+
+They are the subject of the golden files, so a change here is a change of the wire format.
+"""
+
+from datetime import UTC, datetime, timedelta
+
+from pydantic import BaseModel
+
+from pointwork.contract import approval, decision, outcome, prompt, steps, task
+from pointwork.contract.failures import FailureType, ProviderFailureKind
+from pointwork.contract.money import PriceTier
+from pointwork.contract.names import TaskQueue
+
+START = datetime(2026, 3, 4, 5, 6, 7, 890_000, tzinfo=UTC)
+LATER = START + timedelta(hours=1)
+HASH_A, HASH_B, HASH_C = "a" * 64, "b" * 64, "c" * 64
+
+TEXT = task.ContentRef(digest=HASH_A, bytes=400, media_type=prompt.MEDIA_TYPE_PROMPT)
+SCHEMA = task.ContentRef(digest=HASH_B, bytes=90, media_type=prompt.MEDIA_TYPE_SCHEMA)
+ANSWER = task.ContentRef(digest=HASH_C, bytes=70, media_type=prompt.MEDIA_TYPE_ANSWER)
+MAPPING = task.ContentRef(digest=HASH_B, bytes=30, media_type="application/octet-stream")
+CONSTRAINTS = task.Constraints(
+    max_output_tokens=256, temperature=0.5, seed=7, deadline_seconds=3600
+)
+DECLARATION = task.TaskDeclaration(
+    task_id="invoice-4711",
+    caller="billing",
+    description="invoice 4711",
+    pack="codex",
+    task_type="summarize",
+    marks=("bulk", "test_data"),
+    item_count=3,
+    sensitivity=task.Sensitivity.INTERNAL,
+    data_classes=(task.DataClass.CUSTOMER, task.DataClass.PERSONAL),
+    privacy_tier=task.PrivacyTier.APPROVED_PRIVATE,
+    residency=("EU", "US"),
+    risk=task.Risk.HIGH,
+    requested_model="gpt-5.1",
+    justification="The board decides on it.",
+    constraints=CONSTRAINTS,
+    priority=1,
+    conversation="thread-9",
+)
+REQUEST = task.TaskRequest(
+    **(DECLARATION.model_dump() | {"task_type": None, "task_class": "high_stakes_logic"}),
+    content=TEXT,
+    answer_schema=SCHEMA,
+    submitted_at=START,
+)
+FINDING = decision.FindingCount(kind="email", count=2)
+CLASSIFICATION = decision.Classification(
+    task_class="high_stakes_logic",
+    class_source=decision.ClassSource.INFERRED,
+    margin=0.25,
+    suggested_class="red_team",
+    detected_sensitivity=task.Sensitivity.SENSITIVE,
+    detected_data_classes=(task.DataClass.PERSONAL,),
+    findings=(FINDING,),
+    detectors=("patterns/1",),
+    scanned_bytes=400,
+    input_bytes=400,
+    input_tokens_max=400,
+    has_image=True,
+)
+POLICY = decision.PolicyRef(pack="omega", version="1.0", pack_sha256=HASH_A, bundle_sha256=HASH_B)
+ENDPOINT = decision.EndpointSignal(
+    endpoint="openai", has_credentials=True, is_healthy=False, rate_limited_until=LATER
+)
+BUDGET = decision.BudgetSignal(
+    window="omega/pack/omega/day/2026-03-04",
+    limit_nano_usd=20_000_000_000,
+    committed_nano_usd=1_000_000,
+)
+SNAPSHOT = decision.Snapshot(
+    taken_at=START,
+    policy=POLICY,
+    endpoints=(ENDPOINT,),
+    budgets=(BUDGET,),
+    loaded_local_model="smollm2-135m",
+    conversation_sensitivity=task.Sensitivity.PROPRIETARY,
+)
+FAILED = decision.FailedAttempt(
+    model="grok-4.5", kind=ProviderFailureKind.OVERLOADED, transport_retries=1
+)
+GRANT = decision.Grant(
+    kind=decision.GrantKind.COST,
+    approval_id="invoice-4711/decision/1/approval",
+    approver="ada",
+    ceiling_nano_usd=600_000_000,
+)
+GIVEN = decision.DecisionInput(
+    request=REQUEST,
+    classification=CLASSIFICATION,
+    snapshot=SNAPSHOT,
+    failed=(FAILED,),
+    grants=(GRANT,),
+)
+TIER = PriceTier(
+    from_input_tokens=200_000,
+    input_per_mtok=4_000_000_000,
+    output_per_mtok=18_000_000_000,
+    cached_input_per_mtok=400_000_000,
+    cache_write_per_mtok=5_000_000_000,
+)
+CANDIDATE = decision.Candidate(
+    model="gemini-3.1-pro",
+    served_as="gemini-3.1-pro-preview",
+    vendor="google",
+    endpoint="google",
+    family="gemini_class",
+    lane=decision.Lane.HIGH,
+    site=decision.Site.PUBLIC_API,
+    cost_class=decision.CostClass.HIGHEST,
+    task_queue=TaskQueue.INVOKE,
+    trigger=decision.Trigger.OUTAGE,
+    estimate_nano_usd=10_816_000,
+    ceiling_nano_usd=600_000_000,
+    max_output_tokens=256,
+    timeout_seconds=300,
+    prices=(TIER,),
+    price_version="genai-prices 0.2.3 as of 2026-11-21",
+)
+REJECTION = decision.Rejection(
+    model="gpt-5.1", reason=decision.ReasonCode.UNHEALTHY, detail="openai"
+)
+WINDOW = decision.WindowSpec(
+    key="omega/pack/omega/day/2026-03-04",
+    scope="pack/omega",
+    period="day",
+    starts_at=START.replace(hour=0, minute=0, second=0, microsecond=0),
+    ends_at=START.replace(day=5, hour=0, minute=0, second=0, microsecond=0),
+    limit_nano_usd=20_000_000_000,
+)
+PLAN = decision.Plan(
+    effect=decision.Effect.HOLD,
+    reason=decision.ReasonCode.CEILING,
+    hold_for=decision.GrantKind.COST,
+    task_class="high_stakes_logic",
+    class_source=decision.ClassSource.DECLARED,
+    sensitivity=task.Sensitivity.INTERNAL,
+    data_classes=(task.DataClass.CUSTOMER,),
+    candidates=(CANDIDATE,),
+    rejected=(REJECTION,),
+    obligations=(decision.Obligation.REDACT, decision.Obligation.VERIFY_SCHEMA),
+    windows=(WINDOW,),
+    task_ceiling_nano_usd=600_000_000,
+    justification="The board decides on it.",
+    policy=POLICY,
+)
+RECORD = decision.DecisionRecord(
+    decision_id="invoice-4711/decision/1",
+    task_id="invoice-4711",
+    input=GIVEN,
+    plan=PLAN,
+    decided_at=START,
+)
+REDACTION = decision.RedactionSummary(
+    content=TEXT, placeholders=MAPPING, counts=(FINDING,), rules=("email/1",)
+)
+APPROVAL = approval.ApprovalRequest(
+    approval_id="invoice-4711/decision/1/approval",
+    task_id="invoice-4711",
+    requester="billing",
+    asks_for=decision.GrantKind.COST,
+    reason=decision.ReasonCode.CEILING,
+    ceiling_nano_usd=600_000_000,
+    policy_sha256=HASH_B,
+    request_sha256=HASH_C,
+    opened_at=START,
+    expires_at=LATER,
+)
+VERDICT = approval.Verdict(
+    approval_id=APPROVAL.approval_id,
+    task_id="invoice-4711",
+    verdict=approval.ApprovalVerdict.APPROVED,
+    approver="ada",
+    reason="The quarter closes tonight.",
+    request_sha256=HASH_C,
+    policy_sha256=HASH_B,
+    ceiling_nano_usd=600_000_000,
+    decided_at=START,
+    expires_at=LATER,
+    token_id="token-1",
+)
+KEY = approval.ApproverKey(key_id="ada-1", approver="ada", public_key="A" * 43 + "=")
+USAGE = outcome.TokenUsage(
+    input_tokens=120,
+    output_tokens=60,
+    cached_input_tokens=20,
+    cache_write_tokens=10,
+    reasoning_tokens=30,
+)
+ATTEMPT = outcome.AttemptSummary(
+    number=2,
+    model="gemini-3.1-pro",
+    vendor="google",
+    state=outcome.AttemptState.UNKNOWN,
+    failure=ProviderFailureKind.TIMEOUT,
+    served_model="gemini-3.1-pro-preview",
+    usage=USAGE,
+    cost_nano_usd=1_300_000,
+    settlement=outcome.Settlement.AT_LEAST,
+    duration_ms=2_100,
+)
+FALLBACK = outcome.Fallback(
+    from_model="gpt-5.1",
+    to_model="gemini-3.1-pro",
+    trigger=decision.Trigger.OUTAGE,
+    direction=decision.Direction.SIDEWAYS,
+    cause="OVERLOADED",
+    attempt=2,
+)
+INVOKE = outcome.Invoke(
+    task_id="invoice-4711",
+    number=2,
+    candidate=CANDIDATE,
+    content=TEXT,
+    answer_schema=SCHEMA,
+    placeholders=MAPPING,
+    temperature=0.5,
+    seed=7,
+)
+OUTCOME = outcome.TaskOutcome(
+    task_id="invoice-4711",
+    status=outcome.TaskStatus.FAILED,
+    failure=FailureType.VERIFICATION_FAILED,
+    reason="The answer did not pass the check the task requires.",
+    answer=ANSWER,
+    caller="billing",
+    task_class="high_stakes_logic",
+    class_source=decision.ClassSource.DECLARED,
+    sensitivity=task.Sensitivity.INTERNAL,
+    findings=(FINDING,),
+    requested_model="gpt-5.1",
+    served_model="gemini-3.1-pro",
+    served_as="gemini-3.1-pro-preview",
+    finish_reason=outcome.FinishReason.STOP,
+    served_family="gemini_class",
+    cost_class=decision.CostClass.HIGHEST,
+    attempts=(ATTEMPT,),
+    fallbacks=(FALLBACK,),
+    redactions=(FINDING,),
+    estimate_nano_usd=10_816_000,
+    cost_nano_usd=1_300_000,
+    settlement=outcome.Settlement.AT_LEAST,
+    policy=POLICY,
+    approval_ids=("invoice-4711/decision/1/approval",),
+    started_at=START,
+    answered_at=LATER,
+    finished_at=LATER,
+    audit_sequence=17,
+)
+TURN = prompt.Turn(
+    speaker=prompt.Speaker.USER,
+    parts=(
+        prompt.TextPart(text="Grüße, 世界"),
+        prompt.ImagePart(media_type="image/png", data=b"iVBORw0KGgo="),
+    ),
+)
+
+SAMPLES: tuple[BaseModel, ...] = (
+    TEXT,
+    CONSTRAINTS,
+    DECLARATION,
+    REQUEST,
+    FINDING,
+    CLASSIFICATION,
+    POLICY,
+    ENDPOINT,
+    BUDGET,
+    SNAPSHOT,
+    FAILED,
+    GRANT,
+    GIVEN,
+    TIER,
+    CANDIDATE,
+    REJECTION,
+    WINDOW,
+    PLAN,
+    RECORD,
+    REDACTION,
+    APPROVAL,
+    VERDICT,
+    approval.SignedVerdict(verdict=VERDICT, key_id="ada-1", signature="A" * 86 + "=="),
+    KEY,
+    approval.OpenApproval(request=APPROVAL, keys=(KEY,)),
+    USAGE,
+    ATTEMPT,
+    FALLBACK,
+    INVOKE,
+    outcome.Invocation(
+        attempt_id="invoice-4711/2",
+        answer=ANSWER,
+        served_model="gemini-3.1-pro-preview",
+        finish_reason=outcome.FinishReason.STOP,
+        usage=USAGE,
+        cost_nano_usd=1_300_000,
+        settlement=outcome.Settlement.AT_LEAST,
+        duration_ms=2_100,
+        provider_request_id="req-1",
+        unknown_placeholders=1,
+    ),
+    outcome.InvocationFailure(
+        attempt_id="invoice-4711/1",
+        model="gpt-5.1",
+        kind=ProviderFailureKind.RATE_LIMITED,
+        retry_after_seconds=12,
+        cost_nano_usd=5,
+        settlement=outcome.Settlement.AT_LEAST,
+    ),
+    outcome.Reservation(
+        hold_id="invoice-4711",
+        outcome=outcome.ReserveOutcome.EXCEEDS_LIMIT,
+        amount_nano_usd=10_816_000,
+        refused_by="omega/pack/omega/day/2026-03-04",
+        decision_id="invoice-4711/decision/1",
+    ),
+    outcome.CheckResult(passed=False, check="json_schema", detail="properties/total/type"),
+    OUTCOME,
+    outcome.TaskView(
+        task_id="invoice-4711",
+        status=outcome.TaskStatus.PENDING_APPROVAL,
+        waits_for="cost",
+        model="gpt-5.1",
+        attempt=1,
+        estimate_nano_usd=10_816_000,
+        cost_nano_usd=1_300_000,
+        approval_id="invoice-4711/decision/1/approval",
+        started_at=START,
+    ),
+    prompt.TextPart(text="Grüße, 世界"),
+    prompt.ImagePart(media_type="image/png", data=b"iVBORw0KGgo="),
+    TURN,
+    prompt.Prompt(turns=(TURN,)),
+    prompt.Answer(text="Bonjour."),
+    steps.Reserve(record=RECORD, part_id="invoice-4711/2", invoke=INVOKE, expires_in_seconds=900),
+    steps.Redact(task_id="invoice-4711", content=TEXT),
+    steps.Verify(task_id="invoice-4711", answer=ANSWER, answer_schema=SCHEMA),
+    steps.ApprovalStep(
+        action=steps.ApprovalAction.CLOSE,
+        request=APPROVAL,
+        verdict=approval.ApprovalVerdict.REJECTED,
+        approver="ada",
+        token_id="token-1",
+    ),
+    steps.LogOutcome(outcome=OUTCOME, record=RECORD),
+    steps.BudgetRefusal(window="omega/pack/omega/day/2026-03-04", amount_nano_usd=10_816_000),
+)

@@ -1,0 +1,376 @@
+"""The steps of one task, from its sealed content to one recorded outcome (design 1).
+
+This is workflow code: deterministic, and driven by ``RouteTask``. It is imported once a process
+instead of once a workflow, which saves some ten milliseconds a task; so the sandbox does not watch
+it, and a test does (``tests/unit/test_workflow_code.py``).
+"""
+
+import asyncio
+from datetime import timedelta
+
+from temporalio import workflow
+from temporalio.common import SearchAttributeKey, SearchAttributeUpdate
+from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
+
+import workflows.calls as calls
+from workflows.approval_desk import ApprovalDesk, approval_request, is_approved
+from workflows.completion import finish
+from workflows.failures import internal, read_failure
+from workflows.trail import Ending, Trail
+
+with workflow.unsafe.imports_passed_through():
+    from pointwork.contract.approval import SignedVerdict
+    from pointwork.contract.decision import (
+        Candidate,
+        DecisionRecord,
+        Effect,
+        FailedAttempt,
+        Grant,
+        Obligation,
+        Plan,
+        PolicyRef,
+        ReasonCode,
+        Site,
+    )
+    from pointwork.contract.failures import FailureType
+    from pointwork.contract.money import NANO_PER_USD
+    from pointwork.contract.names import (
+        SearchAttribute,
+    )
+    from pointwork.contract.outcome import (
+        Invocation,
+        InvocationFailure,
+        Invoke,
+        ReserveOutcome,
+        TaskOutcome,
+        TaskStatus,
+        TaskView,
+    )
+    from pointwork.contract.steps import LogOutcome, Redact, Reserve, Verify
+    from pointwork.contract.task import TaskRequest
+    from pointwork.policy.bundle import PolicyBundle
+    from pointwork.policy.decide import decide
+    from pointwork.temporal import BUNDLE_EXTERN
+
+_CLASS = SearchAttributeKey.for_keyword(SearchAttribute.TASK_CLASS)
+_MODEL = SearchAttributeKey.for_keyword(SearchAttribute.MODEL)
+_STATUS = SearchAttributeKey.for_keyword(SearchAttribute.STATUS)
+_WAITS_FOR = SearchAttributeKey.for_keyword(SearchAttribute.WAITS_FOR)
+_COST_USD = SearchAttributeKey.for_float(SearchAttribute.COST_USD)
+
+_HELD = frozenset({ReserveOutcome.RESERVED, ReserveOutcome.EXISTS})
+_DENIED_AS = {
+    ReasonCode.BUDGET: (TaskStatus.DENIED, FailureType.BUDGET_EXCEEDED),
+    ReasonCode.CANDIDATES_EXHAUSTED: (TaskStatus.FAILED, FailureType.PROVIDERS_EXHAUSTED),
+    ReasonCode.ALREADY_FAILED: (TaskStatus.FAILED, FailureType.PROVIDERS_EXHAUSTED),
+}
+
+
+class Routing:
+    """The state and the steps of one running task."""
+
+    def __init__(self, request: TaskRequest) -> None:
+        self._trail = Trail(request, workflow.now())
+        self._desk = ApprovalDesk()
+        self._status = TaskStatus.CLASSIFYING
+        self._ended: TaskOutcome | None = None
+
+    async def run(self) -> TaskOutcome:
+        """Route, then record.
+
+        Raises:
+            ApplicationError: its type is the FailureType that ended the task.
+        """
+        ending = await self._end()
+        outcome = self._trail.outcome(ending, workflow.now())
+        self._ended, self._status = outcome, ending.status
+        record = None if self._trail.is_recorded else self._trail.record
+        recorded = await finish(calls.log_outcome(LogOutcome(outcome=outcome, record=record)))
+        self._show(recorded.cost_nano_usd)
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        if recorded.status is TaskStatus.CANCELLED:
+            raise asyncio.CancelledError
+        if recorded.failure is not None:
+            raise _failure(recorded)
+        return recorded
+
+    async def answer(self) -> TaskOutcome:
+        """The outcome as soon as it is known, before the record is written."""
+        await workflow.wait_condition(lambda: self._ended is not None)
+        if self._ended is None or self._ended.failure is not None:
+            raise _failure(self._ended)
+        return self._ended
+
+    def check_verdict(self, signed: SignedVerdict) -> None:
+        self._desk.check(signed, workflow.now())
+
+    def take_verdict(self, signed: SignedVerdict) -> None:
+        self._desk.take(signed)
+
+    def view(self) -> TaskView:
+        trail, waiting = self._trail, self._desk.open_request
+        return TaskView(
+            task_id=trail.request.task_id,
+            status=self._status,
+            waits_for=waiting.asks_for if waiting else "",
+            model=trail.last.model if trail.last else None,
+            attempt=trail.attempts,
+            estimate_nano_usd=trail.estimate_nano_usd,
+            cost_nano_usd=self._ended.cost_nano_usd if self._ended else 0,
+            approval_id=waiting.approval_id if waiting else None,
+            started_at=trail.started_at,
+        )
+
+    @property
+    def plan(self) -> Plan | None:
+        return self._trail.record.plan if self._trail.record else None
+
+    async def _end(self) -> Ending:
+        """Every way a task can end, as a value; nothing but a bug raises from here."""
+        limit = asyncio.timeout(self._trail.request.constraints.deadline_seconds)
+        try:
+            async with limit:
+                return await self._route()
+        except (TimeoutError, ActivityError, asyncio.CancelledError) as error:
+            # A step cut off by the deadline ends in its own cancel error, not in TimeoutError.
+            if limit.expired():
+                failure = FailureType.DEADLINE_EXCEEDED
+                return Ending(TaskStatus.FAILED, failure, failure.sentence)
+            if isinstance(error, ActivityError) and not is_cancelled_exception(error):
+                return internal(error)
+            return Ending(TaskStatus.CANCELLED, reason="The task was cancelled.")
+
+    async def _route(self) -> Ending:
+        trail, request = self._trail, self._trail.request
+        trail.classification, trail.snapshot = await asyncio.gather(
+            calls.classify(request), calls.read_signals(request)
+        )
+        if trail.snapshot is None:
+            reason = f"No pack is named {request.pack!r}; `pointwork policy list` names them."
+            return Ending(TaskStatus.DENIED, FailureType.POLICY_DENIED, reason)
+        bundle = _bundle(trail.snapshot.policy)
+        while True:
+            plan = self._decide(bundle)
+            if plan.effect is Effect.DENY:
+                return _denial(plan)
+            if plan.effect is Effect.HOLD:
+                ending = await self._ask(bundle)
+            else:
+                ending = await self._attempt(plan.candidates[0], bundle)
+            if ending is not None:
+                return ending
+
+    def _decide(self, bundle: PolicyBundle) -> Plan:
+        trail = self._trail
+        given = trail.decision_input()
+        trail.decisions += 1
+        trail.record = DecisionRecord(
+            decision_id=f"{trail.request.task_id}/decision/{trail.decisions}",
+            task_id=trail.request.task_id,
+            input=given,
+            plan=decide(given, bundle),
+            decided_at=workflow.now(),
+        )
+        trail.is_recorded = False
+        return trail.record.plan
+
+    async def _ask(self, bundle: PolicyBundle) -> Ending | None:
+        """Hold until a person decides. None where they approved: the task is decided anew."""
+        record, times = _required(self._trail.record), bundle.pack.approvals
+        request = approval_request(record, times)
+        self._status = TaskStatus.PENDING_APPROVAL
+        self._show(waits_for=request.asks_for)
+        verdict = await self._desk.ask(request, times)
+        self._show()
+        if verdict is None:
+            failure = FailureType.APPROVAL_EXPIRED
+            return Ending(TaskStatus.EXPIRED, failure, failure.sentence)
+        if not is_approved(verdict):
+            failure = FailureType.APPROVAL_REJECTED
+            return Ending(TaskStatus.DENIED, failure, failure.sentence)
+        self._trail.grants.append(
+            Grant(
+                kind=request.asks_for,
+                approval_id=request.approval_id,
+                approver=verdict.approver,
+                ceiling_nano_usd=verdict.ceiling_nano_usd,
+            )
+        )
+        return None
+
+    async def _attempt(self, candidate: Candidate, bundle: PolicyBundle) -> Ending | None:
+        """Reserve, call, verify. None where the attempt failed and the plan is to be made anew."""
+        trail, retry = self._trail, bundle.pack.retry
+        for transport_retries in range(retry.transport_retries_max + 1):
+            number = trail.begin_attempt(candidate)
+            refusal = await self._prepare(candidate, number, bundle)
+            if refusal is not None:
+                return refusal
+            self._status = TaskStatus.INVOKING
+            self._show()
+            try:
+                give_up_after = timedelta(seconds=bundle.pack.deadline_seconds)
+                invocation = await calls.invoke(self._call(candidate, number), give_up_after)
+            except ActivityError as error:
+                failed = read_failure(error, candidate)
+                attempt = FailedAttempt(
+                    model=candidate.model, kind=failed.kind, transport_retries=transport_retries
+                )
+                wait_seconds = self._retry_wait(failed, attempt, bundle)
+                if wait_seconds is None or transport_retries == retry.transport_retries_max:
+                    trail.last_cause = failed.kind
+                    trail.failed.append(attempt)
+                    return None
+                await workflow.sleep(wait_seconds, summary=f"before retrying {candidate.model}")
+            else:
+                return await self._check(candidate, invocation)
+        return None
+
+    async def _prepare(
+        self, candidate: Candidate, number: int, bundle: PolicyBundle
+    ) -> Ending | None:
+        """Hold the money and, where the text leaves the house, redact it, side by side."""
+        trail, record = self._trail, _required(self._trail.record)
+        self._status = TaskStatus.RESERVING
+        reserving = calls.reserve(
+            Reserve(
+                record=record,
+                part_id=f"{trail.request.task_id}/{number}",
+                invoke=self._call(candidate, number),
+                expires_in_seconds=bundle.pack.deadline_seconds + candidate.timeout_seconds,
+            )
+        )
+        leaves = candidate.site is not Site.LOCAL and Obligation.REDACT in record.plan.obligations
+        if leaves and trail.redaction is None:
+            step = Redact(task_id=trail.request.task_id, content=trail.request.content)
+            held, redacted = await asyncio.gather(
+                reserving, calls.redact(step), return_exceptions=True
+            )
+            if isinstance(held, BaseException):
+                raise held
+            trail.is_recorded = True
+            if isinstance(redacted, BaseException):
+                raise redacted
+            trail.redaction = redacted
+        else:
+            held = await reserving
+            trail.is_recorded = True
+        if held.outcome in _HELD:
+            return None
+        failure = FailureType.BUDGET_EXCEEDED
+        reason = f"{failure.sentence} Refused by {held.refused_by or held.outcome}."
+        return Ending(TaskStatus.DENIED, failure, reason)
+
+    def _call(self, candidate: Candidate, number: int) -> Invoke:
+        request, redaction = self._trail.request, self._trail.redaction
+        leaves = redaction is not None and candidate.site is not Site.LOCAL
+        return Invoke(
+            task_id=request.task_id,
+            number=number,
+            candidate=candidate,
+            content=redaction.content if leaves and redaction else request.content,
+            answer_schema=request.answer_schema,
+            placeholders=redaction.placeholders if leaves and redaction else None,
+            temperature=request.constraints.temperature,
+            seed=request.constraints.seed,
+        )
+
+    def _retry_wait(
+        self, failed: InvocationFailure, attempt: FailedAttempt, bundle: PolicyBundle
+    ) -> int | None:
+        """Seconds to wait before the same model is tried again; None where it is not.
+
+        Another permitted model goes before a second try of this one (OM-11).
+        """
+        retry, given = bundle.pack.retry, self._trail.decision_input()
+        if not failed.kind.is_transient:
+            return None
+        without = given.model_copy(update={"failed": (*given.failed, attempt)})
+        if decide(without, bundle).effect is Effect.RUN:
+            return None
+        wait_seconds = failed.retry_after_seconds or retry.backoff_seconds
+        return wait_seconds if wait_seconds <= retry.retry_after_seconds_max else None
+
+    async def _check(self, candidate: Candidate, invocation: Invocation) -> Ending | None:
+        """Verify the answer where the plan obliges it; a refused answer is a failed attempt."""
+        schema = self._trail.request.answer_schema
+        done = Ending(TaskStatus.SUCCEEDED, candidate=candidate, invocation=invocation)
+        if schema is None:
+            return done
+        self._status = TaskStatus.VERIFYING
+        result = await calls.verify(
+            Verify(
+                task_id=self._trail.request.task_id,
+                answer=invocation.answer,
+                answer_schema=schema,
+            )
+        )
+        if result.passed:
+            return done
+        self._trail.last_cause = f"{result.check}: {result.detail}"
+        self._trail.failed.append(FailedAttempt(model=candidate.model))
+        return None
+
+    def _show(self, cost_nano_usd: int | None = None, *, waits_for: str = "") -> None:
+        """What a person sees of the task in Temporal's own UI."""
+        trail = self._trail
+        task_class = trail.classification.task_class if trail.classification else None
+        updates: list[SearchAttributeUpdate[str] | SearchAttributeUpdate[float]] = [
+            _STATUS.value_set(self._status),
+            _CLASS.value_set(task_class or "unknown"),
+            _WAITS_FOR.value_set(waits_for) if waits_for else _WAITS_FOR.value_unset(),
+        ]
+        if trail.last is not None:
+            updates.append(_MODEL.value_set(trail.last.model))
+        if cost_nano_usd is not None:
+            updates.append(_COST_USD.value_set(cost_nano_usd / NANO_PER_USD))
+        workflow.upsert_search_attributes(updates)
+        workflow.set_current_details(self._details(waits_for))
+
+    def _details(self, waits_for: str) -> str:
+        trail = self._trail
+        model = trail.last.model if trail.last else "none yet"
+        lines = [
+            f"**{self._status}**, class {_class_name(trail)}, model {model}, "
+            f"attempt {trail.attempts}",
+            f"worst case {trail.estimate_nano_usd / NANO_PER_USD:.6f} USD",
+        ]
+        if waits_for:
+            lines.append(
+                f"waits for a person: {waits_for}; `pointwork approve {trail.request.task_id}`"
+            )
+        return "\n\n".join(lines)
+
+
+def _class_name(trail: Trail) -> str:
+    name = trail.classification.task_class if trail.classification else None
+    return name or "unknown"
+
+
+def _bundle(ref: PolicyRef) -> PolicyBundle:
+    bundle: PolicyBundle = workflow.extern_functions()[BUNDLE_EXTERN](ref)
+    return bundle
+
+
+def _required(record: DecisionRecord | None) -> DecisionRecord:
+    if record is None:
+        msg = "a step ran before the first decision"
+        raise RuntimeError(msg)
+    return record
+
+
+def _denial(plan: Plan) -> Ending:
+    """A sentence that names each refused model and its rule, so that a person can act on it."""
+    reason = plan.reason or ReasonCode.NO_CANDIDATE
+    status, failure = _DENIED_AS.get(reason, (TaskStatus.DENIED, FailureType.POLICY_DENIED))
+    listed = "; ".join(
+        f"{each.model}: {each.reason}" + (f" ({each.detail})" if each.detail else "")
+        for each in plan.rejected
+    )
+    return Ending(status, failure, f"{reason.sentence} {listed}".strip())
+
+
+def _failure(outcome: TaskOutcome | None) -> ApplicationError:
+    if outcome is None or outcome.failure is None:
+        return ApplicationError("The task was cancelled.", type="CANCELLED", non_retryable=True)
+    return ApplicationError(outcome.reason, outcome, type=outcome.failure, non_retryable=True)
