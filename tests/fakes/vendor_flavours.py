@@ -23,8 +23,9 @@ class Flavour:
     model: str
     wire: Wire = field(default_factory=OpenAIWire)
     build: Build
+    origin: str
+    """Where the endpoint really is; a test on a socket puts its own in its place."""
     path: str = ""
-    """What the base URL ends in."""
     sends_schema: bool = True
 
 
@@ -44,46 +45,78 @@ def _google(base_url: str, key: str, transport: Transport) -> Provider:
 
 
 OPENAI = Flavour(
-    name="openai", model="gpt-4o", build=_openai("openai", dialects.OPENAI), path="/v1"
+    name="openai",
+    origin="https://api.openai.com",
+    model="gpt-4o",
+    build=_openai("openai", dialects.OPENAI),
+    path="/v1",
 )
 LLAMA_CPP = Flavour(
     name="llama.cpp",
+    origin="http://127.0.0.1:8080",
     model="smollm2-135m",
     wire=LlamaCppWire(),
     build=_openai("llama.cpp", dialects.LLAMA_CPP),
     path="/v1",
 )
 ANTHROPIC = Flavour(
-    name="anthropic", model="claude-sonnet-4-6", wire=AnthropicWire(), build=_anthropic
+    name="anthropic",
+    origin="https://api.anthropic.com",
+    model="claude-sonnet-4-6",
+    wire=AnthropicWire(),
+    build=_anthropic,
 )
-GOOGLE = Flavour(name="google", model="gemini-2.5-flash", wire=GoogleWire(), build=_google)
+GOOGLE = Flavour(
+    name="google",
+    origin="https://generativelanguage.googleapis.com",
+    model="gemini-2.5-flash",
+    wire=GoogleWire(),
+    build=_google,
+)
 
 COMPATIBLE = (
     Flavour(
         name="deepseek",
+        origin="https://api.deepseek.com",
         model="deepseek-chat",
         build=_openai("deepseek", dialects.DEEPSEEK),
         sends_schema=False,
     ),
     Flavour(
         name="moonshot",
+        origin="https://api.moonshot.ai",
         model="kimi-k2",
         build=_openai("moonshot", dialects.MOONSHOT),
         path="/v1",
         sends_schema=False,
     ),
-    Flavour(name="xai", model="grok-4", build=_openai("xai", dialects.XAI), path="/v1"),
+    Flavour(
+        name="xai",
+        origin="https://api.x.ai",
+        model="grok-4",
+        build=_openai("xai", dialects.XAI),
+        path="/v1",
+    ),
     Flavour(
         name="openrouter",
+        origin="https://openrouter.ai",
         model="openai/gpt-4o",
         build=_openai("openrouter", dialects.OPENROUTER),
         path="/api/v1",
     ),
     Flavour(
-        name="vllm", model="qwen2.5-7b-instruct", build=_openai("vllm", dialects.VLLM), path="/v1"
+        name="vllm",
+        origin="http://192.168.1.20:8000",
+        model="qwen2.5-7b-instruct",
+        build=_openai("vllm", dialects.VLLM),
+        path="/v1",
     ),
     Flavour(
-        name="ollama", model="llama3.2:1b", build=_openai("ollama", dialects.OLLAMA), path="/v1"
+        name="ollama",
+        origin="http://localhost:11434",
+        model="llama3.2:1b",
+        build=_openai("ollama", dialects.OLLAMA),
+        path="/v1",
     ),
 )
 MAIN = (OPENAI, LLAMA_CPP, ANTHROPIC, GOOGLE)

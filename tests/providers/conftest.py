@@ -92,18 +92,19 @@ async def _bench(flavour: Flavour, vendor: FakeVendor) -> AsyncIterator[Bench]:
 @pytest.fixture(params=EVERY, ids=lambda flavour: flavour.name)
 async def every(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
     """Every endpoint flavour, over an in-process transport."""
-    async for bench in _bench(request.param, InProcessVendor()):
+    async for bench in _bench(request.param, InProcessVendor(request.param.origin)):
         yield bench
 
 
 @pytest.fixture(
-    params=[(flavour, venue) for flavour in MAIN for venue in (InProcessVendor, LoopbackVendor)],
-    ids=lambda param: f"{param[0].name}-{'socket' if param[1] is LoopbackVendor else 'in-process'}",
+    params=[(flavour, is_socket) for flavour in MAIN for is_socket in (False, True)],
+    ids=lambda param: f"{param[0].name}-{'socket' if param[1] else 'in-process'}",
 )
 async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
     """The main flavours, each in process and on a real socket."""
-    flavour, venue = request.param
-    async for each in _bench(flavour, venue()):
+    flavour, is_socket = request.param
+    vendor = LoopbackVendor() if is_socket else InProcessVendor(flavour.origin)
+    async for each in _bench(flavour, vendor):
         yield each
 
 

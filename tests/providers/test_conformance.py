@@ -55,6 +55,9 @@ async def test_a_plain_question_gets_its_answer_in_one_request(every: Bench) -> 
     assert response.served_model == every.flavour.model
     assert response.provider_request_id == wires.REQUEST_ID
     [received] = every.vendor.received
+    assert received.method == "POST"
+    assert received.headers["host"] == every.flavour.origin.partition("://")[2]
+    assert received.path.startswith(every.flavour.path)
     sent = every.wire.sent(received)
     assert sent.model == every.flavour.model
     assert sent.max_output_tokens == 64
@@ -63,7 +66,6 @@ async def test_a_plain_question_gets_its_answer_in_one_request(every: Bench) -> 
     assert received.headers["accept-encoding"] == "identity"
 
 
-@req("JG-41")
 async def test_usage_means_the_same_from_every_vendor(every: Bench) -> None:
     every.vendor.reply = answer(every, "yes")
     response = await every.provider.complete(every.request())
@@ -75,7 +77,6 @@ async def test_usage_means_the_same_from_every_vendor(every: Bench) -> None:
     )
 
 
-@req("JG-41")
 async def test_an_answer_without_a_readable_meter_has_no_usage(bench: Bench) -> None:
     bench.vendor.reply = answer(bench, "yes", usage=False)
     response = await bench.provider.complete(bench.request())
@@ -211,7 +212,6 @@ async def test_each_refusal_has_the_same_word_from_every_vendor(
     assert len(every.vendor.received) == 1
 
 
-@req("JG-40")
 async def test_a_rate_limit_carries_the_wait_the_vendor_asks_for(bench: Bench) -> None:
     refusals = bench.wire.refusals(PROMPT)
     status, body = refusals.get("rate limited") or refusals["overloaded"]

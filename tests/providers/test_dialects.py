@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pointwork.contract.failures import ProviderFailureKind as Kind
-from pointwork.contract.outcome import TokenUsage
+from pointwork.contract.outcome import FinishReason, TokenUsage
 from pointwork.contract.prompt import AnswerSchema
 from pointwork.providers.port import ProviderError
 from tests.fakes import vendor_wire as wires
@@ -31,8 +31,6 @@ CLOSED: AnswerSchema = {
     "required": ["towns"],
     "additionalProperties": False,
 }
-
-req = pytest.mark.req
 
 
 async def body_sent(flavour: Flavour, **request: Any) -> dict[str, Any]:
@@ -152,7 +150,6 @@ async def test_a_model_a_local_server_relays_to_a_cloud_is_refused_unsent(model:
     assert not bench.vendor.received
 
 
-@req("JG-41")
 async def test_reasoning_that_a_meter_leaves_out_is_counted_as_output() -> None:
     usage = await usage_of(
         "xai",
@@ -164,7 +161,6 @@ async def test_reasoning_that_a_meter_leaves_out_is_counted_as_output() -> None:
     assert usage == TokenUsage(input_tokens=12, output_tokens=387, reasoning_tokens=386)
 
 
-@req("JG-41")
 async def test_cached_input_is_found_where_each_vendor_puts_it() -> None:
     counts = {"prompt_tokens": 100, "completion_tokens": 5, "total_tokens": 105}
     expected = TokenUsage(input_tokens=100, output_tokens=5, cached_input_tokens=64)
@@ -175,7 +171,6 @@ async def test_cached_input_is_found_where_each_vendor_puts_it() -> None:
     assert await usage_of("openrouter", **counts, prompt_tokens_details=details) == written
 
 
-@req("JG-41")
 @pytest.mark.parametrize(
     "counts",
     [
@@ -246,3 +241,13 @@ async def test_a_blocked_prompt_is_a_filtered_answer_for_gemini() -> None:
     failure = await bench.failure()
     assert failure.kind is Kind.CONTENT_FILTERED
     assert failure.usage == TokenUsage(input_tokens=9, output_tokens=0)
+
+
+async def test_an_answer_gemini_would_continue_is_cut_and_not_asked_for_again() -> None:
+    bench = Bench(GOOGLE, InProcessVendor())
+    candidate = {"index": 0, "finishReason": "CONTINUATION", "continuationToken": "YQ=="}
+    chunk = wires.sse({"modelVersion": GOOGLE.model, "candidates": [candidate]})
+    bench.vendor.reply = Reply(script=(GOOGLE.wire.text("half", GOOGLE.model), chunk))
+    response = await bench.provider.complete(bench.request())
+    assert response.finish_reason is FinishReason.LENGTH
+    assert len(bench.vendor.received) == 1

@@ -17,8 +17,6 @@ from pointwork.providers.failures import (
 
 NOW = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
 
-req = pytest.mark.req
-
 
 def error(message: str = "", **fields: object) -> dict[str, object]:
     return {"error": {"message": message, **fields}}
@@ -91,7 +89,6 @@ def test_a_prompt_about_context_windows_makes_no_other_error_too_long() -> None:
     assert refusal_of(500, {}, body).kind is Kind.OVERLOADED
 
 
-@req("JG-40")
 @pytest.mark.parametrize(
     ("headers", "seconds"),
     [
@@ -120,7 +117,6 @@ def test_the_wait_a_vendor_asks_for_is_read_and_capped(
     assert retry_after_seconds(headers, None, NOW) == seconds
 
 
-@req("JG-40")
 def test_googles_wait_is_read_from_the_body() -> None:
     details = [{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "34.07s"}]
     assert retry_after_seconds({}, error(details=details), NOW) == 35

@@ -38,7 +38,6 @@ def test_a_model_is_itself_or_itself_with_a_date(
 counts = st.integers(-5, 1000)
 
 
-@pytest.mark.req("JG-41")
 @given(given_=counts, made=counts, cached=counts, written=counts, reasoned=counts)
 def test_a_usage_never_says_less_than_its_parts(
     given_: int, made: int, cached: int, written: int, reasoned: int

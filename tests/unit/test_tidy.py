@@ -176,7 +176,9 @@ def test_no_package_on_the_way_to_a_workflow_runs_code_when_imported() -> None:
     child = subprocess.run(
         [sys.executable, "-c", show], cwd=ROOT, env={}, capture_output=True, timeout=60, check=True
     )
-    ours = [Path(line) for line in child.stdout.decode().splitlines() if "site-packages" not in line]
+    ours = [
+        Path(line) for line in child.stdout.decode().splitlines() if "site-packages" not in line
+    ]
     packages = [path for path in ours if path.is_relative_to(ROOT)]
     assert len(packages) >= 4
     assert not [named(path) for path in packages if path.read_text().strip()]

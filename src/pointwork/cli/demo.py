@@ -21,6 +21,7 @@ from pointwork.cli.deployment import Running, app_root, connect
 from pointwork.cli.errors import ExitCode
 from pointwork.cli.options import HOST_DEFAULT, STATE_DIR_DEFAULT, AsJson, HostName
 from pointwork.cli.replaying import replay_tasks
+from pointwork.cli.route import reasons_grouped, short_reason
 from pointwork.cli.screen import FAIL, OK, Screen, shown
 from pointwork.cli.starting import embedded, is_running, prepare
 from pointwork.cli.watching import Submission, follow, recorded, step_display
@@ -116,6 +117,9 @@ async def _work_through(
         results.append(DemoResult(name, outcome, record, tuple(found)))
         if ended.answer is not None:
             _show_answer(screen, ended.answer)
+        elif record is not None:
+            for reason in (short_reason(outcome, record), *reasons_grouped(record.plan)):
+                screen.say(f"  | {reason}")
         screen.say(f"  {summary_line(outcome)}", OK if not found else FAIL)
     return results
 

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from pointwork.cli.replaying import Replayed
 from pointwork.cli.route import STATUS_STYLES, elapsed_ms, result_document
-from pointwork.cli.screen import Screen, milliseconds, table, usd
+from pointwork.cli.screen import Screen, milliseconds, table, usd, usd_aligned
 from pointwork.contract.decision import DecisionRecord
 from pointwork.contract.outcome import TaskOutcome
 
@@ -75,7 +75,7 @@ def _cells(result: DemoResult) -> tuple[str, str, str, str, str, Text, str, str]
         outcome.sensitivity.value if outcome.sensitivity else "undeclared",
         outcome.served_model or "-",
         Text(outcome.status, style=STATUS_STYLES.get(outcome.status, "")),
-        usd(outcome.cost_nano_usd),
+        usd_aligned(outcome.cost_nano_usd),
         f"{elapsed_ms(outcome):.0f}",
     )
 

@@ -11,6 +11,7 @@ from pointwork.cli.reading import read_prompt
 from pointwork.cli.watching import Submission
 from pointwork.contract.decision import ClassSource, DecisionRecord, Site
 from pointwork.contract.outcome import TaskOutcome, TaskStatus
+from pointwork.contract.prompt import Prompt
 from pointwork.contract.task import Constraints, Risk, Sensitivity, TaskDeclaration
 from pointwork.policy.strict_yaml import read_document
 
@@ -49,7 +50,8 @@ class DemoTask(_Document):
     text: str | None = None
     text_file: Annotated[str | None, Field(pattern=r"^[A-Za-z0-9._-]+$")] = None
     """Name of a file beside this document."""
-    system: str = ""
+    instruction: str = ""
+    """Stands before the text, with an empty line between; a small model follows it best there."""
     declare: Declared = Declared()
     answer_schema: dict[str, Any] | None = None
     skip_with_cloud_key: bool = False
@@ -95,9 +97,9 @@ def submission(name: str, task: DemoTask, folder: Path, run_id: str) -> Submissi
     declaration = declare(
         limits, **fields, task_id=f"{name}-{run_id}", caller=CALLER, description=task.title
     )
-    return Submission(
-        declaration, read_prompt(task.text, text_file, task.system, []), task.answer_schema
-    )
+    text = read_prompt(task.text, text_file, "", []).text
+    prompt = Prompt.from_text(f"{task.instruction}\n\n{text}" if task.instruction else text)
+    return Submission(declaration, prompt, task.answer_schema)
 
 
 def differences(

@@ -1,5 +1,6 @@
 """Every error a person meets: one sentence, a remedy, an exit code (docs/exit-codes.md)."""
 
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import Any
 
@@ -63,8 +64,11 @@ def expected_errors() -> tuple[type[BaseException], ...]:
     )
 
 
-def describe(error: BaseException) -> tuple[ExitCode, str]:
-    """The exit code of an expected error, and its one sentence."""
+def describe(error: BaseException, arguments: Sequence[str] = ()) -> tuple[ExitCode, str]:
+    """The exit code of an expected error, and its one sentence.
+
+    ``arguments`` are those of the command line, so that a wrong value can be named.
+    """
     from pointwork.contract.failures import (
         PointworkError,
         ServiceUnavailableError,
@@ -91,7 +95,7 @@ def describe(error: BaseException) -> tuple[ExitCode, str]:
         case OSError():
             return ExitCode.BAD_INPUT, _file_problem(error)
         case _:
-            return _foreign(error)
+            return _foreign(error, arguments)
 
 
 def _file_problem(error: OSError) -> str:
@@ -99,7 +103,7 @@ def _file_problem(error: OSError) -> str:
     return f"{name}{error.strerror or type(error).__name__}; correct the path or its permissions"
 
 
-def _foreign(error: BaseException) -> tuple[ExitCode, str]:
+def _foreign(error: BaseException, arguments: Sequence[str]) -> tuple[ExitCode, str]:
     from sqlalchemy.exc import SQLAlchemyError
     from typer import Abort, TyperException
 
@@ -107,7 +111,7 @@ def _foreign(error: BaseException) -> tuple[ExitCode, str]:
         case Abort():
             return ExitCode.INTERRUPTED, "interrupted; run the command again"
         case TyperException():
-            return ExitCode.BAD_INPUT, _usage_problem(error)
+            return ExitCode.BAD_INPUT, _usage_problem(error, arguments)
         case SQLAlchemyError():
             # A database's own words may quote a row, so only its kind is told.
             kind = type(getattr(error, "orig", None) or error).__name__
@@ -117,9 +121,22 @@ def _foreign(error: BaseException) -> tuple[ExitCode, str]:
             return ExitCode.UNAVAILABLE, str(error)
 
 
-def _usage_problem(error: Any) -> str:
-    """What the parser says, in this program's form; it knows the command that was typed."""
-    text = " ".join(error.format_message().split()).rstrip(".")
+def _usage_problem(error: Any, arguments: Sequence[str]) -> str:
+    """What the parser says, in this program's form: with the value, and where to look."""
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "pointwork"
+    parameter = getattr(error, "param", None)
+    typed = _typed(parameter.opts, arguments) if parameter is not None else None
+    text = " ".join(str(error.message if typed else error.format_message()).split()).rstrip(".")
+    if typed:
+        text = f"{typed} is not allowed: {text}"
     return f"{text[:1].lower()}{text[1:]}; see `{command} --help`"
+
+
+def _typed(options: Sequence[str], arguments: Sequence[str]) -> str | None:
+    """The option and its value as they were typed; None for one that is missing."""
+    for at, argument in enumerate(arguments):
+        name, _, value = argument.partition("=")
+        if name in options:
+            return f"{name} {value or ' '.join(arguments[at + 1 : at + 2])!r}"
+    return None

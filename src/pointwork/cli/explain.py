@@ -10,7 +10,7 @@ from pointwork.cli.deployment import open_ledger, stored_bundle
 from pointwork.cli.errors import CliError, ExitCode
 from pointwork.cli.options import STATE_DIR_DEFAULT, AsJson, StateDir, TaskIdArgument
 from pointwork.cli.remedies import remedies
-from pointwork.cli.route import count_words
+from pointwork.cli.route import because, count_words
 from pointwork.cli.screen import Screen, facts, listed, table, usd
 from pointwork.contract.decision import Candidate, DecisionRecord, Effect
 
@@ -140,7 +140,7 @@ def _arithmetic(record: DecisionRecord, candidate: Candidate) -> list[tuple[str,
         ("estimate", f"{candidate.model}, if every token it may use is used"),
         ("input", f"{tokens} tokens at {usd(input_price)} a million"),
         ("output", f"{candidate.max_output_tokens} tokens at {usd(output_price)} a million"),
-        ("sum", f"{usd(candidate.estimate_nano_usd)}, prices from {candidate.price_version}"),
+        ("sum", f"{usd(candidate.estimate_nano_usd)}, prices: {candidate.price_version}"),
         *(
             ("budget", f"{each.key}, limit {usd(each.limit_nano_usd)}")
             for each in record.plan.windows
@@ -152,6 +152,5 @@ def _arithmetic(record: DecisionRecord, candidate: Candidate) -> list[tuple[str,
 def _rejected(record: DecisionRecord) -> Table:
     rows = table("REFUSED", "RULE", "WHY", shrink=["WHY"])
     for each in record.plan.rejected:
-        detail = f" ({each.detail})" if each.detail else ""
-        rows.add_row(each.model, each.reason.value, f"{each.reason.sentence}{detail}")
+        rows.add_row(each.model, each.reason.value, because(each))
     return rows

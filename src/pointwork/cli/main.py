@@ -59,13 +59,14 @@ def build_app() -> typer.Typer:
 def main(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code. Expected errors are told in one sentence."""
     try:
-        result = build_app()(list(arguments) or ["--help"], standalone_mode=False)
+        app = build_app()
+        result = app(list(arguments) or ["--help"], prog_name="pointwork", standalone_mode=False)
     except BrokenPipeError:
         # The reader of a pipe, such as `head`, has seen enough.
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - it must outlive this function
         return ExitCode.OK
     except expected_errors() as error:
-        code, message = describe(error)
+        code, message = describe(error, arguments)
         screen = Screen(as_json="--json" in arguments)
         if screen.as_json:
             screen.document({"error": {"code": code.name.lower(), "message": message}})

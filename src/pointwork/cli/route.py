@@ -6,8 +6,15 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from pointwork.cli.screen import OK, WARN, facts, milliseconds, table, usd
-from pointwork.contract.decision import DecisionRecord, FindingCount, Obligation, Plan
+from pointwork.cli.screen import OK, WARN, facts, listed, milliseconds, table, usd, usd_aligned
+from pointwork.contract.decision import (
+    DecisionRecord,
+    Effect,
+    FindingCount,
+    Obligation,
+    Plan,
+    Rejection,
+)
 from pointwork.contract.outcome import AttemptSummary, Settlement, TaskOutcome, TaskStatus
 
 STATUS_STYLES = {
@@ -61,10 +68,36 @@ def other_models(plan: Plan) -> Table:
     chosen = plan.candidates[0].model if plan.candidates else None
     for candidate in plan.candidates[1:]:
         rows.add_row(candidate.model, f"Permitted; next in line after {chosen}.")
-    for rejection in plan.rejected:
-        detail = f" ({rejection.detail})" if rejection.detail else ""
-        rows.add_row(rejection.model, f"{rejection.reason.sentence}{detail}")
+    reasons = {because(each) for each in plan.rejected}
+    if len(plan.rejected) > 1 and len(reasons) == 1:
+        rows.add_row(f"all {len(plan.rejected)} models", reasons.pop())
+        return rows
+    for each in plan.rejected:
+        rows.add_row(each.model, because(each))
     return rows
+
+
+def reasons_grouped(plan: Plan) -> list[str]:
+    """One sentence a rule, naming the models it refused; the commonest last."""
+    models: dict[str, list[str]] = {}
+    for each in plan.rejected:
+        models.setdefault(each.reason.sentence, []).append(each.model)
+    groups = sorted(models.items(), key=lambda item: len(item[1]))
+    return [f"{sentence[:-1]}: {listed(names)}." for sentence, names in groups]
+
+
+def short_reason(outcome: TaskOutcome, record: DecisionRecord | None) -> str:
+    """Why a task has no answer, without the list of models that stands beside it."""
+    plan = record.plan if record else None
+    if plan is not None and plan.effect is Effect.DENY and plan.reason is not None:
+        return plan.reason.sentence
+    return outcome.reason
+
+
+def because(rejection: Rejection) -> str:
+    """The sentence of the rule that refused a model, with the figures it compared."""
+    sentence = rejection.reason.sentence
+    return f"{sentence[:-1]}: {rejection.detail}." if rejection.detail else sentence
 
 
 def attempt_rows(attempts: Sequence[AttemptSummary]) -> Table:
@@ -80,7 +113,7 @@ def attempt_rows(attempts: Sequence[AttemptSummary]) -> Table:
             state,
             str(usage.input_tokens) if usage else "-",
             str(usage.output_tokens) if usage else "-",
-            _at_least(each.cost_nano_usd, each.settlement),
+            _at_least(usd_aligned(each.cost_nano_usd), each.settlement),
             milliseconds(each.duration_ms),
         )
     return rows
@@ -114,13 +147,13 @@ def fallback_words(outcome: TaskOutcome) -> list[str]:
 
 
 def cost_words(outcome: TaskOutcome) -> str:
-    actual = _at_least(outcome.cost_nano_usd, outcome.settlement)
-    return f"{actual} of at most {usd(outcome.estimate_nano_usd)} held"
+    actual = _at_least(usd(outcome.cost_nano_usd), outcome.settlement)
+    held = outcome.estimate_nano_usd
+    return f"{actual} of at most {usd(held)} held" if held else f"{actual}, nothing held"
 
 
-def _at_least(amount_nano_usd: int, settlement: Settlement) -> str:
-    unsure = "at least " if settlement is Settlement.AT_LEAST else ""
-    return f"{unsure}{usd(amount_nano_usd)}"
+def _at_least(amount: str, settlement: Settlement) -> str:
+    return f"at least {amount}" if settlement is Settlement.AT_LEAST else amount
 
 
 def _model_words(outcome: TaskOutcome) -> str:

@@ -19,7 +19,7 @@ from pointwork.cli.options import (
     StateDir,
 )
 from pointwork.cli.reading import read_prompt, read_schema
-from pointwork.cli.route import other_models, result_document, route_lines
+from pointwork.cli.route import other_models, result_document, route_lines, short_reason
 from pointwork.cli.screen import Screen
 from pointwork.cli.watching import Submission, follow, recorded, step_display
 from pointwork.contract.outcome import TaskStatus
@@ -163,7 +163,9 @@ async def _run(
             screen.aside(other_models(record.plan))
         if outcome.status is not TaskStatus.SUCCEEDED:
             screen.say()
-            screen.error(f"{outcome.reason} See `pointwork explain {outcome.task_id}`.")
+            screen.error(
+                f"{short_reason(outcome, record)} See `pointwork explain {outcome.task_id}`."
+            )
     return ExitCode.OK if outcome.status is TaskStatus.SUCCEEDED else ExitCode.NO_ANSWER
 
 

@@ -10,7 +10,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from pointwork.contract.money import format_usd
+from pointwork.contract.money import NANO_PER_USD, format_usd
 
 OK, WARN, FAIL = "green", "yellow", "red"
 _PIPE_COLUMNS = 200
@@ -100,6 +100,11 @@ def facts(pairs: Iterable[tuple[str, str | Text]]) -> Table:
         made.add_row("" if name == last else name, value)
         last = name
     return made
+
+
+def usd_aligned(amount_nano_usd: int) -> str:
+    """For a column of amounts: nine decimals each, so that their points stand in one line."""
+    return f"${amount_nano_usd // NANO_PER_USD}.{amount_nano_usd % NANO_PER_USD:09d}"
 
 
 def usd(amount_nano_usd: int) -> str:

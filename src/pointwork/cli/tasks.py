@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.table import Table
 from rich.text import Text
 
 from pointwork.cli.deployment import connect, open_ledger, open_vault
@@ -18,8 +19,9 @@ from pointwork.cli.route import (
     other_models,
     result_document,
     route_lines,
+    short_reason,
 )
-from pointwork.cli.screen import Screen, age, facts, table, usd
+from pointwork.cli.screen import Screen, age, facts, table, usd, usd_aligned
 from pointwork.cli.unfinished import UnfinishedTask, unfinished_tasks
 from pointwork.contract.failures import ServiceUnavailableError
 from pointwork.contract.outcome import TaskOutcome, TaskStatus, TaskView
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from pointwork.contract.decision import DecisionRecord
 
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="Most rows.")]
+
+_WITH_CLASS_COLUMNS = 108
 
 
 def list_tasks(
@@ -60,30 +64,42 @@ def list_tasks(
         done = [each.model_dump(mode="json") for each in ended]
         return screen.document({"running": running, "ended": done, "note": note})
     if unfinished or ended:
-        screen.show(_rows(unfinished, ended, limit))
+        room = max(0, limit - len(unfinished))
+        screen.show(_rows(screen, unfinished[:limit], ended[:room]))
     else:
         screen.say("No tasks yet; start one with `pointwork run`.")
     return screen.note(note) if note else None
 
 
-def _rows(unfinished: list[UnfinishedTask], ended: list[TaskOutcome], limit: int) -> Any:
+def _rows(screen: Screen, unfinished: list[UnfinishedTask], ended: list[TaskOutcome]) -> Table:
+    """The class gives way first where the terminal is narrow."""
     figures = ["COST", "AGE"]
-    rows = table("TASK", "STATUS", "CLASS", "MODEL", *figures, right=figures, shrink=["TASK"])
-    now = datetime.now(UTC)
-    for each in unfinished[:limit]:
-        status = f"waits for {each.waits_for}" if each.waits_for else each.status
-        since = age((now - each.started_at).total_seconds())
-        rows.add_row(each.task_id, status, each.task_class or "-", each.model or "-", "-", since)
-    for outcome in ended[: max(0, limit - len(unfinished))]:
-        rows.add_row(
-            outcome.task_id,
-            Text(outcome.status, style=STATUS_STYLES.get(outcome.status, "")),
-            outcome.task_class or "unknown",
-            outcome.served_model or "-",
-            usd(outcome.cost_nano_usd),
-            age((now - outcome.finished_at).total_seconds()),
-        )
+    heads = ["TASK", "STATUS", "CLASS", "MODEL", *figures]
+    lines = [*map(_running_cells, unfinished), *map(_ended_cells, ended)]
+    if screen.out.width < _WITH_CLASS_COLUMNS:
+        heads.remove("CLASS")
+        lines = [[*cells[:2], *cells[3:]] for cells in lines]
+    rows = table(*heads, right=figures, shrink=["TASK"])
+    for cells in lines:
+        rows.add_row(*cells)
     return rows
+
+
+def _running_cells(task: UnfinishedTask) -> list[str | Text]:
+    status = f"waits for {task.waits_for}" if task.waits_for else task.status
+    since = age((datetime.now(UTC) - task.started_at).total_seconds())
+    return [task.task_id, status, task.task_class or "-", task.model or "-", "-", since]
+
+
+def _ended_cells(outcome: TaskOutcome) -> list[str | Text]:
+    return [
+        outcome.task_id,
+        Text(outcome.status, style=STATUS_STYLES.get(outcome.status, "")),
+        outcome.task_class or "unknown",
+        outcome.served_model or "-",
+        usd_aligned(outcome.cost_nano_usd),
+        age((datetime.now(UTC) - outcome.finished_at).total_seconds()),
+    ]
 
 
 def _running_document(task: UnfinishedTask) -> dict[str, Any]:
@@ -150,7 +166,7 @@ def _print_ended(screen: Screen, outcome: TaskOutcome, decisions: "list[Decision
     more += [("approval", each) for each in outcome.approval_ids]
     more.append(("decisions", f"{len(decisions)}; see `pointwork explain {outcome.task_id}`"))
     if outcome.reason:
-        more.append(("reason", outcome.reason))
+        more.append(("reason", short_reason(outcome, last)))
     screen.show(facts(more))
     if outcome.attempts:
         screen.line()

@@ -19,7 +19,7 @@ from pointwork.privacy.placeholders import (
     Placeholders,
     placeholder_name,
 )
-from pointwork.privacy.spans import Span, masked, spans_to_replace
+from pointwork.privacy.spans import Span, spans_to_replace, traced_back
 
 _PART_BREAK = "\n"
 _ROUNDS_MAX = 3
@@ -66,10 +66,10 @@ def redact(
         if not left:
             break
         spans = spans_to_replace(whole, found, _bounds_of(texts))
-        left = wanted(_PART_BREAK.join(_replaced(texts, spans, _names_for(whole, spans))))
-        if left:
-            # What stood beside a replaced value now reads as a value itself.
-            found += wanted(masked(whole, spans))
+        marks = _placeholders_for(whole, spans)
+        left = wanted(_PART_BREAK.join(_replaced(texts, spans, marks)))
+        # What stood beside a replaced value may now read as a value itself.
+        found = [*found, *traced_back(left, spans, marks)]
     if left:
         kinds = ", ".join(sorted({finding.kind for finding in left}))
         msg = f"After redaction the text still holds {kinds}; use a local model for this task."
@@ -81,15 +81,15 @@ def _redacted(
     prompt: Prompt, texts: Sequence[str], spans: Sequence[Span], detectors: tuple[Detector, ...]
 ) -> Redacted:
     whole = _PART_BREAK.join(texts)
-    names = _names_for(whole, spans)
+    marks = _placeholders_for(whole, spans)
     originals = {
-        name: whole[span.start : span.end]
-        for name, span in zip(names, spans, strict=True)
+        mark[1:-1]: whole[span.start : span.end]
+        for mark, span in zip(marks, spans, strict=True)
         if not span.is_secret
     }
-    secrets = {name for name, span in zip(names, spans, strict=True) if span.is_secret}
+    secrets = {mark[1:-1] for mark, span in zip(marks, spans, strict=True) if span.is_secret}
     return Redacted(
-        prompt=_with_texts(prompt, _replaced(texts, spans, names)),
+        prompt=_with_texts(prompt, _replaced(texts, spans, marks)),
         placeholders=Placeholders(
             values=originals, secrets=frozenset(secrets), literals=_names_in(whole)
         ),
@@ -117,33 +117,33 @@ def _names_in(whole: str) -> frozenset[str]:
     return frozenset(placeholder_name(match) for match in PLACEHOLDER.finditer(whole))
 
 
-def _names_for(whole: str, spans: Sequence[Span]) -> list[str]:
-    """The name of each span: one per value, numbered by kind in the order of the text."""
+def _placeholders_for(whole: str, spans: Sequence[Span]) -> list[str]:
+    """The placeholder of each span: one per value, numbered by kind in the order of the text."""
     taken = _names_in(whole)
     last: Counter[str] = Counter()
-    name_of: dict[str, str] = {}
+    mark_of: dict[str, str] = {}
     for span in spans:
         original = whole[span.start : span.end]
-        if original not in name_of:
+        if original not in mark_of:
             label = SECRET_LABEL if span.is_secret else span.kind
             last[label] += 1
             while f"{label}_{last[label]}" in taken:
                 last[label] += 1
-            name_of[original] = f"{label}_{last[label]}"
-    return [name_of[whole[span.start : span.end]] for span in spans]
+            mark_of[original] = f"<{label}_{last[label]}>"
+    return [mark_of[whole[span.start : span.end]] for span in spans]
 
 
-def _replaced(texts: Sequence[str], spans: Sequence[Span], names: Sequence[str]) -> list[str]:
+def _replaced(texts: Sequence[str], spans: Sequence[Span], marks: Sequence[str]) -> list[str]:
     """Each text with its spans as placeholders; ``spans`` count in all texts joined."""
-    replacements = iter((*zip(spans, names, strict=True), None))
+    replacements = iter((*zip(spans, marks, strict=True), None))
     following = next(replacements)
     replaced = []
     for text, (start, end) in zip(texts, _bounds_of(texts), strict=True):
         pieces: list[str] = []
         at = start
         while following is not None and following[0].end <= end:
-            span, name = following
-            pieces += (text[at - start : span.start - start], f"<{name}>")
+            span, mark = following
+            pieces += (text[at - start : span.start - start], mark)
             at = span.end
             following = next(replacements)
         replaced.append("".join((*pieces, text[at - start :])))

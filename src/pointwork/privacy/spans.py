@@ -1,5 +1,6 @@
 """From findings to the stretches of text that are replaced."""
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -29,15 +30,32 @@ def spans_to_replace(
     return list(_within(_merged([*findings, *_recurring(whole, findings)]), bounds))
 
 
-def masked(whole: str, spans: Iterable[Span]) -> str:
-    """``whole`` with brackets around nothing in place of each span; every place stays the same."""
-    pieces: list[str] = []
-    at = 0
-    for span in spans:
-        length = span.end - span.start
-        pieces += (whole[at : span.start], f"<{'_' * length}"[: length - 1], ">")
-        at = span.end
-    return "".join((*pieces, whole[at:]))
+def traced_back(
+    findings: Iterable[Finding], spans: Sequence[Span], replacements: Sequence[str]
+) -> Iterator[Finding]:
+    """Findings in the replaced text, as findings in the text whose ``spans`` were replaced.
+
+    What touches a replacement touches all that it stands for.
+    """
+    starts: list[int] = []
+    shift = 0
+    for span, replacement in zip(spans, replacements, strict=True):
+        starts.append(span.start + shift)
+        shift += len(replacement) - (span.end - span.start)
+
+    def traced(place: int, *, is_end: bool) -> int:
+        at = bisect_right(starts, place) - 1
+        if at < 0:
+            return place
+        beyond = place - starts[at] - len(replacements[at])
+        if beyond >= 0:
+            return spans[at].end + beyond
+        return spans[at].end - 1 if is_end else spans[at].start
+
+    for finding in findings:
+        start = traced(finding.start, is_end=False)
+        end = traced(finding.end - 1, is_end=True) + 1
+        yield Finding(finding.kind, start, end, finding.data_class, finding.detector)
 
 
 def _recurring(whole: str, findings: Iterable[Finding]) -> Iterator[Finding]:
