@@ -26,16 +26,22 @@ TRAINING_FILE = ROOT / "bench" / "data" / "classify" / "train.jsonl"
 HEAD_FILE = ROOT / "src" / "pointwork" / "classify" / "data" / "head.npz"
 
 FOLDS = 5
-SEEDS = (0, 1, 2)
-INVERSE_REGULARISATIONS = (3.0, 10.0, 30.0)
+SEEDS = (0, 1)
+INVERSE_REGULARISATIONS = (10.0, 30.0)
 COVERED_ACCURACY_MIN = 0.985
 
 
 @dataclass(frozen=True)
 class LabelledWindows:
-    """All windows of all prompts; `owner` says for each row of `features` which prompt it is of."""
+    """All windows of all prompts; `owner` says for each row of `features` which prompt it is of.
+
+    `features @ basis` gives back what window_features returned. There are fewer windows than
+    features, so they span fewer dimensions; the penalty of the regression does not change under
+    a rotation, and fitting in the smaller space finds the same head in a quarter of the time.
+    """
 
     features: NDArray[np.float32]
+    basis: NDArray[np.float32]
     owner: NDArray[np.intp]
     labels: NDArray[np.str_]
     groups: NDArray[np.intp]
@@ -63,7 +69,7 @@ def main() -> None:
         print(f"C={c:g} cv_accuracy={accuracy:.4f} gate={gate:.4f} coverage={coverage:.4f}")
     best = max(INVERSE_REGULARISATIONS, key=lambda c: validations[c].is_right.mean())
     gate, coverage = pick_gate(validations[best])
-    write_head(fit(data, np.arange(len(data.labels)), best), gate, sha256)
+    write_head(fit(data, np.arange(len(data.labels)), best), data.basis, gate, sha256)
     pasted = np.bincount(data.owner)[None, :].repeat(len(SEEDS), axis=0) > 1
     print(f"prompts={len(prompts)} training_sha256={sha256}")
     print(
@@ -85,8 +91,11 @@ def labelled_windows(texts: list[str], labels: list[str]) -> LabelledWindows:
         group = known[0] if known else number
         groups.append(group)
         group_by_window.update({w: group for w in of_prompt if w not in group_by_window})
+    stacked = np.stack([features_by_window[w] for of_prompt in windows for w in of_prompt])
+    _, _, basis = np.linalg.svd(stacked, full_matrices=False)
     return LabelledWindows(
-        features=np.stack([features_by_window[w] for of_prompt in windows for w in of_prompt]),
+        features=stacked @ basis.T,
+        basis=basis,
         owner=np.repeat(np.arange(len(texts)), [len(of_prompt) for of_prompt in windows]),
         labels=np.array(labels),
         groups=np.array(groups),
@@ -158,15 +167,17 @@ def pick_gate(validation: Validation) -> tuple[float, float]:
     return float(validation.margins.ravel()[order[last]]), float((last + 1) / len(order))
 
 
-def write_head(head: Fit, gate: float, training_sha256: str) -> None:
+def write_head(
+    head: Fit, basis: NDArray[np.float32], gate: float, training_sha256: str
+) -> None:
     """Stores the head as arrays that load without pickle."""
     HEAD_FILE.parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(
         HEAD_FILE,
         classes=np.array([str(name) for name in head.model.classes_]),
-        weights=head.model.coef_.astype(np.float32),
+        weights=(head.model.coef_ @ basis).astype(np.float32),
         bias=head.model.intercept_.astype(np.float32),
-        center=head.center.astype(np.float32),
+        center=(head.center @ basis).astype(np.float32),
         gate_margin=np.array(gate),
         training_sha256=np.array(training_sha256),
     )

@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import logging
 import os
+import secrets
 import signal
 import sys
 from contextlib import AsyncExitStack
@@ -83,9 +84,12 @@ async def _serve(settings: Settings, what: str) -> None:
             lease = DeviceLease(settings.state_dir / "run" / "gpu.lease")
             await stack.enter_async_context(lease)
             models = gpu_models(parts)
-            runtime = LlamaCppRuntime(models, settings.state_dir / "logs", lease=lease)
+            # Loopback is shared by every user of the host; the model's server is not.
+            api_key = secrets.token_urlsafe()
+            logs = settings.state_dir / "logs"
+            runtime = LlamaCppRuntime(models, logs, lease=lease, api_key=api_key)
             stack.push_async_callback(runtime.aclose)
-            workers = [build_gpu_worker(client, parts, runtime, models)]
+            workers = [build_gpu_worker(client, parts, runtime, models, api_key)]
         else:
             queues = list(_QUEUES.values()) if what == ALL else [_QUEUES[what]]
             workers = [build_worker(client, queue, parts) for queue in queues]

@@ -70,12 +70,16 @@ def gpu_models(parts: Parts) -> dict[str, LlamaModel]:
 
 
 def build_gpu_worker(
-    client: Client, parts: Parts, runtime: LlamaCppRuntime, aliases: Collection[str]
+    client: Client,
+    parts: Parts,
+    runtime: LlamaCppRuntime,
+    aliases: Collection[str],
+    api_key: str,
 ) -> Worker:
     """Registers ``invoke-model`` alone, as many at once as the loaded model serves in parallel."""
 
     def connect_local(base_url: str) -> Provider:
-        return OpenAIProvider(LOCAL_ENDPOINT, base_url, None, dialect=LLAMA_CPP)
+        return OpenAIProvider(LOCAL_ENDPOINT, base_url, api_key, dialect=LLAMA_CPP)
 
     local = LocalProvider(runtime, connect_local, aliases)
     provider = ResidencyReporter(local, runtime.loaded, SignalStore(parts.engine))

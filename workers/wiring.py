@@ -43,6 +43,7 @@ from workers.adapters import (
     PromptRedactor,
     ScanText,
 )
+from workers.inference import TextInference
 from workers.providers import connect_provider, is_usable
 from workers.settings import Credentials, Settings
 from workflows.route_task import RouteTask
@@ -100,14 +101,8 @@ def open_parts(settings: Settings) -> Parts:
         library=library,
         threads=threads,
         providers=cloud_providers(library, settings.credentials),
-        inference=_text_inference(),
+        inference=TextInference(),
     )
-
-
-def _text_inference() -> ClassInference:
-    from workers.inference import TextInference
-
-    return TextInference()
 
 
 def with_stored_revisions(engine: Engine, library: PolicyLibrary) -> PolicyLibrary:

@@ -74,6 +74,9 @@ def describe(error: BaseException, arguments: Sequence[str] = ()) -> tuple[ExitC
         ServiceUnavailableError,
         TaskFailedError,
     )
+    from pointwork.embedded import EmbeddedError
+    from pointwork.ledger.vault import ContentUnavailableError
+    from pointwork.local.weights import ModelPullError
     from pointwork.policy.bundle import UnknownPackError
     from pointwork.policy.strict_yaml import PolicyError
 
@@ -88,7 +91,9 @@ def describe(error: BaseException, arguments: Sequence[str] = ()) -> tuple[ExitC
             return ExitCode.BAD_INPUT, str(error)
         case TaskFailedError():
             return ExitCode.NO_ANSWER, error.reason
-        case ServiceUnavailableError():
+        case ContentUnavailableError():
+            return ExitCode.NO_ANSWER, str(error)
+        case ServiceUnavailableError() | EmbeddedError() | ModelPullError():
             return ExitCode.UNAVAILABLE, str(error)
         case PointworkError():
             return ExitCode.BAD_INPUT, str(error)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
 
+from pointwork.cli.errors import CliError
 from pointwork.cli.options import STATE_DIR_DEFAULT, AsJson, StateDir
-from pointwork.cli.screen import OK, Screen, table
+from pointwork.cli.screen import OK, Screen, listed, table
 
 if TYPE_CHECKING:
     from pointwork.local.weights import OnPullProgress, PullProgress
@@ -28,6 +29,8 @@ def pull(
     """Fetch a model's weights and verify them; a second pull only verifies."""
     from pointwork.local.weights import CATALOGUE
 
+    if name not in CATALOGUE:
+        raise CliError(f"model {name!r} cannot be pulled", f"choose one of: {listed(CATALOGUE)}")
     screen = Screen(as_json=as_json)
     path = pull_weights(screen, name, state_dir)
     weights = CATALOGUE[name]

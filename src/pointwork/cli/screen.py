@@ -3,7 +3,7 @@
 import json
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, TextIO
 
 from rich.console import Console, RenderableType
@@ -124,7 +124,7 @@ def age(seconds: float) -> str:
     return f"{int(seconds)} s"
 
 
-def listed(names: Sequence[str], *, empty: str = "none") -> str:
+def listed(names: Iterable[str], *, empty: str = "none") -> str:
     return ", ".join(names) or empty
 
 

@@ -23,6 +23,7 @@ from pointwork.ledger.holds import (
     RefusedError,
     check_amount,
     held_for_task,
+    lock_task,
     open_windows,
     reserve_part,
 )
@@ -86,6 +87,8 @@ class BudgetBook:
         )
 
         def write(connection: Connection) -> Reservation:
+            # The task's lock comes before any window's, here as everywhere: no deadlock.
+            lock_task(connection, task_id)
             remember_decision(connection, record)
             open_windows(connection, windows)
             outcome, held = reserve_part(connection, request, now)
@@ -94,6 +97,7 @@ class BudgetBook:
             return _reservation(request, outcome, held)
 
         def write_refusal(connection: Connection) -> int:
+            lock_task(connection, task_id)
             remember_decision(connection, record)
             open_windows(connection, windows)
             return held_for_task(connection, task_id)

@@ -126,6 +126,7 @@ def reserve_part(
 ) -> tuple[ReserveOutcome, int]:
     """Hold the amount in every window and under the task's ceiling, or in none of them.
 
+    The caller holds the task's lock (``lock_task``), taken before any window was touched.
     An amount of 0 always fits: it worsens no budget, so cheaper work goes on in a spent one (R-12).
 
     Returns:
@@ -134,7 +135,6 @@ def reserve_part(
     Raises:
         RefusedError: a limit does not cover the amount; roll back.
     """
-    lock_task(connection, request.task_id)
     parts = connection.execute(_TASK_PARTS, {"of_task": request.task_id}).all()
     held: int = sum(_committed(part) for part in parts)
     for part in parts:

@@ -99,7 +99,7 @@ WRONG_CALLS = [
     Wrong("replay-both", ("audit", "replay", "t", "--all"), ("ID", "--all")),
     Wrong("replay-unknown", ("audit", "replay", "t"), ("'t'", "pointwork list")),
     Wrong("log-odd-format", ("audit", "log", "--format", "xml"), ("--format", "omega")),
-    Wrong("pull-unknown", ("models", "pull", "big"), ("big", "smollm2-135m"), ExitCode.UNAVAILABLE),
+    Wrong("pull-unknown", ("models", "pull", "big"), ("big", "smollm2-135m")),
 ]
 
 
@@ -209,9 +209,9 @@ def test_a_pack_that_is_missing_or_a_link_is_refused(
 ) -> None:
     link = tmp_path / "link.yaml"
     link.symlink_to(repository / "policies" / "omega" / "1.0.yaml")
-    for path in (link, tmp_path / "gone.yaml"):
+    for path, word in ((link, "link"), (tmp_path / "gone.yaml", "not a file")):
         called = call("policy", "validate", path)
-        check_told(called, Wrong("", (), (str(path), "not a file"), ExitCode.BAD_POLICY))
+        check_told(called, Wrong("", (), (str(path), word), ExitCode.BAD_POLICY))
 
 
 def test_a_task_document_of_the_demonstration_is_read_as_strictly_as_a_policy(

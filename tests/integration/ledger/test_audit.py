@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection
 
 from pointwork.ledger import audit
 from pointwork.ledger.engine import transact
@@ -20,9 +21,13 @@ RECORDS = 40
 @pytest.fixture
 def chain(ledger: Ledger) -> Ledger:
     """A ledger with ``RECORDS`` audit records, about to be damaged."""
-    for number in range(RECORDS):
-        ledger.outcomes.log(outcome(f"t-{number}"), None, NOW)
-    ledger.rows("DELETE FROM outcome")
+
+    def write(connection: Connection) -> None:
+        for number in range(RECORDS):
+            body = {"outcome": {"status": "succeeded", "cost_nano_usd": number}}
+            audit.append(connection, "test", body, NOW, task_id=f"t-{number}")
+
+    transact(ledger.engine, write)
     ledger.broken_on_purpose = True
     return ledger
 
@@ -149,8 +154,8 @@ def test_records_are_read_on_from_where_a_reader_stopped(ledger: Ledger) -> None
 
 
 def test_a_record_that_is_rolled_back_leaves_no_gap(ledger: Ledger) -> None:
-    def write(connection: object) -> None:
-        audit.append(connection, "test", {}, NOW)  # type: ignore[arg-type]
+    def write(connection: Connection) -> None:
+        audit.append(connection, "test", {}, NOW)
         raise KeyError
 
     with pytest.raises(KeyError):

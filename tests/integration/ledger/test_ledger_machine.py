@@ -117,6 +117,7 @@ class LedgerMachine(RuleBasedStateMachine):
             accept(self.ledger.vault, task_id)
 
     def teardown(self) -> None:
+        assert invariants.check(self.ledger.engine) == []
         self.opened.__exit__(None, None, None)
 
     @rule(
@@ -243,10 +244,6 @@ class LedgerMachine(RuleBasedStateMachine):
     def every_window_counts_what_the_model_counts(self) -> None:
         for key, (_, committed) in self.ledger.budgets.read(KEYS).items():
             assert committed == self.model.committed(key)
-
-    @invariant()
-    def the_ledger_is_sound(self) -> None:
-        assert invariants.check(self.ledger.engine) == []
 
 
 @contextmanager
