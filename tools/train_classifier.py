@@ -167,9 +167,7 @@ def pick_gate(validation: Validation) -> tuple[float, float]:
     return float(validation.margins.ravel()[order[last]]), float((last + 1) / len(order))
 
 
-def write_head(
-    head: Fit, basis: NDArray[np.float32], gate: float, training_sha256: str
-) -> None:
+def write_head(head: Fit, basis: NDArray[np.float32], gate: float, training_sha256: str) -> None:
     """Stores the head as arrays that load without pickle."""
     HEAD_FILE.parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(

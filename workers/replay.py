@@ -46,9 +46,12 @@ async def replay_task(
     task_id: str, client: Client | None, parts: Parts, history_file: Path | None = None
 ) -> ReplayReport:
     """Replay the stored history on today's code and remake every stored decision, byte for byte."""
-    records = await asyncio.to_thread(OutcomeLog(parts.engine).decisions, task_id)
+    outcomes = OutcomeLog(parts.engine)
+    records = await asyncio.to_thread(outcomes.decisions, task_id)
+    outcome = await asyncio.to_thread(outcomes.find, task_id)
     decisions = [check_decision(record, parts.library) for record in records]
-    if not decisions:
+    was_decided = outcome is None or outcome.policy is not None
+    if not decisions and was_decided:
         decisions = [DecisionCheck("", ok=False, problem=f"no decision of {task_id} is stored")]
     history = await _history(task_id, client, history_file)
     if isinstance(history, str):

@@ -46,15 +46,14 @@ def _free_tiers(name: str) -> tuple[Any, ...]:
 
 @pytest.mark.parametrize("more", [-1, 0, 1])
 def test_text_past_the_large_context_mark_goes_to_the_large_context_family(more: int) -> None:
-    likely_bytes = OMEGA.pack.large_context_tokens * 3
-    plan = plan_of(SUMMARY, input_bytes=likely_bytes + more)
-    refused = reasons(plan)
-    if more <= 0:
-        # Of the second rung only this model is large enough and within its ceiling anyway.
-        assert refused["gpt-5.4-mini"] is ReasonCode.CEILING
-    else:
-        assert plan.candidates[0].family == OMEGA.pack.large_context_family
-    assert refused["smollm2-135m"] is ReasonCode.CONTEXT
+    """With room under the ceilings several families would do; past the mark one comes first."""
+    cells = dict.fromkeys(OMEGA.pack.families, 10_000_000_000)
+    ceilings = OMEGA.pack.ceilings | {"summarisation_formatting": cells}
+    bundle = changed(OMEGA, pack={"ceilings": ceilings})
+    plan = plan_of(SUMMARY, bundle, input_bytes=OMEGA.pack.large_context_tokens * 3 + more)
+    families = {each.family for each in plan.candidates}
+    assert (families == {OMEGA.pack.large_context_family}) == (more > 0)
+    assert reasons(plan)["smollm2-135m"] is ReasonCode.CONTEXT
 
 
 @pytest.mark.parametrize(("more", "fits"), [(-1, True), (0, True), (1, False)])

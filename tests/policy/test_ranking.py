@@ -115,7 +115,12 @@ def test_past_the_nearness_ratio_the_cheaper_model_takes_over_and_nothing_turns_
     estimate = plan_of(HIGH_STAKES).candidates[0].estimate_nano_usd
     ratio = OMEGA.pack.ceiling_near_ratio
     at_the_mark = int(estimate / ratio)
-    for ceiling, is_near in ((at_the_mark + 1, False), (at_the_mark - 1, True)):
+    assert at_the_mark * ratio == estimate
+    for ceiling, is_near in (
+        (at_the_mark + 1, False),
+        (at_the_mark, False),
+        (at_the_mark - 1, True),
+    ):
         plan = plan_of(HIGH_STAKES, _with_ceiling(ceiling))
         if is_near:
             assert plan.candidates[0].trigger is Trigger.CEILING_NEAR

@@ -5,11 +5,13 @@ so they can stand in the repository. Each pins its policy bundle by hash; the bu
 """
 
 import asyncio
+import json
 import os
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 from pointwork.contract.approval import ApprovalVerdict
 from pointwork.contract.canonical import canonical_json
@@ -135,6 +137,17 @@ SCENARIOS: tuple[Scenario, ...] = (
 )
 
 
+def without_machine(value: Any) -> Any:
+    """The history without what tells of the machine it was recorded on; replay reads none of it."""
+    if isinstance(value, dict):
+        return {
+            key: without_machine(each)
+            for key, each in value.items()
+            if key not in ("stackTrace", "identity")
+        }
+    return [without_machine(each) for each in value] if isinstance(value, list) else value
+
+
 async def record_all() -> None:
     library = load_library(REPOSITORY / "policies", "embedded")
     server = await start_temporal_server()
@@ -150,7 +163,8 @@ async def record_all() -> None:
                 task_id = await scenario(stack)
                 history = await stack.temporal.get_workflow_handle(task_id).fetch_history()
                 name = scenario.__name__.replace("_", "-")
-                (FOLDER / "histories" / f"{name}.json").write_text(history.to_json() + "\n")
+                raw = json.dumps(without_machine(json.loads(history.to_json())), indent=1)
+                (FOLDER / "histories" / f"{name}.json").write_text(raw + "\n")
                 sys.stdout.write(f"{name}: {len(history.events)} events\n")
     await server.shutdown()
 

@@ -25,6 +25,8 @@ _NOT_LENGTH = (
     r"|€|\$|eur\b|usd\b|dollars?|euros?|seconds?|minutes?|hours?|days?|years?|[x×]\s*\d"
     r"|polygons?|vertices|triangles?|images?|pictures?|photos?|videos?|bilder|degrees?|°))"
 )
+# "Create 2027 budget options" names a year; a round 2000 is a count.
+_YEAR = re.compile(r"(?:19|20)(?!00)\d\d")
 _VOLUME_REQUEST = re.compile(
     rf"^\W*{_POLITE}{_PRODUCE}\s+(?:me\s+|us\s+|mir\s+|uns\s+)?{_COUNT}\b{_NOT_LENGTH}\s+\w",
     re.IGNORECASE,
@@ -47,6 +49,8 @@ def _is_volume_request(text: str) -> bool:
     """Whether `text` opens by asking for at least BULK_ITEMS_MIN items."""
     request = _VOLUME_REQUEST.match(text)
     if request is None:
+        return False
+    if _YEAR.fullmatch(request["count"]):
         return False
     count = int(re.sub(r"\D", "", request["count"]))
     return count * (1000 if request["thousands"] else 1) >= BULK_ITEMS_MIN

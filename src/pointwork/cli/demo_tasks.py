@@ -13,7 +13,6 @@ from pointwork.contract.decision import ClassSource, DecisionRecord, Site
 from pointwork.contract.outcome import TaskOutcome, TaskStatus
 from pointwork.contract.prompt import Prompt
 from pointwork.contract.task import Constraints, Risk, Sensitivity, TaskDeclaration
-from pointwork.policy.strict_yaml import read_document
 
 CALLER = "demo"
 
@@ -73,6 +72,8 @@ def load_tasks(folder: Path) -> dict[str, DemoTask]:
         CliError: the folder is missing or holds no task.
         PolicyError: a document is wrong; names the file, the place and the remedy.
     """
+    from pointwork.policy.strict_yaml import read_document
+
     if not folder.is_dir():
         raise CliError(f"--tasks {folder} is not a folder", "give a folder of task documents")
     paths = sorted(folder.glob("*.yaml"))

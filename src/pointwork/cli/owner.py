@@ -5,6 +5,7 @@ import hashlib
 import os
 import secrets
 import stat
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,7 +46,7 @@ def ensure_owner(engine: "Engine", state_dir: Path) -> tuple[str, bool]:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     from pointwork.contract.approval import ApproverKey
-    from pointwork.ledger.approvals import ApprovalBook
+    from pointwork.ledger.approvals import ApprovalBook, ApprovalConflictError
 
     path = key_path(state_dir, OWNER)
     is_new = not path.exists()
@@ -54,10 +55,9 @@ def ensure_owner(engine: "Engine", state_dir: Path) -> tuple[str, bool]:
     public = load_key(state_dir, OWNER).public_key().public_bytes_raw()
     key_id = key_id_of(OWNER, public)
     key = ApproverKey(key_id=key_id, approver=OWNER, public_key=base64.b64encode(public).decode())
-    book = ApprovalBook(engine)
-    # Only a key the ledger has not: one that was revoked stays revoked.
-    if is_new or not book.keys():
-        book.add_key(key, datetime.now(UTC))
+    # A key that was revoked is refused, and stays revoked.
+    with suppress(ApprovalConflictError):
+        ApprovalBook(engine).add_key(key, datetime.now(UTC))
     return key_id, is_new
 
 

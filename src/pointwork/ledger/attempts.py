@@ -273,7 +273,7 @@ def _send_again(
 
 def _close(connection: Connection, row: Any, values: dict[str, Any], now: datetime) -> None:
     """Write the attempt's end; where its part ended before, the cost is posted late."""
-    connection.execute(update(ATTEMPT).where(ATTEMPT.c.attempt_id == row.attempt_id).values(values))
+    connection.execute(_CLOSE, {"of_attempt": row.attempt_id, **values})
     if row.part_state == PartState.RESERVED:
         return
     has_moved = post_late(connection, row, values["cost_nano_usd"], now)

@@ -45,8 +45,11 @@ class MasterKeys:
 
         Raises:
             PermissionError: other users may read the file.
-            MasterKeyError: it is not a master key file.
+            MasterKeyError: it is not a master key file, or its folder does not exist.
         """
+        if not path.parent.is_dir():
+            msg = f"the folder of {path} does not exist; create it or give another path"
+            raise MasterKeyError(msg)
         if not path.exists():
             _create(path)
         mode = stat.S_IMODE(path.stat().st_mode)

@@ -15,10 +15,17 @@ _SCRIPTS = Path(__file__).parent / "migrations"
 _MIGRATION_LOCK = 0x506F696E75
 
 
+class LedgerTooNewError(RuntimeError):
+    """The ledger's schema is one this code does not know."""
+
+
 def migrate(engine: Engine, revision: str = "head") -> None:
     """Upgrade to ``revision`` in one transaction; two processes at once take turns.
 
     A process killed half-way leaves the schema as it was.
+
+    Raises:
+        LedgerTooNewError: a later Pointwork has migrated this ledger already.
     """
     if revision == "head" and is_current(engine):
         return
@@ -31,10 +38,22 @@ def downgrade(engine: Engine, revision: str) -> None:
 
 
 def is_current(engine: Engine) -> bool:
-    """Whether the schema is the one this code was written for."""
+    """Whether the schema is the one this code was written for.
+
+    Raises:
+        LedgerTooNewError: it is a later one.
+    """
     with read(engine) as connection:
-        found = MigrationContext.configure(connection).get_current_heads()
-    return set(found) == set(ScriptDirectory(str(_SCRIPTS)).get_heads())
+        found = set(MigrationContext.configure(connection).get_current_heads())
+    scripts = ScriptDirectory(str(_SCRIPTS))
+    unknown = found - {script.revision for script in scripts.walk_revisions()}
+    if unknown:
+        msg = (
+            f"the ledger's schema {', '.join(sorted(unknown))} is later than this Pointwork; "
+            "install the version that wrote it"
+        )
+        raise LedgerTooNewError(msg)
+    return found == set(scripts.get_heads())
 
 
 def _run(connection: Connection, step: Callable[[Config, str], None], revision: str) -> None:

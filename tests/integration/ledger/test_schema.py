@@ -14,7 +14,7 @@ from sqlalchemy import Engine, inspect
 from sqlalchemy.exc import IntegrityError, StatementError
 
 from pointwork.ledger.engine import open_engine, read, transact
-from pointwork.ledger.migrate import downgrade, is_current, migrate
+from pointwork.ledger.migrate import LedgerTooNewError, downgrade, is_current, migrate
 from pointwork.ledger.tables import METADATA
 from tests.integration.ledger.conftest import Ledger, new_database
 from tests.integration.ledger.records import NOW, accept, outcome, reserve, window
@@ -90,6 +90,14 @@ def test_migrating_again_keeps_every_row(ledger: Ledger) -> None:
     reserve(ledger.budgets, "t-1", windows=[window("day")])
     migrate(ledger.engine)
     assert ledger.budgets.read(["day"]) == {"day": (1000, 100)}
+
+
+def test_a_ledger_of_a_later_version_is_left_alone_with_a_remedy(empty: Engine) -> None:
+    migrate(empty)
+    with empty.begin() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(LedgerTooNewError, match=r"9999 is later.*install the version"):
+        migrate(empty)
 
 
 @pytest.mark.req("DC-7")

@@ -67,6 +67,11 @@ def test_a_damaged_file_is_refused_without_quoting_it(tmp_path: Path, document: 
     assert "c2VjcmV0" not in str(refused.value)
 
 
+def test_a_missing_folder_is_refused_with_a_remedy(tmp_path: Path) -> None:
+    with pytest.raises(MasterKeyError, match="create it or give another path"):
+        MasterKeys.load_or_create(tmp_path / "nowhere" / "master-keys.json")
+
+
 def test_a_key_never_shows_in_a_repr(tmp_path: Path) -> None:
     path = tmp_path / "master-keys.json"
     keys = MasterKeys.load_or_create(path)
