@@ -1,7 +1,9 @@
 """``pointwork demo``: real tasks through a real server to a real local model, then the proof."""
 
 import asyncio
+import textwrap
 import time
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Annotated
@@ -27,6 +29,7 @@ from pointwork.cli.starting import embedded, is_running, prepare
 from pointwork.cli.watching import Submission, follow, recorded, step_display
 
 _ANSWER_LINES_SHOWN = 8
+_MARGIN = "  | "
 
 Tasks = Annotated[
     Path | None, typer.Option("--tasks", help="Folder of tasks; by default examples/tasks.")
@@ -116,20 +119,24 @@ async def _work_through(
         found = differences(task.expect, outcome, record)
         results.append(DemoResult(name, outcome, record, tuple(found)))
         if ended.answer is not None:
-            _show_answer(screen, ended.answer)
+            _show_answer(screen, ended.answer.splitlines())
         elif record is not None:
-            for reason in (short_reason(outcome, record), *reasons_grouped(record.plan)):
-                screen.say(f"  | {reason}")
+            _show_answer(screen, [short_reason(outcome, record), *reasons_grouped(record.plan)])
         screen.say(f"  {summary_line(outcome)}", OK if not found else FAIL)
     return results
 
 
-def _show_answer(screen: Screen, answer: str) -> None:
-    lines = [line for line in shown(answer).splitlines() if line.strip()]
+def _show_answer(screen: Screen, paragraphs: Sequence[str]) -> None:
+    """The first lines, set off from the rest and folded to the width there is."""
+    lines = [
+        line
+        for paragraph in paragraphs
+        for line in textwrap.wrap(shown(paragraph), screen.err.width - len(_MARGIN))
+    ]
     for line in lines[:_ANSWER_LINES_SHOWN]:
-        screen.say(f"  | {line}")
+        screen.say(f"{_MARGIN}{line}")
     if len(lines) > _ANSWER_LINES_SHOWN:
-        screen.note(f"  | and {len(lines) - _ANSWER_LINES_SHOWN} more lines")
+        screen.note(f"{_MARGIN}and {len(lines) - _ANSWER_LINES_SHOWN} more lines")
 
 
 def _conclude(screen: Screen, results: list[DemoResult]) -> None:

@@ -206,6 +206,26 @@ async def test_an_answer_of_the_wrong_form_is_told_as_a_failure(
     assert "json_schema" in called.err
 
 
+async def test_a_replay_holds_until_somebody_changes_the_stored_decision(
+    stack: Stack, pointwork: CallAside
+) -> None:
+    await pointwork("run", "Go.", "--id", "run-14", *LOCAL)
+    held = await pointwork("audit", "replay", "run-14")
+    assert (held.code, held.err) == (ExitCode.OK, "")
+    assert "All 1 replays hold" in held.out
+
+    edit = "UPDATE decision SET body = replace(body, {}, {}) WHERE task_id = 'run-14'"
+    said, forged = "'\"public\"'", "'\"internal\"'"
+    with stack.parts.engine.begin() as connection:
+        assert connection.exec_driver_sql(edit.format(said, forged)).rowcount == 1
+    broken = await pointwork("audit", "replay", "run-14", "--json")
+    with stack.parts.engine.begin() as connection:
+        connection.exec_driver_sql(edit.format(forged, said))
+
+    assert broken.code == ExitCode.MISMATCH
+    assert json.loads(broken.out)["ok"] is False
+
+
 async def test_the_record_is_printed_line_by_line_verified_and_explained(
     stack: Stack, pointwork: CallAside
 ) -> None:

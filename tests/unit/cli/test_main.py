@@ -1,6 +1,7 @@
 """The entry point: light to start, and documented to the last exit code."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -44,6 +45,17 @@ def test_the_command_line_never_imports_the_deployment(repository: Path) -> None
     imports = re.compile(r"^\s*(?:from|import) (?:workers|workflows|activities)\b", re.MULTILINE)
     for path in (repository / "src" / "pointwork" / "cli").glob("*.py"):
         assert not imports.search(path.read_text()), path.name
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    start = "from pointwork.cli.main import run; run()"
+    done = subprocess.run(
+        [sys.executable, "-c", start, "version"], stdout=writer, stderr=subprocess.PIPE, check=False
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (ExitCode.OK, b"")
 
 
 def test_version_names_what_is_installed(capsys: pytest.CaptureFixture[str]) -> None:
