@@ -12,6 +12,15 @@ from pointwork.contract.names import SearchAttribute
 from pointwork.policy.bundle import PolicyLibrary
 from pointwork.policy.load import load_library
 
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--postgres-url",
+        default=None,
+        help="a running Postgres for the ledger tests; without it they start their own",
+    )
+
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 SEARCH_ATTRIBUTES: list[SearchAttributeKey[str] | SearchAttributeKey[float]] = [

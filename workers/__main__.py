@@ -19,6 +19,7 @@ from pointwork.local.llama_cpp import LlamaCppRuntime
 from workers.gpu import build_gpu_worker, gpu_models
 from workers.replay import replay_task
 from workers.settings import Settings
+from workers.sweep import sweep_for_ever
 from workers.wiring import Parts, build_worker, connect, open_parts
 
 _log = logging.getLogger("workers")
@@ -95,6 +96,9 @@ async def _serve(settings: Settings, what: str) -> None:
             workers = [build_worker(client, queue, parts) for queue in queues]
         for worker in workers:
             await stack.enter_async_context(worker)
+        if what in (ALL, TaskQueue.LEDGER):
+            sweeping = asyncio.create_task(sweep_for_ever(client, parts))
+            stack.callback(sweeping.cancel)
         _ready(parts, what, workers)
         await stopped.wait()
         _log.info("stopping")

@@ -31,6 +31,8 @@ with workflow.unsafe.imports_passed_through():
 
 CONTENT_UNAVAILABLE = "ContentUnavailableError"
 """The vault's own error: asking again does not bring erased content back."""
+ATTEMPT_CLOSED = "AttemptClosedError"
+"""The ledger's own error: a call that ended, or whose task did, is not begun again."""
 
 LEDGER_RETRY = RetryPolicy(initial_interval=timedelta(milliseconds=200), backoff_coefficient=2.0)
 """Ledger steps are idempotent and a task cannot end without them, so they are retried for ever."""
@@ -44,7 +46,7 @@ INVOKE_RETRY = RetryPolicy(
     initial_interval=timedelta(seconds=1),
     backoff_coefficient=2.0,
     maximum_attempts=5,
-    non_retryable_error_types=[CONTENT_UNAVAILABLE],
+    non_retryable_error_types=[CONTENT_UNAVAILABLE, ATTEMPT_CLOSED],
 )
 """Only a lost worker or a bug is retried here; a provider's failure is never, the plan decides."""
 STEP_TIMEOUT = timedelta(seconds=60)

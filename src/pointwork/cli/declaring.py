@@ -96,6 +96,12 @@ def _known(option: str, name: str | None, names: Any, bundle: "PolicyBundle") ->
         )
 
 
+def check_plain_fields(declaration: TaskDeclaration) -> None:
+    """Refuse a credential in the two fields that are stored in the clear."""
+    refuse_credentials("--description", declaration.description)
+    refuse_credentials("--justification", declaration.justification)
+
+
 def refuse_credentials(option: str, text: str) -> None:
     """Refuse a credential where text is stored in the clear.
 

@@ -26,7 +26,7 @@ from pointwork.cli.replaying import replay_tasks
 from pointwork.cli.route import reasons_grouped, short_reason
 from pointwork.cli.screen import FAIL, OK, Screen, shown
 from pointwork.cli.starting import embedded, is_running, prepare
-from pointwork.cli.watching import Submission, follow, recorded, step_display
+from pointwork.cli.watching import Submission, follow, step_display
 
 _ANSWER_LINES_SHOWN = 8
 _MARGIN = "  | "
@@ -113,9 +113,7 @@ async def _work_through(
             continue
         with step_display(screen) as display:
             ended = await follow(running.client, submissions[name], display, None)
-        outcome = await recorded(running.client, ended.outcome)
-        decisions = await asyncio.to_thread(running.outcomes.decisions, outcome.task_id)
-        record = decisions[-1] if decisions else None
+        outcome, record = ended.outcome, await running.last_decision(ended.outcome.task_id)
         found = differences(task.expect, outcome, record)
         results.append(DemoResult(name, outcome, record, tuple(found)))
         if ended.answer is not None:

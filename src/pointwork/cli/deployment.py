@@ -3,6 +3,7 @@
 The command line never imports the deployment's packages; it only knows where they lie.
 """
 
+import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from pointwork.client import PointworkClient
+    from pointwork.contract.decision import DecisionRecord
     from pointwork.ledger.outcomes import OutcomeLog
     from pointwork.ledger.vault import Vault
     from pointwork.policy.bundle import PolicyBundle, PolicyLibrary
@@ -96,6 +98,10 @@ class Running:
     outcomes: "OutcomeLog"
     engine: "Engine"
     state_dir: Path
+
+    async def last_decision(self, task_id: str) -> "DecisionRecord | None":
+        decisions = await asyncio.to_thread(self.outcomes.decisions, task_id)
+        return decisions[-1] if decisions else None
 
 
 async def connect(state_dir: Path) -> Running:

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NoReturn
 
 import typer
@@ -61,9 +62,8 @@ def main(arguments: Sequence[str]) -> int:
     try:
         app = build_app()
         result = app(list(arguments) or ["--help"], prog_name="pointwork", standalone_mode=False)
-    except BrokenPipeError:
-        # The reader of a pipe, such as `head`, has seen enough.
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - it must outlive this function
+    except (BrokenPipeError, SystemExit):
+        # The reader of a pipe, such as `head`, has seen enough; the parser tells it by an exit.
         return ExitCode.OK
     except expected_errors() as error:
         code, message = describe(error, arguments)
@@ -79,7 +79,8 @@ def main(arguments: Sequence[str]) -> int:
 def run() -> NoReturn:
     """The console script."""
     code = main(sys.argv[1:])
-    sys.stdout.flush()
-    sys.stderr.flush()
+    with suppress(BrokenPipeError):
+        sys.stdout.flush()
+        sys.stderr.flush()
     # A process that used a Temporal client can abort in interpreter shutdown with its work done.
     os._exit(code)

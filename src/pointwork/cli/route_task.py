@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pointwork.cli.declaring import check_against_policy, declare, refuse_credentials
+from pointwork.cli.declaring import check_against_policy, check_plain_fields, declare
 from pointwork.cli.deployment import connect, load_policy
 from pointwork.cli.errors import CliError, ExitCode
 from pointwork.cli.options import (
@@ -21,7 +21,7 @@ from pointwork.cli.options import (
 from pointwork.cli.reading import read_prompt, read_schema
 from pointwork.cli.route import other_models, result_document, route_lines, short_reason
 from pointwork.cli.screen import Screen
-from pointwork.cli.watching import Submission, follow, recorded, step_display
+from pointwork.cli.watching import Submission, follow, step_display
 from pointwork.contract.outcome import TaskStatus
 from pointwork.contract.task import DataClass, PrivacyTier, Risk, Sensitivity, new_task_id
 
@@ -94,13 +94,11 @@ def run(
     The text is TEXT, a file or stdin. It is sealed before anything starts, and only the class,
     the sensitivity found in it and what is declared here decide which model may answer.
     """
-    if wait is not None and no_wait:
-        raise CliError("--wait and --no-wait are both given", "give one of them")
     prompt = read_prompt(text, file, system, image or [])
     answer_schema = read_schema(schema) if schema is not None else None
-    limits = {"max_output_tokens": max_tokens, "temperature": temperature, "seed": seed}
+    limits = {"temperature": temperature, "seed": seed, "deadline_seconds": deadline}
     declaration = declare(
-        {**limits, "deadline_seconds": deadline},
+        {"max_output_tokens": max_tokens, **limits},
         task_id=task_id if task_id is not None else new_task_id(datetime.now(UTC)),
         caller=caller,
         description=description,
@@ -120,16 +118,27 @@ def run(
         conversation=conversation,
     )
     check_against_policy(declaration, load_policy(policies_dir, host))
-    refuse_credentials("--description", description)
-    refuse_credentials("--justification", justification)
+    check_plain_fields(declaration)
     submission = Submission(declaration, prompt, answer_schema)
-    screen = Screen(as_json=as_json)
+    return _carry_out(Screen(as_json=as_json), state_dir, submission, wait, no_wait=no_wait)
+
+
+def _carry_out(
+    screen: Screen,
+    state_dir: Path,
+    submission: Submission,
+    wait_seconds: float | None,
+    *,
+    no_wait: bool,
+) -> int:
+    if wait_seconds is not None and no_wait:
+        raise CliError("--wait and --no-wait are both given", "give one of them")
     if no_wait:
         return asyncio.run(_submit(screen, state_dir, submission))
     try:
-        return asyncio.run(_run(screen, state_dir, submission, wait))
+        return asyncio.run(_run(screen, state_dir, submission, wait_seconds))
     except KeyboardInterrupt:
-        raise _left(declaration.task_id) from None
+        raise _left(submission.declaration.task_id) from None
 
 
 async def _submit(screen: Screen, state_dir: Path, submission: Submission) -> int:
@@ -150,9 +159,7 @@ async def _run(
         ended = await follow(running.client, submission, display, wait_seconds)
     if ended.answer is not None and not screen.as_json:
         screen.text(ended.answer)
-    outcome = await recorded(running.client, ended.outcome)
-    decisions = await asyncio.to_thread(running.outcomes.decisions, outcome.task_id)
-    record = decisions[-1] if decisions else None
+    outcome, record = ended.outcome, await running.last_decision(ended.outcome.task_id)
     if screen.as_json:
         screen.document(result_document(outcome, record, ended.answer))
     else:

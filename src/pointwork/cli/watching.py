@@ -60,7 +60,7 @@ class HeldForPersonError(CliError):
 
 @dataclass(frozen=True)
 class Ended:
-    """How a task ended, as soon as it is known, and its answer where it has one."""
+    """How a task ended, as it is recorded, and its answer where it has one."""
 
     outcome: TaskOutcome
     answer: str | None = field(repr=False)
@@ -81,22 +81,23 @@ async def follow(
         CliError: it has not ended within ``wait_seconds``; it goes on.
         TaskFailedError: it ended without an answer, and its record cannot be found.
     """
-    declaration = submission.declaration
-    running = asyncio.create_task(
-        client.run(submission.prompt, declaration, submission.schema, wait_seconds=wait_seconds)
-    )
+    task_id = await client.submit(submission.prompt, submission.declaration, submission.schema)
+    running = asyncio.create_task(client.result(task_id))
     try:
-        await _show_until_done(client, declaration.task_id, running, display, wait_seconds)
-        outcome = await running
+        async with asyncio.timeout(wait_seconds):
+            await _show_until_done(
+                client, task_id, running, display, leaves_when_held=wait_seconds is None
+            )
+            outcome = await running
     except TaskFailedError:
-        stored = await _stored(client, declaration.task_id)
-        if stored is None:
+        recorded = await client.outcome(task_id)
+        if recorded is None:
             raise
-        return Ended(stored, None)
+        return Ended(recorded, None)
     except TimeoutError:
         raise CliError(
-            f"task {declaration.task_id} has no answer after {wait_seconds:g} s and goes on",
-            f"ask again with `pointwork show {declaration.task_id} --answer`",
+            f"task {task_id} has no answer after {wait_seconds:g} s and goes on",
+            f"ask again with `pointwork show {task_id} --answer`",
             ExitCode.WAITING,
         ) from None
     finally:
@@ -104,27 +105,13 @@ async def follow(
     return Ended(outcome, await asyncio.to_thread(client.answer_text, outcome))
 
 
-async def recorded(client: "PointworkClient", outcome: TaskOutcome) -> TaskOutcome:
-    """The record of a task that has just ended; it is written moments after the answer."""
-    if outcome.audit_sequence is not None:
-        return outcome
-    return await client.result(outcome.task_id)
-
-
-async def _stored(client: "PointworkClient", task_id: str) -> TaskOutcome | None:
-    """The record of a failed task. The caller hears of the failure before it is written."""
-    try:
-        return await client.result(task_id)
-    except TaskFailedError:
-        return await client.outcome(task_id)
-
-
 async def _show_until_done(
     client: "PointworkClient",
     task_id: str,
     running: "asyncio.Task[TaskOutcome]",
     display: StepDisplay,
-    wait_seconds: float | None,
+    *,
+    leaves_when_held: bool,
 ) -> None:
     while not running.done():
         await asyncio.wait({running}, timeout=POLL_SECONDS)
@@ -132,7 +119,7 @@ async def _show_until_done(
         if view is None:
             continue
         display.show(view)
-        if view.status is TaskStatus.PENDING_APPROVAL and wait_seconds is None:
+        if view.status is TaskStatus.PENDING_APPROVAL and leaves_when_held:
             raise HeldForPersonError(view)
 
 

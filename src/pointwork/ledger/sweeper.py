@@ -1,10 +1,11 @@
 """Frees the holds that nobody will settle any more: workers die, and so do whole workflows."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, bindparam
+from sqlalchemy import Connection, Engine, bindparam, select
 
 from pointwork.contract.outcome import AttemptState, Settlement
 from pointwork.ledger.attempt_rows import PARTS, settled_by
@@ -12,8 +13,10 @@ from pointwork.ledger.attempts import mark_unknown
 from pointwork.ledger.clock import seconds_from_now
 from pointwork.ledger.engine import read, transact
 from pointwork.ledger.holds import PART, Posting, Settled, lock_task, settle_parts
-from pointwork.ledger.tables import PartState
+from pointwork.ledger.tables import Outcome, PartState, Task, table_of
 
+TASK = table_of(Task)
+OUTCOME = table_of(Outcome)
 PARTS_PER_SWEEP_MAX = 1000
 
 
@@ -45,6 +48,35 @@ def expire_parts(engine: Engine, now: datetime, is_open: Callable[[str], bool]) 
                 continue
         ended += transact(engine, _Expiry(row.part_id, task_id, now, _never_sent(row)))
     return ended
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UnrecordedTask:
+    """A task that was accepted and has no outcome."""
+
+    task_id: str
+    caller: str
+    created_at: datetime
+
+
+def unrecorded_tasks(engine: Engine, accepted_before: datetime) -> list[UnrecordedTask]:
+    """Tasks accepted before a moment that have no outcome yet, oldest first.
+
+    Most of them run. One whose workflow is closed was ended from outside, where no code of ours
+    could record it: terminated, or timed out by the server.
+    """
+    query = (
+        select(TASK.c.task_id, TASK.c.caller, TASK.c.created_at)
+        .outerjoin(OUTCOME, OUTCOME.c.task_id == TASK.c.task_id)
+        .where(OUTCOME.c.task_id.is_(None), TASK.c.created_at < accepted_before)
+        .order_by(TASK.c.created_at)
+        .limit(PARTS_PER_SWEEP_MAX)
+    )
+    with read(engine) as connection:
+        return [
+            UnrecordedTask(task_id=row.task_id, caller=row.caller, created_at=row.created_at)
+            for row in connection.execute(query)
+        ]
 
 
 class _Expiry:

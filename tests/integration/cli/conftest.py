@@ -42,7 +42,11 @@ Call = Callable[..., Called]
 
 @pytest.fixture(autouse=True)
 def in_the_repository(monkeypatch: pytest.MonkeyPatch, repository: Path) -> None:
-    """The command looks for the deployment from the current folder upwards."""
+    """The command looks for the deployment from the current folder upwards.
+
+    Its width is set, so that no sentence is folded where a test looks for it.
+    """
+    monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.chdir(repository)
     monkeypatch.delenv("POINTWORK_STATE_DIR", raising=False)
     monkeypatch.delenv("POINTWORK_POLICIES_DIR", raising=False)
@@ -67,14 +71,9 @@ def command(*arguments: object) -> list[str]:
     return [sys.executable, "-c", start, *map(str, arguments)]
 
 
-def call_process(*arguments: object, stdin: bytes = b"", columns: int | None = None) -> Called:
+def call_process(*arguments: object, stdin: bytes = b"") -> Called:
     done = subprocess.run(
-        command(*arguments),
-        input=stdin,
-        capture_output=True,
-        timeout=120,
-        check=False,
-        env={"COLUMNS": str(columns), "PATH": "/usr/bin:/bin"} if columns else None,
+        command(*arguments), input=stdin, capture_output=True, timeout=120, check=False
     )
     return Called(done.returncode, done.stdout.decode(), done.stderr.decode())
 

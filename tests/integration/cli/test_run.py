@@ -215,7 +215,7 @@ async def test_a_replay_holds_until_somebody_changes_the_stored_decision(
     assert "All 1 replays hold" in held.out
 
     edit = "UPDATE decision SET body = replace(body, {}, {}) WHERE task_id = 'run-14'"
-    said, forged = "'\"public\"'", "'\"internal\"'"
+    said, forged = """'"trigger":"default"'""", """'"trigger":"outage"'"""
     with stack.parts.engine.begin() as connection:
         assert connection.exec_driver_sql(edit.format(said, forged)).rowcount == 1
     broken = await pointwork("audit", "replay", "run-14", "--json")

@@ -223,12 +223,16 @@ def test_erasing_a_task_that_is_not_known_says_so(ledger: Ledger) -> None:
 def test_no_copy_of_a_destroyed_key_is_left_in_any_file_of_the_database(
     ledger: Ledger, tmp_path: Path
 ) -> None:
-    accept(ledger.vault, "t-1")
-    (row,) = ledger.rows("SELECT wrapped FROM vault_key")
+    for number in range(9):
+        accept(ledger.vault, f"t-{number}")
+    (row,) = ledger.rows("SELECT wrapped FROM vault_key WHERE task_id = 't-4'")
+    (content,) = ledger.rows("SELECT sealed FROM vault_content WHERE task_id = 't-4'")
     files = [tmp_path / name for name in ("ledger.db", "ledger.db-wal")]
-    assert any(row["wrapped"] in each.read_bytes() for each in files)
-    ledger.vault.destroy_key("t-1", NOW)
-    assert not any(row["wrapped"] in each.read_bytes() for each in files)
+    for secret in (row["wrapped"], content["sealed"]):
+        assert any(secret in each.read_bytes() for each in files)
+    ledger.vault.destroy_key("t-4", NOW)
+    for secret in (row["wrapped"], content["sealed"]):
+        assert not any(secret in each.read_bytes() for each in files)
 
 
 def test_a_short_prompt_cannot_be_guessed_from_its_digest(ledger: Ledger) -> None:

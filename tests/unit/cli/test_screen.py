@@ -36,7 +36,7 @@ def test_into_a_pipe_an_answer_goes_as_it_is(capsys: pytest.CaptureFixture[str])
 def test_into_a_pipe_a_table_is_neither_cut_nor_padded(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("COLUMNS", raising=False)
+    monkeypatch.setenv("COLUMNS", "200")
     rows = table("ID", "WHY", shrink=["WHY"])
     rows.add_row("x" * 60, "because " * 12)
     Screen().show(rows)

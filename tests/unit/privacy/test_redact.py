@@ -42,7 +42,6 @@ def test_credentials_become_secrets_and_identifiers_become_their_kind() -> None:
     assert redacted_text(f"key {TOKEN} of {MAIL}") == "key <SECRET_1> of <EMAIL_1>"
 
 
-@pytest.mark.req("R-30")
 def test_without_identifiers_only_credentials_are_replaced() -> None:
     redacted = redact(Prompt.from_text(f"key {TOKEN} of {MAIL}"), identifiers=False)
     assert redacted.prompt.text == f"key <SECRET_1> of {MAIL}"
