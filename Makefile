@@ -11,6 +11,10 @@ READY := $(VENV)/.ready
 TEST_WORKERS ?= 2
 CODE := src workflows activities workers tests bench tools
 
+# The workflow sandbox reads the workflow's module anew for every task: without its compiled form
+# it would be compiled anew as well.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up test check format replay record-histories coverage-of-requirements lock clean \
 	bench-overhead bench-classify bench-privacy

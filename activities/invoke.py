@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
@@ -32,6 +32,7 @@ from pointwork.providers.port import (
 )
 
 HEARTBEAT_SECONDS = 2.0
+HEALTH_EVERY = timedelta(seconds=5)
 
 
 class AttemptStart(Protocol):
@@ -96,6 +97,10 @@ class Restorer(Protocol):
         ...
 
 
+Begun = tuple[AttemptStart, CompletionRequest, bytes | None]
+"""The attempt, the call it makes, and the placeholder mapping of a redacted prompt."""
+
+
 class InvokeActivities:
     def __init__(
         self,
@@ -112,6 +117,7 @@ class InvokeActivities:
         self._providers = providers
         self._restorer = restorer
         self._budget_refused = budget_refused
+        self._well_at: dict[str, datetime] = {}
 
     @activity.defn(name=ActivityName.INVOKE_MODEL)
     async def invoke_model(self, call: Invoke) -> Invocation:
@@ -123,16 +129,16 @@ class InvokeActivities:
                 workflow decides what follows.
         """
         part_id = f"{call.task_id}/{call.number}"
-        request, mapping = await asyncio.to_thread(self._read, call)
         try:
-            start = await asyncio.to_thread(self._attempts.begin, call, part_id, datetime.now(UTC))
+            ready = await asyncio.to_thread(self._begin, call, part_id)
         except self._budget_refused as error:
             raise _budget_exceeded(call, error) from None
-        if start.stored is not None:
-            return start.stored
+        if isinstance(ready, Invocation):
+            return ready
+        start, request, mapping = ready
         began = time.monotonic()
         try:
-            response = await self._complete(call, request(start.attempt_id))
+            response = await self._complete(call, request)
         except ProviderError as error:
             failure = await asyncio.to_thread(self._fail, call, start.attempt_id, error, began)
             await asyncio.to_thread(self._note_health, call, error)
@@ -145,7 +151,8 @@ class InvokeActivities:
             self._finish, call, start.attempt_id, response, mapping, began
         )
 
-    def _read(self, call: Invoke) -> tuple[Callable[[str], CompletionRequest], bytes | None]:
+    def _begin(self, call: Invoke, part_id: str) -> Begun | Invocation:
+        """Open the content, then commit that the call is sent; or the answer stored before."""
         prompt = self._content.prompt(call.task_id, call.content)
         schema: dict[str, Any] | None = None
         if call.answer_schema is not None:
@@ -154,19 +161,20 @@ class InvokeActivities:
         if call.placeholders is not None:
             mapping = self._content.placeholders(call.task_id, call.placeholders)
 
-        def build(attempt_id: str) -> CompletionRequest:
-            return CompletionRequest(
-                model=call.candidate.served_as,
-                prompt=prompt,
-                max_output_tokens=call.candidate.max_output_tokens,
-                temperature=call.temperature,
-                timeout_seconds=call.candidate.timeout_seconds,
-                request_id=attempt_id,
-                seed=call.seed,
-                answer_schema=schema,
-            )
-
-        return build, mapping
+        start = self._attempts.begin(call, part_id, datetime.now(UTC))
+        if start.stored is not None:
+            return start.stored
+        request = CompletionRequest(
+            model=call.candidate.served_as,
+            prompt=prompt,
+            max_output_tokens=call.candidate.max_output_tokens,
+            temperature=call.temperature,
+            timeout_seconds=call.candidate.timeout_seconds,
+            request_id=start.attempt_id,
+            seed=call.seed,
+            answer_schema=schema,
+        )
+        return start, request, mapping
 
     async def _complete(self, call: Invoke, request: CompletionRequest) -> CompletionResponse:
         provider = self._providers.get(call.candidate.endpoint)
@@ -222,7 +230,7 @@ class InvokeActivities:
             unknown_placeholders=unknown_placeholders,
             now=now,
         )
-        self._health.record_endpoint(call.candidate.endpoint, True, None, None, now)
+        self._note_success(call.candidate.endpoint, now)
         return invocation
 
     def _fail(
@@ -252,12 +260,20 @@ class InvokeActivities:
             settlement=settlement,
         )
 
+    def _note_success(self, endpoint: str, now: datetime) -> None:
+        """Good health is news once in a while, or after a failure; every call would be a read."""
+        last = self._well_at.get(endpoint)
+        if last is None or now - last > HEALTH_EVERY:
+            self._health.record_endpoint(endpoint, True, None, None, now)
+            self._well_at[endpoint] = now
+
     def _note_health(self, call: Invoke, error: ProviderError) -> None:
         """A caller's own cancel, or a request the endpoint rightly refused, is no ill health."""
         if not error.kind.blames_endpoint:
             return
         now, wait = datetime.now(UTC), error.retry_after_seconds
         until = now + timedelta(seconds=wait) if wait else None
+        self._well_at.pop(call.candidate.endpoint, None)
         self._health.record_endpoint(call.candidate.endpoint, False, error.kind, until, now)
 
 

@@ -38,7 +38,7 @@ from pointwork.ledger.outcomes import OutcomeLog
 from pointwork.ledger.vault import MasterKeys, Vault
 from pointwork.providers.port import CompletionRequest, CompletionResponse, OnProgress
 from workers.settings import Settings
-from workers.wiring import build_worker, connect, invoke_activities, open_parts
+from workers.wiring import POLLS, build_worker, connect, invoke_activities, open_parts
 
 ROUNDS = 5
 SEQUENTIAL_PER_ROUND = 20
@@ -79,10 +79,26 @@ async def serve(state_dir: Path, address: str) -> None:
             client,
             task_queue=TaskQueue.GPU,
             activities=[invoke_activities(parts, {"local-gpu": StubModel()}).invoke_model],
+            max_concurrent_activity_task_polls=POLLS,
         )
     )
-    workers.append(Worker(client, task_queue=BARE_WORKFLOW_QUEUE, workflows=[Bare]))
-    workers += [Worker(client, task_queue=queue, activities=[no_op]) for queue in BARE_QUEUES]
+    workers.append(
+        Worker(
+            client,
+            task_queue=BARE_WORKFLOW_QUEUE,
+            workflows=[Bare],
+            max_concurrent_workflow_task_polls=POLLS,
+        )
+    )
+    workers += [
+        Worker(
+            client,
+            task_queue=queue,
+            activities=[no_op],
+            max_concurrent_activity_task_polls=POLLS,
+        )
+        for queue in BARE_QUEUES
+    ]
     async with AsyncExitStack() as stack:
         for worker in workers:
             await stack.enter_async_context(worker)

@@ -1,6 +1,6 @@
 """A service that uses a running `pointwork up`: submit one task and print its answer and its route.
 
-    .venv/bin/python examples/service.py "Tidy up this line: the meeting are on tuesday."
+.venv/bin/python examples/service.py "Tidy up this line: the meeting are on tuesday."
 """
 
 import asyncio

@@ -207,7 +207,7 @@ class Routing:
             if refusal is not None:
                 return refusal
             self._status = TaskStatus.INVOKING
-            self._show()
+            workflow.set_current_details(self._details(""))
             try:
                 give_up_after = timedelta(seconds=bundle.pack.deadline_seconds)
                 invocation = await calls.invoke(self._call(candidate, number), give_up_after)

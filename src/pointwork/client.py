@@ -297,6 +297,9 @@ def _checked_schema(schema: AnswerSchema) -> bytes:
 
 def _start_options(request: TaskRequest) -> dict[str, Any]:
     keyword = SearchAttributeKey.for_keyword
+    facts = [SearchAttributePair(keyword(SearchAttribute.PACK), request.pack)]
+    if request.task_class is not None:
+        facts.append(SearchAttributePair(keyword(SearchAttribute.TASK_CLASS), request.task_class))
     return {
         "id": request.task_id,
         "task_queue": TaskQueue.ROUTE,
@@ -304,9 +307,7 @@ def _start_options(request: TaskRequest) -> dict[str, Any]:
         "priority": Priority(priority_key=request.priority, fairness_key=request.caller[:64]),
         "static_summary": f"{request.pack}: {request.task_class or 'class to be found'}",
         "task_timeout": timedelta(seconds=30),
-        "search_attributes": TypedSearchAttributes(
-            [SearchAttributePair(keyword(SearchAttribute.PACK), request.pack)]
-        ),
+        "search_attributes": TypedSearchAttributes(facts),
     }
 
 
