@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import json
 import logging
 import os
 import secrets
@@ -20,7 +21,7 @@ from workers.gpu import build_gpu_worker, gpu_models
 from workers.replay import replay_task
 from workers.settings import Settings
 from workers.sweep import sweep_for_ever
-from workers.wiring import Parts, build_worker, connect, open_parts
+from workers.wiring import Parts, build_worker, connect, endpoints_of, open_parts
 
 _log = logging.getLogger("workers")
 ALL, GPU, REPLAY, CHECK = "all", "gpu", "replay", "check"
@@ -37,7 +38,9 @@ def main() -> int:
     )
     match arguments.what:
         case "check":
-            open_parts(settings)
+            parts = open_parts(settings)
+            usable = {name: name in parts.usable_endpoints for name in endpoints_of(parts.library)}
+            sys.stdout.write(json.dumps({"endpoints": dict(sorted(usable.items()))}) + "\n")
             return 0
         case "replay":
             return asyncio.run(_replay(settings, arguments.task_id, arguments.history))

@@ -5,11 +5,14 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from sqlalchemy import Engine
 from temporalio.client import Client, WorkflowHistory
 from temporalio.service import RPCError, RPCStatusCode
 
-from pointwork.contract.canonical import canonical_json
+from pointwork.contract.canonical import canonical_json, sha256_hex
 from pointwork.contract.decision import DecisionRecord
+from pointwork.contract.outcome import TaskOutcome
+from pointwork.ledger.audit import AuditChain
 from pointwork.ledger.outcomes import OutcomeLog
 from pointwork.policy.bundle import PolicyLibrary, UnknownBundleError
 from pointwork.policy.decide import decide
@@ -49,7 +52,8 @@ async def replay_task(
     outcomes = OutcomeLog(parts.engine)
     records = await asyncio.to_thread(outcomes.decisions, task_id)
     outcome = await asyncio.to_thread(outcomes.find, task_id)
-    decisions = [check_decision(record, parts.library) for record in records]
+    covered = await asyncio.to_thread(_covered_by_chain, parts.engine, outcome)
+    decisions = [_check_stored(record, parts.library, covered) for record in records]
     was_decided = outcome is None or outcome.policy is not None
     if not decisions and was_decided:
         decisions = [DecisionCheck("", ok=False, problem=f"no decision of {task_id} is stored")]
@@ -61,6 +65,29 @@ async def replay_task(
         check = HistoryCheck(ok=not problems, events=len(history.events), problems=problems)
     ok = check.ok and all(each.ok for each in decisions)
     return ReplayReport(task_id, ok, check, decisions)
+
+
+def _covered_by_chain(engine: Engine, outcome: TaskOutcome | None) -> dict[str, str] | None:
+    """Digests of the task's decisions as the audit chain holds them; None while none is written."""
+    if outcome is None or outcome.audit_sequence is None:
+        return None
+    found = AuditChain(engine).records(1, since_sequence=outcome.audit_sequence - 1)
+    digests: dict[str, str] = found[0].body["decisions_sha256"] if found else {}
+    return digests
+
+
+def _check_stored(
+    record: DecisionRecord, library: PolicyLibrary, covered: dict[str, str] | None
+) -> DecisionCheck:
+    """As ``check_decision``, and the stored decision is the one the audit chain covers."""
+    check = check_decision(record, library)
+    is_covered = covered is None or covered.get(record.decision_id) == sha256_hex(
+        canonical_json(record)
+    )
+    if check.ok and not is_covered:
+        problem = "the stored decision is not the one the audit chain covers"
+        return DecisionCheck(record.decision_id, ok=False, problem=problem)
+    return check
 
 
 def check_decision(record: DecisionRecord, library: PolicyLibrary) -> DecisionCheck:

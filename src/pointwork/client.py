@@ -135,7 +135,21 @@ class PointworkClient:
             TimeoutError: no answer within ``wait_seconds``; the task goes on, fetch it by its id.
             TaskIdReusedError, TaskRefusedError, ServiceUnavailableError: as for ``submit``.
         """
-        request = await self._seal(prompt, declaration, schema)
+        limit = asyncio.timeout(wait_seconds)
+        async with limit:
+            request = await self._seal(prompt, declaration, schema)
+            try:
+                return await self._answer(request)
+            except WorkflowUpdateRPCTimeoutOrCancelledError:
+                # The SDK gives a cancel this name too; a caller who stopped waiting is let go.
+                if limit.expired():
+                    raise TimeoutError from None
+                task = asyncio.current_task()
+                if task is not None and task.cancelling():
+                    raise asyncio.CancelledError from None
+                return await self.result(request.task_id)
+
+    async def _answer(self, request: TaskRequest) -> TaskOutcome:
         options = _start_options(request)
         start: WithStartWorkflowOperation[Any, TaskOutcome] = WithStartWorkflowOperation(
             ROUTE_TASK,
@@ -145,22 +159,19 @@ class PointworkClient:
             **options,
         )
         try:
-            outcome: TaskOutcome = await asyncio.wait_for(
-                self._temporal.execute_update_with_start_workflow(
-                    UPDATE_ANSWER,
-                    start_workflow_operation=start,
-                    id=f"{request.task_id}/answer",
-                    result_type=TaskOutcome,
-                ),
-                wait_seconds,
+            outcome: TaskOutcome = await self._temporal.execute_update_with_start_workflow(
+                UPDATE_ANSWER,
+                start_workflow_operation=start,
+                id=f"{request.task_id}/answer",
+                result_type=TaskOutcome,
             )
         except WorkflowUpdateFailedError as error:
             raise _task_failed(error.cause, request.task_id) from None
-        except (WorkflowAlreadyStartedError, WorkflowUpdateRPCTimeoutOrCancelledError):
-            return await asyncio.wait_for(self.result(request.task_id), wait_seconds)
+        except WorkflowAlreadyStartedError:
+            return await self.result(request.task_id)
         except RPCError as error:
             if error.status in (RPCStatusCode.ALREADY_EXISTS, RPCStatusCode.NOT_FOUND):
-                return await asyncio.wait_for(self.result(request.task_id), wait_seconds)
+                return await self.result(request.task_id)
             raise _unavailable(error) from None
         return outcome
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from pydantic import ValidationError
 
-from pointwork.contract.canonical import canonical_bytes, canonical_json
+from pointwork.contract.canonical import canonical_json
 from pointwork.contract.prompt import (
     MEDIA_TYPE_ANSWER,
     MEDIA_TYPE_PROMPT,
@@ -65,4 +65,5 @@ class SealedContent:
 
 
 def encode_schema(schema: AnswerSchema) -> bytes:
-    return canonical_bytes(schema)
+    """The schema as JSON in its author's order: a model writes the properties in that order."""
+    return json.dumps(schema, separators=(",", ":"), ensure_ascii=False).encode()
