@@ -41,7 +41,7 @@ class Settings(BaseSettings):
     master_key_file: Path | None = None
     policies_dir: Path = Path("policies")
     host: str = "embedded"
-    threads: int = Field(default=16, ge=1, le=256)
+    threads: int = Field(default=32, ge=1, le=256)
     """Threads for activities that touch the ledger or scan text."""
     calls_in_flight_max: int = Field(default=200, ge=1, le=10_000)
     """Calls to vendors that one worker has open at a time."""

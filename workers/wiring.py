@@ -20,7 +20,7 @@ from activities.reserve import ReserveActivities
 from activities.signals import SignalActivities
 from activities.verify import VerifyActivities
 from pointwork.contract.canonical import canonical_json
-from pointwork.contract.names import TaskQueue
+from pointwork.contract.names import WORKFLOW_QUEUE, TaskQueue
 from pointwork.ledger.approvals import ApprovalBook
 from pointwork.ledger.attempts import AttemptLog, BudgetRefusedError
 from pointwork.ledger.budgets import BudgetBook
@@ -177,13 +177,6 @@ def activities_of(queue: TaskQueue, parts: Parts) -> ActivityList:
 
 def build_worker(client: Client, queue: TaskQueue, parts: Parts) -> Worker:
     """A worker that serves one queue and registers only that queue's work (DC-11)."""
-    if queue is TaskQueue.ROUTE:
-        return Worker(
-            client,
-            task_queue=queue,
-            workflows=[RouteTask],
-            max_concurrent_workflow_task_polls=POLLS,
-        )
     if queue is TaskQueue.INVOKE:
         # Calls wait on the network, not on a thread.
         return Worker(
@@ -196,6 +189,8 @@ def build_worker(client: Client, queue: TaskQueue, parts: Parts) -> Worker:
     return Worker(
         client,
         task_queue=queue,
+        workflows=[RouteTask] if queue is WORKFLOW_QUEUE else [],
+        max_concurrent_workflow_task_polls=POLLS,
         activities=activities_of(queue, parts),
         activity_executor=parts.threads,
         max_concurrent_activities=parts.settings.threads,

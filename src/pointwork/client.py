@@ -46,8 +46,8 @@ from pointwork.contract.names import (
     ROUTE_TASK,
     UPDATE_ANSWER,
     UPDATE_VERDICT,
+    WORKFLOW_QUEUE,
     SearchAttribute,
-    TaskQueue,
 )
 from pointwork.contract.outcome import TaskOutcome, TaskStatus, TaskView
 from pointwork.contract.prompt import (
@@ -322,7 +322,7 @@ def _start_options(request: TaskRequest) -> dict[str, Any]:
         facts.append(SearchAttributePair(keyword(SearchAttribute.TASK_CLASS), request.task_class))
     return {
         "id": request.task_id,
-        "task_queue": TaskQueue.ROUTE,
+        "task_queue": WORKFLOW_QUEUE,
         "id_reuse_policy": WorkflowIDReusePolicy.REJECT_DUPLICATE,
         "priority": Priority(priority_key=request.priority, fairness_key=request.caller[:64]),
         "static_summary": f"{request.pack}: {request.task_class or 'class to be found'}",

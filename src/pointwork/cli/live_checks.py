@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pointwork.cli.checks import Check, Verdict
 from pointwork.contract.failures import ServiceUnavailableError
-from pointwork.contract.names import SearchAttribute, TaskQueue
+from pointwork.contract.names import WORKFLOW_QUEUE, SearchAttribute, TaskQueue
 
 if TYPE_CHECKING:
     from temporalio.client import Client
@@ -69,7 +69,7 @@ async def _workers(client: "Client") -> Check:
     for queue in TaskQueue:
         kind = (
             TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW
-            if queue is TaskQueue.ROUTE
+            if queue is WORKFLOW_QUEUE
             else TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY
         )
         answer = await client.workflow_service.describe_task_queue(

@@ -17,7 +17,6 @@ QUERY_PLAN = "plan"
 class TaskQueue(StrEnum):
     """One queue per kind of work: a slow or stopped one delays only its own step (DC-20)."""
 
-    ROUTE = "route"
     CLASSIFY = "classify"
     LEDGER = "ledger"
     REDACT = "redact"
@@ -25,6 +24,12 @@ class TaskQueue(StrEnum):
     GPU = "gpu-5090"
     VERIFY = "verify"
     APPROVALS = "approvals"
+
+
+WORKFLOW_QUEUE = TaskQueue.LEDGER
+"""Where workflow code runs: beside the ledger's steps, three of a plain task's five, which the
+server then hands to the same worker with the workflow's own answer instead of by another poll. No
+task moves without the ledger, so neither waits for anything new."""
 
 
 class ActivityName(StrEnum):
