@@ -15,7 +15,7 @@ from workflows.calls import CONTENT_UNAVAILABLE
 from workflows.trail import Ending
 
 with workflow.unsafe.imports_passed_through():
-    from pointwork.contract.decision import Candidate
+    from pointwork.contract.decision import Candidate, Site
     from pointwork.contract.failures import FailureType, ProviderFailureKind
     from pointwork.contract.outcome import InvocationFailure, Settlement, TaskStatus
 
@@ -39,7 +39,7 @@ def read_failure(error: ActivityError, candidate: Candidate) -> InvocationFailur
         detail = cause.details[0]
         return InvocationFailure.model_validate(detail)
     if isinstance(cause, TemporalTimeoutError):
-        lost_worker = cause.type is TimeoutType.HEARTBEAT
+        lost_worker = cause.type is TimeoutType.HEARTBEAT and candidate.site is Site.LOCAL
         return InvocationFailure(
             attempt_id="",
             model=candidate.model,

@@ -285,10 +285,6 @@ class Rejection(Message):
     """Figures or names the rule compared; never content."""
 
 
-class VerificationKind(StrEnum):
-    DETERMINISTIC = "deterministic"
-
-
 class Obligation(StrEnum):
     """What must happen besides the call."""
 
