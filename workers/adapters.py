@@ -1,15 +1,14 @@
 """Joins the library's parts to the ports of the activities. Wiring only: no rule lives here."""
 
-import json
 from dataclasses import dataclass
 from datetime import datetime
 
-from jsonschema import Draft202012Validator
-
-from pointwork.contract.decision import FindingCount, PolicyRef, WindowSpec
+from pointwork.contract.decision import FindingCount, WindowSpec
 from pointwork.contract.outcome import CheckResult
 from pointwork.contract.prompt import AnswerSchema, Prompt
+from pointwork.contract.snapshot import PolicyRef
 from pointwork.contract.task import TaskRequest
+from pointwork.executors.json_contracts import check_schema
 from pointwork.policy.bundle import PolicyLibrary, UnknownPackError
 from pointwork.policy.windows import windows_at
 from pointwork.privacy.detect import scan
@@ -53,18 +52,10 @@ class PlaceholderRestorer:
 
 
 class JsonSchemaCheck:
-    """The deterministic check of an answer. Its detail names a place, never a value."""
+    """The deterministic check of an answer (SP-39)."""
 
     def check(self, text: str, schema: AnswerSchema) -> CheckResult:
-        try:
-            value = json.loads(text)
-        except ValueError:
-            return CheckResult(passed=False, check="json", detail="the answer is not JSON")
-        error = next(iter(Draft202012Validator(schema).iter_errors(value)), None)
-        if error is None:
-            return CheckResult(passed=True, check="json_schema")
-        place = "/".join(str(part) for part in error.absolute_schema_path)
-        return CheckResult(passed=False, check="json_schema", detail=place[:200])
+        return check_schema(text, schema)
 
 
 class LibraryPolicy:

@@ -1,4 +1,4 @@
-"""The one place that reads the environment. Every setting has the prefix ``POINTWORK_``."""
+"""The one place that reads the environment. Our own settings have the prefix ``POINTWORK_``."""
 
 from pathlib import Path
 
@@ -27,6 +27,17 @@ class Credentials(BaseSettings):
         return value.get_secret_value() or None if isinstance(value, SecretStr) else None
 
 
+class SpecKit(BaseSettings):
+    """``SPEC_KIT_CONSENSUS`` and ``SPEC_KIT_CRITIC``, by the names other tools know (CX-37)."""
+
+    model_config = SettingsConfigDict(env_prefix="SPEC_KIT_", frozen=True, extra="ignore")
+
+    consensus: bool = False
+    """Legacy mode of several agents a stage: deprecated, not recommended."""
+    critic: bool = False
+    """A critic comments beside each stage and holds nothing up."""
+
+
 class Settings(BaseSettings):
     """How this process reaches Temporal, the ledger and its policy."""
 
@@ -45,12 +56,28 @@ class Settings(BaseSettings):
     """Threads for activities that touch the ledger or scan text."""
     calls_in_flight_max: int = Field(default=200, ge=1, le=10_000)
     """Calls to vendors that one worker has open at a time."""
+    corpora_dir: Path | None = None
+    """Indexes of ``pointwork corpus add``; None is ``corpora`` in the state directory."""
+    embeddings_url: str | None = None
+    """``http://…/v1`` of this house's embedding server; None takes the model that ships here."""
+    embeddings_model: str = "bge-m3"
+    embeddings_revision: str = "unpinned"
+    """What the server serves, such as a commit of the weights: part of the space's id (CX-24)."""
+    embeddings_dimensions: int = Field(default=1024, ge=1, le=4096)
+    vision_model: Path | None = None
+    """An ONNX object detector of this host; None refuses every image (CX-25)."""
+    vision_model_sha256: str = ""
     log_level: str = "INFO"
     credentials: Credentials = Field(default_factory=Credentials)
+    spec_kit: SpecKit = Field(default_factory=SpecKit)
 
     @property
     def ledger_address(self) -> str:
         return self.ledger_url or f"sqlite:///{(self.state_dir / 'ledger.db').absolute()}"
+
+    @property
+    def corpora_path(self) -> Path:
+        return self.corpora_dir or self.state_dir / "corpora"
 
     @property
     def master_key_path(self) -> Path:

@@ -13,14 +13,18 @@ from temporalio.worker import Interceptor, Worker
 
 from activities.approval import ApprovalActivities
 from activities.classify import ClassifyActivities, ClassInference
+from activities.detect import DetectActivities
+from activities.embed import EmbedActivities
 from activities.invoke import InvokeActivities
 from activities.outcome import OutcomeActivities
 from activities.redact import RedactActivities
 from activities.reserve import ReserveActivities
+from activities.retrieve import RetrieveActivities
 from activities.signals import SignalActivities
 from activities.verify import VerifyActivities
 from pointwork.contract.canonical import canonical_json
 from pointwork.contract.names import WORKFLOW_QUEUE, TaskQueue
+from pointwork.executors.corpora import CorpusShelf
 from pointwork.ledger.approvals import ApprovalBook
 from pointwork.ledger.attempts import AttemptLog, BudgetRefusedError
 from pointwork.ledger.budgets import BudgetBook
@@ -32,7 +36,7 @@ from pointwork.ledger.policies import RevisionStore
 from pointwork.ledger.signals import SignalStore
 from pointwork.ledger.vault import MasterKeys, Vault
 from pointwork.policy.bundle import PolicyBundle, PolicyLibrary
-from pointwork.policy.document import Endpoint
+from pointwork.policy.catalogue import Endpoint
 from pointwork.policy.load import load_library
 from pointwork.providers.port import Provider
 from pointwork.temporal import pointwork_plugin
@@ -43,6 +47,7 @@ from workers.adapters import (
     PromptRedactor,
     ScanText,
 )
+from workers.executors import ExecutorContent, host_detector, local_embedding
 from workers.inference import TextInference
 from workers.providers import connect_provider, is_usable
 from workers.settings import Credentials, Settings
@@ -53,6 +58,10 @@ ActivityList = Sequence[Callable[..., Any]]
 POLLS = 16
 """Open polls a queue: a task that meets no waiting poll is written to the server's backlog and
 read back. With the SDK's five that cost a tenth of the server's time at 32 tasks in flight."""
+
+EXECUTOR_QUEUES = frozenset({TaskQueue.RETRIEVE, TaskQueue.EMBED, TaskQueue.VISION})
+EXECUTOR_THREADS = 2
+"""They are bound by the processor, so more at once would only be slower each."""
 
 
 @dataclass(frozen=True)
@@ -171,8 +180,23 @@ def activities_of(queue: TaskQueue, parts: Parts) -> ActivityList:
             return [VerifyActivities(parts.content, JsonSchemaCheck()).parallel_verify]
         case TaskQueue.APPROVALS:
             return [ApprovalActivities(ApprovalBook(parts.engine)).human_approval]
+        case TaskQueue.RETRIEVE | TaskQueue.EMBED | TaskQueue.VISION:
+            return executor_activities(queue, parts)
         case _:
             return []
+
+
+def executor_activities(queue: TaskQueue, parts: Parts) -> ActivityList:
+    """Work without a language model. What is not configured refuses its work, in words."""
+    content = ExecutorContent(parts.content, parts.vault)
+    match queue:
+        case TaskQueue.RETRIEVE:
+            corpora = CorpusShelf(parts.settings.corpora_path)
+            return [RetrieveActivities(content, corpora).stage0_retrieve]
+        case TaskQueue.EMBED:
+            return [EmbedActivities(content, local_embedding(parts.settings)).embed]
+        case _:
+            return [DetectActivities(content, host_detector(parts.settings)).detect_objects]
 
 
 def build_worker(client: Client, queue: TaskQueue, parts: Parts) -> Worker:
@@ -185,6 +209,17 @@ def build_worker(client: Client, queue: TaskQueue, parts: Parts) -> Worker:
             activities=activities_of(queue, parts),
             max_concurrent_activities=parts.settings.calls_in_flight_max,
             max_concurrent_activity_task_polls=POLLS,
+        )
+    if queue in EXECUTOR_QUEUES:
+        # Threads of their own: they neither wait for the ledger's and models' steps nor keep
+        # those waiting (CX-25).
+        return Worker(
+            client,
+            task_queue=queue,
+            activities=activities_of(queue, parts),
+            activity_executor=ThreadPoolExecutor(EXECUTOR_THREADS, thread_name_prefix=queue),
+            max_concurrent_activities=EXECUTOR_THREADS,
+            max_concurrent_activity_task_polls=EXECUTOR_THREADS,
         )
     return Worker(
         client,

@@ -17,7 +17,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.signals import SignalActivities
     from activities.verify import VerifyActivities
     from pointwork.contract.approval import OpenApproval
-    from pointwork.contract.decision import Classification, RedactionSummary, Snapshot
+    from pointwork.contract.decision import Classification, RedactionSummary
     from pointwork.contract.names import TaskQueue
     from pointwork.contract.outcome import (
         CheckResult,
@@ -26,6 +26,7 @@ with workflow.unsafe.imports_passed_through():
         Reservation,
         TaskOutcome,
     )
+    from pointwork.contract.snapshot import Snapshot
     from pointwork.contract.steps import ApprovalStep, LogOutcome, Redact, Reserve, Verify
     from pointwork.contract.task import TaskRequest
 

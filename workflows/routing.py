@@ -28,8 +28,6 @@ with workflow.unsafe.imports_passed_through():
         Grant,
         Obligation,
         Plan,
-        PolicyRef,
-        ReasonCode,
         Site,
     )
     from pointwork.contract.failures import FailureType
@@ -46,6 +44,8 @@ with workflow.unsafe.imports_passed_through():
         TaskStatus,
         TaskView,
     )
+    from pointwork.contract.reasons import ReasonCode
+    from pointwork.contract.snapshot import PolicyRef
     from pointwork.contract.steps import LogOutcome, Redact, Reserve, Verify
     from pointwork.contract.task import TaskRequest
     from pointwork.policy.bundle import PolicyBundle

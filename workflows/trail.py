@@ -17,10 +17,10 @@ with workflow.unsafe.imports_passed_through():
         Grant,
         Lane,
         RedactionSummary,
-        Snapshot,
     )
     from pointwork.contract.failures import FailureType
     from pointwork.contract.outcome import Fallback, Invocation, TaskOutcome, TaskStatus
+    from pointwork.contract.snapshot import Snapshot
     from pointwork.contract.task import TaskRequest
 
 

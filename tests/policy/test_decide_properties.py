@@ -18,11 +18,11 @@ from pointwork.contract.decision import (
     Grant,
     Obligation,
     Plan,
-    ReasonCode,
     Site,
     Trigger,
 )
 from pointwork.contract.failures import ProviderFailureKind
+from pointwork.contract.reasons import ReasonCode
 from pointwork.contract.task import PrivacyTier, Sensitivity
 from pointwork.policy.bundle import PolicyBundle
 from pointwork.policy.decide import decide

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from pointwork.contract.decision import Plan, ReasonCode
+from pointwork.contract.decision import Plan
+from pointwork.contract.reasons import ReasonCode
 from pointwork.contract.task import PrivacyTier, Sensitivity
 from pointwork.policy.bundle import PolicyBundle
 from pointwork.policy.decide import decide

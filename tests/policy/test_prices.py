@@ -8,7 +8,7 @@ import genai_prices
 import pytest
 
 from pointwork.contract.money import NANO_PER_USD, usage_cost_nano_usd
-from pointwork.policy.document import Catalogue, GenaiPrice
+from pointwork.policy.catalogue import Catalogue, GenaiPrice
 from pointwork.policy.prices import UnknownPriceError, look_up
 from pointwork.policy.strict_yaml import read_document
 from tests.fakes.policy_facts import POLICIES, shipped

@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
-from pointwork.contract.decision import Effect, GrantKind, Obligation, Plan, ReasonCode, Site
+from pointwork.contract.decision import Effect, GrantKind, Obligation, Plan, Site
+from pointwork.contract.reasons import ReasonCode
 from pointwork.contract.task import DataClass, PrivacyTier, Sensitivity
 from pointwork.policy.bundle import PolicyBundle
 from pointwork.policy.decide import decide
-from pointwork.policy.document import Caller
+from pointwork.policy.pack import Caller
 from pointwork.policy.sensitivity import effective_sensitivity
 from tests.fakes.policy_facts import (
     Granted,

@@ -4,15 +4,9 @@ from typing import Any
 
 import pytest
 
-from pointwork.contract.decision import (
-    Effect,
-    GrantKind,
-    Obligation,
-    Plan,
-    ReasonCode,
-    Trigger,
-)
+from pointwork.contract.decision import Effect, GrantKind, Obligation, Plan, Trigger
 from pointwork.contract.failures import ProviderFailureKind
+from pointwork.contract.reasons import ReasonCode
 from pointwork.contract.task import Sensitivity
 from pointwork.policy.bundle import PolicyBundle
 from pointwork.policy.decide import decide

@@ -5,8 +5,9 @@ from typing import Annotated
 
 from pydantic import AwareDatetime, Field
 
-from pointwork.contract.decision import GrantKind, ReasonCode
+from pointwork.contract.decision import GrantKind
 from pointwork.contract.money import NanoUsd
+from pointwork.contract.reasons import ReasonCode
 from pointwork.contract.task import Message, Name, TaskId
 
 

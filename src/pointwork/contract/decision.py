@@ -1,14 +1,19 @@
 """What was known, what was decided, and why each other model was not chosen."""
 
+from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field
 
+from pointwork.contract.additive import added
 from pointwork.contract.failures import ProviderFailureKind
 from pointwork.contract.money import NanoUsd, PriceTier
 from pointwork.contract.names import TaskQueue
+from pointwork.contract.reasons import ReasonCode
+from pointwork.contract.snapshot import PolicyRef, Snapshot
 from pointwork.contract.task import (
+    Complexity,
     ContentRef,
     DataClass,
     Message,
@@ -16,6 +21,7 @@ from pointwork.contract.task import (
     Sensitivity,
     TaskRequest,
 )
+from pointwork.contract.task import Lane as Lane
 
 
 class ClassSource(StrEnum):
@@ -44,15 +50,8 @@ class CostClass(StrEnum):
     HIGHEST = "highest"
 
 
-class Lane(StrEnum):
-    """Cost-and-authority rungs, cheapest first (requirements 7.2)."""
-
-    NONE = "none"
-    LOCAL = "local"
-    CHEAP = "cheap"
-    STANDARD = "standard"
-    HIGH = "high"
-    PREMIUM = "premium"
+ModelKind = Literal["llm", "embedding", "vision", "retrieval"]
+"""What answers: an LLM, or one of the three that are scheduled apart from LLMs (R-17)."""
 
 
 class FindingCount(Message):
@@ -82,46 +81,10 @@ class Classification(Message):
     input_tokens_max: Annotated[int, Field(ge=0)]
     """An upper bound: a byte-level tokenizer never makes more tokens than bytes."""
     has_image: bool = False
-
-
-class PolicyRef(Message):
-    """Which rules decided: the hash is pinned at the start and stands on every record."""
-
-    pack: Name
-    version: str
-    pack_sha256: str
-    bundle_sha256: str
-    """Hash of pack, model catalogue and host profile together: all that ``decide`` reads."""
-
-
-class EndpointSignal(Message):
-    """The state of one access path to models at the time of the snapshot."""
-
-    endpoint: Name
-    has_credentials: bool
-    is_healthy: bool = True
-    rate_limited_until: AwareDatetime | None = None
-
-
-class BudgetSignal(Message):
-    """One budget window as it stood; the reserve step checks again, atomically."""
-
-    window: str
-    limit_nano_usd: NanoUsd
-    committed_nano_usd: NanoUsd
-    """Spent and reserved together."""
-
-
-class Snapshot(Message):
-    """Everything live that a decision reads, taken once and kept with it."""
-
-    taken_at: AwareDatetime
-    policy: PolicyRef
-    endpoints: tuple[EndpointSignal, ...]
-    budgets: tuple[BudgetSignal, ...] = ()
-    loaded_local_model: Name | None = None
-    conversation_sensitivity: Sensitivity | None = None
-    """The conversation's high-water mark: what any earlier task of it held."""
+    complexity: Complexity | None = added(None)
+    """Estimated from the text's shape; None where nothing estimated it."""
+    marks: tuple[Name, ...] = added(())
+    """Marks found in the text itself, such as the High-Risk groups a diff touches (CX-93)."""
 
 
 class FailedAttempt(Message):
@@ -139,6 +102,9 @@ class GrantKind(StrEnum):
     COST = "cost"
     DATA_CLASSIFICATION = "data_classification"
     SENSITIVE_EGRESS = "sensitive_egress"
+    BUDGET = "budget"
+    OUTSIDE_DECISION = "outside_decision"
+    """A person decides outside the router; nothing is opened, the wait is only ended (R-14)."""
 
 
 class Grant(Message):
@@ -160,79 +126,6 @@ class DecisionInput(Message):
     grants: tuple[Grant, ...] = ()
 
 
-class ReasonCode(StrEnum):
-    """Why a model was refused, or a task held or denied. Each has one sentence."""
-
-    CLASS_UNKNOWN = "class_unknown"
-    CLASS_NOT_IN_PACK = "class_not_in_pack"
-    NOT_IN_ROUTE = "not_in_route"
-    LOCAL_REQUIRED = "local_required"
-    LOCAL_FIRST_VOLUME = "local_first_volume"
-    FRONTIER_BULK = "frontier_bulk"
-    FRONTIER_PURPOSE = "frontier_purpose"
-    JUSTIFICATION_MISSING = "justification_missing"
-    PRIVACY = "privacy"
-    PRIVACY_TIER = "privacy_tier"
-    RESTRICTED = "restricted"
-    SENSITIVITY_UNDECLARED = "sensitivity_undeclared"
-    RESIDENCY = "residency"
-    CAPABILITY = "capability"
-    QUALITY_FLOOR = "quality_floor"
-    CONTEXT = "context"
-    NO_CREDENTIALS = "no_credentials"
-    UNHEALTHY = "unhealthy"
-    RATE_LIMITED = "rate_limited"
-    NO_PRICE = "no_price"
-    NOT_ON_HOST = "not_on_host"
-    ALREADY_FAILED = "already_failed"
-    OVER_PROVISIONED = "over_provisioned"
-    NO_PRIOR_FAILURE = "no_prior_failure"
-    CEILING = "ceiling"
-    CEILING_NEAR = "ceiling_near"
-    BUDGET = "budget"
-    NOT_REQUESTED = "not_requested"
-    NO_CANDIDATE = "no_candidate"
-    CANDIDATES_EXHAUSTED = "candidates_exhausted"
-
-    @property
-    def sentence(self) -> str:
-        return _REASON_SENTENCES[self]
-
-
-_REASON_SENTENCES: dict[ReasonCode, str] = {
-    ReasonCode.CLASS_UNKNOWN: "The task's class is unknown, and no model runs without one.",
-    ReasonCode.CLASS_NOT_IN_PACK: "The declared class is not one of this pack's classes.",
-    ReasonCode.NOT_IN_ROUTE: "The pack's route for this class does not name this model's family.",
-    ReasonCode.LOCAL_REQUIRED: "A mark on the task requires a local model.",
-    ReasonCode.LOCAL_FIRST_VOLUME: "At this volume the pack requires a local model.",
-    ReasonCode.FRONTIER_BULK: "A frontier model is never used for bulk work.",
-    ReasonCode.FRONTIER_PURPOSE: "The class is none of the purposes frontier models are kept for.",
-    ReasonCode.JUSTIFICATION_MISSING: "A frontier model needs a justification and none was given.",
-    ReasonCode.PRIVACY: "The content's data class may not leave the house to this model.",
-    ReasonCode.PRIVACY_TIER: "The task's privacy tier does not reach this model's site.",
-    ReasonCode.RESTRICTED: "Restricted content makes no external call, with or without approval.",
-    ReasonCode.SENSITIVITY_UNDECLARED: "Nobody confirmed the data class, so content stays local.",
-    ReasonCode.RESIDENCY: "The model is not processed in a region the task allows.",
-    ReasonCode.CAPABILITY: "The model lacks a capability the task needs.",
-    ReasonCode.QUALITY_FLOOR: "The model is below the quality the class asks for.",
-    ReasonCode.CONTEXT: "The text and the answer together exceed the model's context.",
-    ReasonCode.NO_CREDENTIALS: "No key for this endpoint is configured.",
-    ReasonCode.UNHEALTHY: "The endpoint is not answering.",
-    ReasonCode.RATE_LIMITED: "The endpoint asked callers to wait.",
-    ReasonCode.NO_PRICE: "The model has no price, so its cost cannot be bounded.",
-    ReasonCode.NOT_ON_HOST: "The model is not served by this host.",
-    ReasonCode.ALREADY_FAILED: "The model was already tried in this task.",
-    ReasonCode.OVER_PROVISIONED: "A cheaper sufficient model is available.",
-    ReasonCode.NO_PRIOR_FAILURE: "A dearer model needs a recorded failure of a cheaper one.",
-    ReasonCode.CEILING: "The worst-case cost exceeds the class's ceiling for this family.",
-    ReasonCode.CEILING_NEAR: "The worst-case cost is near the ceiling and a cheaper model exists.",
-    ReasonCode.BUDGET: "What is left of a budget does not cover the worst-case cost.",
-    ReasonCode.NOT_REQUESTED: "The task asked for another model.",
-    ReasonCode.NO_CANDIDATE: "No model of the catalogue is permitted for this task.",
-    ReasonCode.CANDIDATES_EXHAUSTED: "Every permitted model was tried and failed.",
-}
-
-
 class Trigger(StrEnum):
     """Why a candidate stands where it does; every move between models has one (invariant 6)."""
 
@@ -244,12 +137,49 @@ class Trigger(StrEnum):
     CEILING_OVER = "ceiling_over"
     BUDGET_LOW = "budget_low"
     REQUESTED = "requested"
+    PROVIDER_OUTAGE = "provider_outage"
+    NEXT_PRIORITY = "next_priority"
+    EXPENSIVE_FAILED = "expensive_failed"
+    SIMPLER_THAN_EXPECTED = "simpler_than_expected"
+    LANE_UP = "lane_up"
+    DE_ESCALATED = "de_escalated"
+    LOCAL_UNAVAILABLE = "local_unavailable"
+    OVERRIDE = "override"
+
+
+TriggerName = Annotated[Trigger | Name, Field(union_mode="left_to_right")]
+"""One of the engine's triggers, or the name of a pack's own route rule (such as high_risk)."""
 
 
 class Direction(StrEnum):
     UP = "up"
     DOWN = "down"
     SIDEWAYS = "sideways"
+
+
+class MoveKind(StrEnum):
+    """The four ways a task leaves the model it would have used (R-5)."""
+
+    ESCALATION = "escalation"
+    FALLBACK = "fallback"
+    DOWNGRADE = "downgrade"
+    DE_ESCALATION = "de_escalation"
+
+
+class Move(Message):
+    """Why a task goes to another model than its route begins with: typed, never silent."""
+
+    kind: MoveKind
+    trigger: TriggerName
+    direction: Direction
+    from_model: Name | None
+    """The model tried last; None where the task leaves its default route before any try."""
+    from_lane: Lane
+    to_lane: Lane
+    attempt: Annotated[int, Field(ge=1)]
+    """Number of the try this move leads to."""
+    evidence: tuple[str, ...] = ()
+    """What the rule compared, as ``name=value`` (CX-92); never content."""
 
 
 class Candidate(Message):
@@ -266,7 +196,7 @@ class Candidate(Message):
     site: Site
     cost_class: CostClass
     task_queue: TaskQueue
-    trigger: Trigger
+    trigger: TriggerName
     estimate_nano_usd: NanoUsd
     """Worst case of one call: every byte a token, every allowed output token spent."""
     ceiling_nano_usd: NanoUsd
@@ -274,6 +204,14 @@ class Candidate(Message):
     timeout_seconds: Annotated[int, Field(ge=1)]
     prices: Annotated[tuple[PriceTier, ...], Field(min_length=1)]
     price_version: str
+    move: Move | None = added(None)
+    temperature: Annotated[Decimal, Field(ge=0, le=2)] | None = added(None)
+    """The pack's own, which goes before the caller's; None leaves the caller's."""
+    kind: ModelKind = added("llm")
+    effort: Literal["low", "medium", "high"] | None = added(None)
+    """Reasoning effort to ask the endpoint for."""
+    substitution: str = added("")
+    """What the binding stands in for, where the pack's name for it is no live model (S-6)."""
 
 
 class Rejection(Message):
@@ -292,6 +230,15 @@ class Obligation(StrEnum):
     VERIFY_SCHEMA = "verify_schema"
     WARN_DOWNGRADE = "warn_downgrade"
     LOG_RESTRICTED = "log_restricted"
+    REDACT_SECRETS = "redact_secrets"
+    VERIFY_CONTRACT = "verify_contract"
+    CLOUD_REVIEW = "cloud_review"
+    """The answer is a draft until a cloud model has reviewed it (CX-44)."""
+    CLOUD_JUDGE = "cloud_judge"
+    """High-Risk work is not done before a judge in the cloud has looked at it (CX-81)."""
+    SECOND_OPINION = "second_opinion"
+    ALERT_BUDGET = "alert_budget"
+    COMPARE = "compare"
 
 
 class Effect(StrEnum):
@@ -331,6 +278,20 @@ class Plan(Message):
     """The most all calls of the task may hold together."""
     justification: str = ""
     policy: PolicyRef
+    factor: str = added("")
+    """The ranking factor that the pack's route names (CX-4 to CX-7)."""
+    complexity: Complexity | None = added(None)
+    contract: Name | None = added(None)
+    """The named contract the answer must satisfy, such as a plan or a verdict."""
+    adviser: Candidate | None = added(None)
+    """Who gives the second opinion, which binds nobody (CX-33)."""
+    branches: Annotated[int, Field(ge=1, le=5)] = added(1)
+    """How many candidates answer side by side (OM-52)."""
+    batch_key: str = added("")
+    """Tasks of one key may share a model's batch (JG-55)."""
+    cache_ttl_seconds: Annotated[int, Field(ge=0)] = added(0)
+    """How long the answer may serve an equal request; 0 is not at all (JG-56)."""
+    override_id: str = added("")
 
 
 class DecisionRecord(Message):
@@ -341,6 +302,8 @@ class DecisionRecord(Message):
     input: DecisionInput
     plan: Plan
     decided_at: AwareDatetime
+    snapshot_sha256: str = added("")
+    """Hash of the snapshot, where its metrics moved the order (JG-13)."""
 
 
 class RedactionSummary(Message):

@@ -24,6 +24,10 @@ class TaskQueue(StrEnum):
     GPU = "gpu-5090"
     VERIFY = "verify"
     APPROVALS = "approvals"
+    RETRIEVE = "retrieve"
+    EMBED = "embed"
+    VISION = "vision"
+    """Never behind language-model work: a camera's job starts while a model thinks (CX-25)."""
 
 
 WORKFLOW_QUEUE = TaskQueue.LEDGER
@@ -33,7 +37,8 @@ task moves without the ledger, so neither waits for anything new."""
 
 
 class ActivityName(StrEnum):
-    """The design card's seven, and ``read-signals`` that runs beside ``classify`` (DC-19)."""
+    """The design card's seven, ``read-signals`` that runs beside ``classify`` (DC-19), and the
+    executors that need no language model."""
 
     CLASSIFY = "classify"
     READ_SIGNALS = "read-signals"
@@ -43,6 +48,9 @@ class ActivityName(StrEnum):
     PARALLEL_VERIFY = "parallel-verify"
     HUMAN_APPROVAL = "human-approval"
     LOG_OUTCOME = "log-outcome"
+    STAGE0_RETRIEVE = "stage0-retrieve"
+    EMBED = "embed"
+    DETECT_OBJECTS = "detect-objects"
 
 
 class SearchAttribute(StrEnum):

@@ -11,11 +11,11 @@ from pointwork.contract.decision import (
     CostClass,
     Direction,
     FindingCount,
-    PolicyRef,
-    Trigger,
+    TriggerName,
 )
 from pointwork.contract.failures import FailureType, ProviderFailureKind
 from pointwork.contract.money import NanoUsd
+from pointwork.contract.snapshot import PolicyRef
 from pointwork.contract.task import ContentRef, Message, Name, Sensitivity
 
 
@@ -104,7 +104,7 @@ class Fallback(Message):
 
     from_model: Name
     to_model: Name
-    trigger: Trigger
+    trigger: TriggerName
     direction: Direction
     cause: str
     """A ProviderFailureKind, or the check that refused the answer."""

@@ -2,10 +2,13 @@
 
 import uuid
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from pointwork.contract.additive import added
 
 TASK_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$"
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._@/:-]{0,127}$"
@@ -15,6 +18,9 @@ OUTPUT_TOKENS_MAX = 65_536
 
 TaskId = Annotated[str, Field(pattern=TASK_ID_PATTERN)]
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+Measure = Annotated[
+    Decimal, Field(ge=0, le=10**12, max_digits=18, decimal_places=6, allow_inf_nan=False)
+]
 
 
 class Message(BaseModel):
@@ -35,13 +41,16 @@ class Sensitivity(StrEnum):
 
     @property
     def rank(self) -> int:
-        return list(Sensitivity).index(self)
+        return _SENSITIVITIES[self]
 
     @staticmethod
     def highest(*levels: "Sensitivity | None") -> "Sensitivity | None":
         """The most careful of ``levels``; None where none is given."""
         given = [level for level in levels if level is not None]
         return max(given, key=lambda level: level.rank) if given else None
+
+
+_SENSITIVITIES = {level: rank for rank, level in enumerate(Sensitivity)}
 
 
 class DataClass(StrEnum):
@@ -75,6 +84,47 @@ class PrivacyTier(StrEnum):
 class Risk(StrEnum):
     ROUTINE = "routine"
     HIGH = "high"
+
+
+class Lane(StrEnum):
+    """Cost-and-authority rungs, cheapest first (requirements 7.2)."""
+
+    NONE = "none"
+    LOCAL = "local"
+    CHEAP = "cheap"
+    STANDARD = "standard"
+    HIGH = "high"
+    PREMIUM = "premium"
+
+    @property
+    def rank(self) -> int:
+        return _LANES[self]
+
+
+_LANES = {lane: rank for rank, lane in enumerate(Lane)}
+
+
+class Complexity(StrEnum):
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+
+    @property
+    def rank(self) -> int:
+        return list(Complexity).index(self)
+
+
+class SpecFacts(Message):
+    """What a specification says of model use, as `pointwork spec check` reads it (CX-99)."""
+
+    name: Name
+    policy_version: Annotated[str, Field(max_length=32)] = ""
+    """The version of the model policy the spec cites; empty where it cites none."""
+    roles: Annotated[tuple[Name, ...], Field(max_length=32)] = ()
+    """The roles the spec says YES to."""
+    local_only: bool = False
+    high_risk: bool = False
+    infrastructure_only: bool = False
 
 
 class ContentRef(Message):
@@ -123,6 +173,22 @@ class TaskDeclaration(Message):
     priority: Annotated[int, Field(ge=1, le=5)] = 3
     """1 is served first (Temporal's task-queue priority)."""
     conversation: Name | None = None
+    complexity: Complexity | None = added(None)
+    """How hard the caller expects the task to be; classify estimates it anew (JG-10, JG-54)."""
+    measures: Annotated[dict[Name, Measure], Field(max_length=32)] = added({})
+    """Measured facts about the task, by the names the pack declares, each in its own unit."""
+    stage: Name | None = added(None)
+    """The chain stage this step belongs to (SP-17)."""
+    previous_lane: Lane | None = added(None)
+    """The lane the chain's last step ran on, for de-escalation after planning (SP-38)."""
+    escalation_reason: Name | None = added(None)
+    tools: Annotated[tuple[Name, ...], Field(max_length=16)] = added(())
+    """Kinds of tool the step wants to use: read, write, execute, network, test (SP-20)."""
+    subject: Name | None = added(None)
+    """The user a personalised model would serve (SP-36)."""
+    spec: SpecFacts | None = added(None)
+    reviews: TaskId | None = added(None)
+    """The task whose draft this one reviews (CX-44)."""
 
     @field_validator("description", "justification")
     @classmethod
@@ -132,7 +198,7 @@ class TaskDeclaration(Message):
             raise ValueError(msg)
         return value
 
-    @field_validator("marks", "data_classes", "residency")
+    @field_validator("marks", "data_classes", "residency", "tools")
     @classmethod
     def _sorted_and_unique(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(sorted(set(value)))

@@ -7,8 +7,10 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict
 
 from pointwork.contract.canonical import canonical_json, sha256_hex
-from pointwork.contract.decision import PolicyRef
-from pointwork.policy.document import HostProfile, Pack, PricedModel
+from pointwork.contract.snapshot import PolicyRef
+from pointwork.policy.catalogue import HostProfile, PricedModel
+from pointwork.policy.index import PackIndex, build_index
+from pointwork.policy.pack import Pack
 
 
 class PolicyBundle(BaseModel):
@@ -28,10 +30,15 @@ class PolicyBundle(BaseModel):
     def pack_sha256(self) -> str:
         return sha256_hex(canonical_json(self.pack))
 
+    @cached_property
+    def index(self) -> PackIndex:
+        """The models as decisions read them."""
+        return build_index(self.pack, self.models, self.host)
+
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """A changed copy has another hash: what was worked out for this one is not carried over."""
         copied = super().model_copy(update=update, deep=deep)
-        for name in ("sha256", "pack_sha256"):
+        for name in ("sha256", "pack_sha256", "index"):
             copied.__dict__.pop(name, None)
         return copied
 

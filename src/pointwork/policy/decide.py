@@ -1,49 +1,52 @@
 """``decide``: pure, total and deterministic over (facts, policy bundle). It does no I/O, ever."""
 
-from collections.abc import Collection
-from dataclasses import replace
+from collections.abc import Iterable
 
 from pointwork.contract.decision import (
     Candidate,
     ClassSource,
     DecisionInput,
+    Direction,
     Effect,
     GrantKind,
-    Obligation,
+    Move,
+    MoveKind,
     Plan,
-    ReasonCode,
     Rejection,
-    Site,
     Trigger,
 )
-from pointwork.contract.task import PrivacyTier, Sensitivity
+from pointwork.contract.reasons import ReasonCode
+from pointwork.contract.task import Lane
 from pointwork.policy.bundle import PolicyBundle
-from pointwork.policy.estimate import input_tokens_likely, output_tokens_bound
-from pointwork.policy.filters import Facts, Refusal, refusals
+from pointwork.policy.cheapest import cheapest_sufficient, route_of
+from pointwork.policy.facts import Facts
+from pointwork.policy.filters import Refused, needs_cloud, refusals
+from pointwork.policy.gates import closed_gate
+from pointwork.policy.index import Entry
+from pointwork.policy.lifting import LIFTED_BY, can_lift
+from pointwork.policy.obligations import adviser_of, obligations_of
+from pointwork.policy.precedence import first_reason, rejection
+from pointwork.policy.priority import priority
+from pointwork.policy.ranking import DOWNGRADE_TRIGGER, Ordering, Ranked, codes, members
+from pointwork.policy.role_table import role_table
+from pointwork.policy.safe_lane import cheapest_safe_lane
 from pointwork.policy.sensitivity import effective_data_classes, effective_sensitivity
 from pointwork.policy.windows import windows_at
 
-_LIFTED_BY = {
-    ReasonCode.CEILING: GrantKind.COST,
-    ReasonCode.SENSITIVITY_UNDECLARED: GrantKind.DATA_CLASSIFICATION,
-    ReasonCode.PRIVACY: GrantKind.SENSITIVE_EGRESS,
+_ORDERINGS: dict[str, Ordering] = {
+    "cheapest_sufficient": cheapest_sufficient,
+    "role_table": role_table,
+    "priority": priority,
+    "cheapest_safe_lane": cheapest_safe_lane,
 }
-"""The refusals a person may lift. Restricted, tier, residency and capability are not among them."""
-
-_DOWNGRADE_TRIGGER = {
-    ReasonCode.CEILING: Trigger.CEILING_OVER,
-    ReasonCode.CEILING_NEAR: Trigger.CEILING_NEAR,
-    ReasonCode.BUDGET: Trigger.BUDGET_LOW,
-}
-
-_MONEY = (ReasonCode.CEILING, ReasonCode.BUDGET)
 
 
 def decide(given: DecisionInput, bundle: PolicyBundle) -> Plan:
     """Choose the models a task may use, in order, or say why it must wait or stop.
 
-    Every model of the bundle that is not a candidate carries a reason. The same arguments always
-    give an equal plan, in any process.
+    Gates, then filters, both the same in every pack; then the pack's own ordering. Every model of
+    the bundle that is not a candidate carries a reason. The same arguments always give an equal
+    plan, in any process.
     """
     task_class = given.classification.task_class
     if task_class is None:
@@ -51,262 +54,228 @@ def decide(given: DecisionInput, bundle: PolicyBundle) -> Plan:
     if task_class not in bundle.pack.classes:
         return _stop(given, bundle, ReasonCode.CLASS_NOT_IN_PACK)
     facts = _facts(given, bundle, task_class)
-    refused = {name: refusals(facts, name, priced) for name, priced in bundle.models.items()}
-    permitted = [name for name, reasons in refused.items() if not reasons]
-    chosen, ranked_out, downgrade = _rank(facts, permitted, refused)
+    closed = closed_gate(facts)
+    if closed is not None:
+        return _stop(given, bundle, *closed)
+    refused = refusals(facts, bundle.index.entries)
+    ranked = _overridden(facts, refused, _ORDERINGS[bundle.pack.rank](facts, refused))
     wish = given.request.requested_model
-    if wish is not None and (not chosen or chosen[0] != wish):
-        return _refuse_wish(facts, wish, refused, chosen, ranked_out)
-    if not chosen:
-        return _no_candidate(facts, refused, ranked_out)
-    candidates = tuple(_candidate(facts, name, _trigger(facts, name, downgrade)) for name in chosen)
-    return _run(facts, candidates, _rejections(refused, ranked_out, chosen), downgrade)
+    if wish is not None and (not ranked.chosen or ranked.chosen[0].name != wish):
+        return _refuse_wish(facts, wish, refused, ranked)
+    if not ranked.chosen:
+        return _no_candidate(facts, refused, ranked)
+    return _run(facts, refused, ranked)
 
 
 def _facts(given: DecisionInput, bundle: PolicyBundle, task_class: str) -> Facts:
-    pack, row = bundle.pack, bundle.pack.classes[task_class]
-    facts = Facts(given, bundle, task_class, row, row.rungs, row.quality_floor)
-    level = facts.sensitivity
-    is_sensitive = level is not None and level.rank >= Sensitivity.SENSITIVE.rank
-    if is_sensitive or given.request.privacy_tier is PrivacyTier.LOCAL_ONLY:
-        rest = tuple(r for r in row.rungs if set(r) - set(pack.privacy.sensitive_route))
-        return replace(facts, rungs=(pack.privacy.sensitive_route, *rest), quality_floor=1)
-    if facts.local_marks or given.request.item_count >= pack.high_volume_items:
-        return replace(facts, rungs=((pack.local_family,),), quality_floor=1)
-    if row.rungs == ((pack.local_family,),):
-        return facts  # bulk work has no way out of the house, whatever its length or other marks
-    first = next((pack.mark_routes[m] for m in given.request.marks if m in pack.mark_routes), None)
-    if input_tokens_likely(given.classification) > pack.large_context_tokens:
-        first = pack.large_context_family
-    if first is None:
-        return facts
-    rest = tuple(r for rung in row.rungs if (r := tuple(f for f in rung if f != first)))
-    return replace(facts, rungs=((first,), *rest))
+    """The row that routes the task: its class's, or a simpler one's (JG-54)."""
+    row = bundle.pack.classes[task_class]
+    estimated, simpler = given.classification.complexity, row.simpler_class
+    expected = given.request.complexity or row.complexity
+    if simpler and estimated and expected and estimated.rank < expected.rank:
+        return Facts(given, bundle, simpler, bundle.pack.classes[simpler])
+    return Facts(given, bundle, task_class, row)
 
 
-def _rank(
-    facts: Facts, permitted: list[str], refused: dict[str, tuple[Refusal, ...]]
-) -> tuple[list[str], dict[str, Refusal], ReasonCode | None]:
-    """Cheapest sufficient: the lowest open rung, by worst-case cost, another vendor first."""
-    serving, waiting = _lowest_rung(facts, refused)
-    ordered = sorted(serving, key=lambda name: _order(facts, name))
-    ranked_out = {
-        name: (
-            (ReasonCode.OVER_PROVISIONED, f"{ordered[0]} is sufficient")
-            if ordered
-            else (ReasonCode.NO_PRIOR_FAILURE, f"{', '.join(waiting)} comes first")
-        )
-        for name in permitted
-        if name not in ordered
-    }
-    if ordered and not _is_near_ceiling(facts, ordered[0]):
-        return ordered, ranked_out, None
-    cause = ReasonCode.CEILING_NEAR if ordered else _money_cause(waiting, refused)
-    cheaper = _downgrades(facts, refused, below=ordered[:1] or waiting) if cause else []
-    if not cheaper:
-        return ordered, ranked_out, None
-    ranked_out |= {name: (ReasonCode.CEILING_NEAR, f"{cheaper[0]} is cheaper") for name in ordered}
-    return cheaper, {n: why for n, why in ranked_out.items() if n not in cheaper}, cause
+def _overridden(facts: Facts, refused: Refused, ranked: Ranked) -> Ranked:
+    """A person's override puts its model first; what filters refuse it does not admit (OM-68)."""
+    override = facts.override
+    entry = facts.bundle.index.by_name.get(override.model) if override else None
+    if entry is None or (ranked.chosen and ranked.chosen[0] is entry):
+        return ranked
+    routing = {ReasonCode.NOT_IN_ROUTE, ReasonCode.QUALITY_FLOOR, ReasonCode.FRONTIER_PURPOSE}
+    routing |= {ReasonCode.FRONTIER_BULK, ReasonCode.ESCALATION_ONLY}
+    if not codes(refused, entry.name) <= routing:
+        return ranked
+    refused.pop(entry.name, None)
+    ranked.passed_over.pop(entry.name, None)
+    ranked.chosen = [entry, *(each for each in ranked.chosen if each is not entry)]
+    ranked.trigger, ranked.kind = Trigger.OVERRIDE, MoveKind.ESCALATION
+    return ranked
 
 
-def _lowest_rung(
-    facts: Facts, refused: dict[str, tuple[Refusal, ...]]
-) -> tuple[list[str], list[str]]:
-    """The models of the first rung that can serve, or waits to; those that serve and that wait.
-
-    A rung that none of its models can serve, or has failed to, lets the next be used (OM-4). One
-    that only money or a person keeps shut does not: it downgrades, holds or denies.
-    """
-    for rung in facts.rungs:
-        members = [n for n, each in facts.bundle.models.items() if each.model.family in rung]
-        serving = [name for name in members if not refused[name]]
-        waiting = [name for name in members if refused[name] and _waits(facts, refused[name])]
-        if serving or waiting:
-            return serving, waiting
-    return [], []
-
-
-def _waits(facts: Facts, reasons: tuple[Refusal, ...]) -> bool:
-    return all(
-        code is ReasonCode.BUDGET or (code in _LIFTED_BY and _is_liftable(facts, code))
-        for code, _ in reasons
-    )
-
-
-def _rung(facts: Facts, name: str) -> int | None:
-    return facts.rung_of(facts.bundle.models[name].model.family)
-
-
-def _order(facts: Facts, name: str) -> tuple[bool, int, int, str]:
-    models = facts.bundle.models
-    priced = models[name]
-    failed_vendors = {models[n].model.vendor for n in facts.failed_models if n in models}
-    listed = facts.bundle.host.local_models
-    place = listed.index(name) if name in listed else 0
-    return priced.model.vendor in failed_vendors, facts.estimate(priced), place, name
-
-
-def _is_near_ceiling(facts: Facts, name: str) -> bool:
-    priced = facts.bundle.models[name]
-    near = facts.bundle.pack.ceiling_near_ratio * facts.ceiling(priced.model.family)
-    return facts.estimate(priced) > near and not facts.cost_grant_nano_usd
-
-
-def _money_cause(waiting: list[str], refused: dict[str, tuple[Refusal, ...]]) -> ReasonCode | None:
-    """The money rule that alone keeps some model of the rung out, where one does."""
-    for reason in _MONEY:
-        if any({code for code, _ in refused[name]} == {reason} for name in waiting):
-            return reason
-    return None
-
-
-def _downgrades(
-    facts: Facts, refused: dict[str, tuple[Refusal, ...]], below: list[str]
-) -> list[str]:
-    """Models cheaper than all of ``below`` that at most the class's wish for better refuses."""
-    models = facts.bundle.models
-    limit = min(facts.estimate(models[name]) for name in below)
-    found = [
-        name
-        for name, reasons in refused.items()
-        if {code for code, _ in reasons} <= {ReasonCode.QUALITY_FLOOR}
-        and models[name].tiers
-        and facts.estimate(models[name]) < limit
-    ]
-    return sorted(found, key=lambda name: _order(facts, name))
-
-
-def _trigger(facts: Facts, name: str, downgrade: ReasonCode | None) -> Trigger:
-    if downgrade is not None:
-        return _DOWNGRADE_TRIGGER[downgrade]
+def _trigger(facts: Facts, ranked: Ranked, entry: Entry) -> str:
+    if ranked.downgrade is not None:
+        return DOWNGRADE_TRIGGER[ranked.downgrade]
+    if ranked.trigger is not None:
+        return ranked.trigger
     if not facts.given.failed:
-        wished = facts.given.request.requested_model == name
+        if facts.task_class != facts.given.classification.task_class:
+            return Trigger.SIMPLER_THAN_EXPECTED
+        wished = facts.given.request.requested_model == entry.name
         return Trigger.REQUESTED if wished else Trigger.DEFAULT
     last = facts.given.failed[-1]
     if last.kind is None or not last.kind.is_outage:
         return Trigger.CHEAPER_FAILED
-    models = facts.bundle.models
-    same = last.model in models and models[last.model].model.vendor == models[name].model.vendor
+    by_name = facts.bundle.index.by_name
+    same = last.model in by_name and by_name[last.model].vendor == entry.vendor
     return Trigger.SAME_VENDOR_FALLBACK if same else Trigger.OUTAGE
 
 
-def _candidate(facts: Facts, name: str, trigger: Trigger) -> Candidate:
-    priced = facts.bundle.models[name]
-    model, family = priced.model, facts.bundle.pack.families[priced.model.family]
-    return Candidate(
-        model=name,
-        served_as=model.served_as,
-        vendor=model.vendor,
-        endpoint=model.endpoint,
-        family=model.family,
-        lane=model.lane,
-        site=priced.endpoint.site,
-        cost_class=family.cost_class,
-        task_queue=priced.endpoint.task_queue,
+def _move(facts: Facts, ranked: Ranked, entry: Entry, trigger: str) -> Move | None:
+    """The typed move to ``entry``; None where the task uses what its route begins with."""
+    if facts.bundle.pack.schema_version == "pointwork/pack/1":
+        return None  # decisions recorded under that schema carry no moves
+    failed, by_name = facts.given.failed, facts.bundle.index.by_name
+    last = by_name.get(failed[-1].model) if failed else None
+    if trigger in (Trigger.DEFAULT, Trigger.REQUESTED) or last is entry:
+        return None
+    ranks = list(Lane)
+    before = last.lane_rank if last else ranked.default_rank
+    before = entry.lane_rank if before is None else before
+    if entry.lane_rank == before:
+        direction = Direction.SIDEWAYS
+    else:
+        direction = Direction.UP if entry.lane_rank > before else Direction.DOWN
+    return Move(
+        kind=ranked.kind or _kind(facts, ranked, trigger),
         trigger=trigger,
-        estimate_nano_usd=facts.estimate(priced),
-        ceiling_nano_usd=facts.ceiling(model.family),
-        max_output_tokens=output_tokens_bound(facts.given.request, model),
-        timeout_seconds=model.timeout_seconds,
-        prices=priced.tiers,
-        price_version=priced.price_version,
+        direction=direction,
+        from_model=last.name if last else None,
+        from_lane=ranks[before],
+        to_lane=entry.lane,
+        attempt=len(failed) + 1,
+        evidence=ranked.evidence,
     )
 
 
-def _run(
-    facts: Facts,
-    candidates: tuple[Candidate, ...],
-    rejected: tuple[Rejection, ...],
-    downgrade: ReasonCode | None,
-) -> Plan:
+def _kind(facts: Facts, ranked: Ranked, trigger: str) -> MoveKind:
+    if ranked.downgrade is not None or trigger == Trigger.SIMPLER_THAN_EXPECTED:
+        return MoveKind.DOWNGRADE
+    return MoveKind.ESCALATION if trigger == Trigger.CHEAPER_FAILED else MoveKind.FALLBACK
+
+
+def candidate_of(facts: Facts, entry: Entry, trigger: str, move: Move | None = None) -> Candidate:
+    """``entry`` with everything its call needs."""
+    return entry.candidate(
+        trigger=trigger,
+        estimate_nano_usd=facts.estimates[entry.name],
+        ceiling_nano_usd=facts.ceiling(entry.family),
+        max_output_tokens=min(facts.output_tokens_asked, entry.output_tokens_max),
+        move=move,
+        temperature=facts.row.temperature,
+    )
+
+
+def _run(facts: Facts, refused: Refused, ranked: Ranked) -> Plan:
     given, pack = facts.given, facts.bundle.pack
-    obligations: list[Obligation] = []
-    if pack.privacy.redact_before_egress and any(c.site is not Site.LOCAL for c in candidates):
-        obligations.append(Obligation.REDACT)
-    if given.request.answer_schema is not None:
-        obligations.append(Obligation.VERIFY_SCHEMA)
-    best = facts.bundle.models[candidates[0].model].model.quality
-    if downgrade is not None or best < facts.row.quality_floor:
-        obligations.append(Obligation.WARN_DOWNGRADE)
-    if facts.sensitivity is Sensitivity.RESTRICTED:
-        obligations.append(Obligation.LOG_RESTRICTED)
-    row_ceilings = pack.ceilings[facts.task_class].values()
+    candidates = []
+    for entry in ranked.chosen:
+        trigger = _trigger(facts, ranked, entry)
+        candidates.append(candidate_of(facts, entry, trigger, _move(facts, ranked, entry, trigger)))
+    adviser = adviser_of(facts, refused, ranked)
+    row_ceilings = pack.ceilings.get(facts.task_class, {}).values()
+    ceilings = (*row_ceilings, facts.row.ceiling or 0, facts.cost_grant_nano_usd)
+    override = facts.override if candidates[0].trigger == Trigger.OVERRIDE else None
     return Plan(
         effect=Effect.RUN,
         task_class=facts.task_class,
         class_source=given.classification.class_source,
         sensitivity=facts.sensitivity,
         data_classes=facts.data_classes,
-        candidates=candidates,
-        rejected=rejected,
-        obligations=tuple(obligations),
+        candidates=tuple(candidates),
+        rejected=_rejections(refused, ranked),
+        obligations=obligations_of(facts, ranked),
         windows=windows_at(pack, given.snapshot.taken_at, caller=given.request.caller),
-        task_ceiling_nano_usd=max(*row_ceilings, facts.cost_grant_nano_usd),
+        task_ceiling_nano_usd=max(ceilings),
         justification=given.request.justification.strip()
+        or (override.reason if override else "")
         or facts.purpose(candidates[0].family)
         or "",
         policy=facts.bundle.ref,
+        factor=(ranked.rule.factor if ranked.rule else facts.row.factor) or "",
+        complexity=facts.complexity,
+        contract=facts.row.contract,
+        adviser=candidate_of(facts, adviser, Trigger.DEFAULT) if adviser else None,
+        branches=min(facts.row.parallel or 1, len(candidates)),
+        override_id=override.override_id if override else "",
     )
 
 
-def _no_candidate(
-    facts: Facts, refused: dict[str, tuple[Refusal, ...]], ranked_out: dict[str, Refusal]
-) -> Plan:
+def _no_candidate(facts: Facts, refused: Refused, ranked: Ranked) -> Plan:
     """Hold where one rule that a person may lift is all that stands in the way; else deny."""
-    rejected = _rejections(refused, ranked_out)
-    for reason, grant in _LIFTED_BY.items():
-        alone = any({code for code, _ in each} == {reason} for each in refused.values())
-        if alone and _is_liftable(facts, reason) and not facts.grant(grant):
+    rejected = _rejections(refused, ranked)
+    if _is_unsatisfiable(facts):
+        return _unsatisfiable(facts, rejected)
+    found = [codes(refused, name) for name in refused]
+    for reason, grant in LIFTED_BY.items():
+        if {reason} in found and can_lift(facts, reason) and not facts.grant(grant):
             return _ended(facts, Effect.HOLD, reason, rejected, hold_for=grant)
-    if any({code for code, _ in each} == {ReasonCode.BUDGET} for each in refused.values()):
+    if ranked.blocked_by is not None:
+        return _ended(facts, Effect.DENY, ranked.blocked_by, rejected)
+    if {ReasonCode.BUDGET} in found:
         return _ended(facts, Effect.DENY, ReasonCode.BUDGET, rejected)
-    spent = ReasonCode.CANDIDATES_EXHAUSTED if facts.given.failed else ReasonCode.NO_CANDIDATE
-    return _ended(facts, Effect.DENY, spent, rejected)
+    if facts.given.failed:
+        return _ended(facts, Effect.DENY, ReasonCode.CANDIDATES_EXHAUSTED, rejected)
+    return _ended(facts, Effect.DENY, _common_reason(facts, refused), rejected)
 
 
-def _refuse_wish(
-    facts: Facts,
-    wish: str,
-    refused: dict[str, tuple[Refusal, ...]],
-    chosen: list[str],
-    ranked_out: dict[str, Refusal],
-) -> Plan:
+def _common_reason(facts: Facts, refused: Refused) -> ReasonCode:
+    """The one rule that stands against every model outside, where the pack denies for it (R-6)."""
+    hosted = [entry for entry in facts.bundle.index.entries if not entry.is_local]
+    routed = [e for e in hosted if ReasonCode.NOT_IN_ROUTE not in codes(refused, e.name)]
+    for code in (ReasonCode.EGRESS_DENIED, ReasonCode.HOSTED_NOT_APPROVED, ReasonCode.LANE_GUARD):
+        if routed and all(code in codes(refused, entry.name) for entry in routed):
+            return code
+    return ReasonCode.NO_CANDIDATE
+
+
+def _is_unsatisfiable(facts: Facts) -> bool:
+    """Only local models may, and none of the work's own models is local (R-14)."""
+    if not facts.is_local_only or facts.bundle.pack.rank != "role_table":
+        return False
+    own = members(facts, facts.row.families)
+    return needs_cloud(facts) or not any(entry.is_local for entry in own)
+
+
+def _unsatisfiable(facts: Facts, rejected: tuple[Rejection, ...]) -> Plan:
+    grant, reason = GrantKind.OUTSIDE_DECISION, ReasonCode.UNSATISFIABLE_LOCAL_ONLY
+    if grant in facts.bundle.pack.holds_for and not facts.grant(grant):
+        return _ended(facts, Effect.HOLD, reason, rejected, hold_for=grant)
+    return _ended(facts, Effect.DENY, reason, rejected)
+
+
+def _refuse_wish(facts: Facts, wish: str, refused: Refused, ranked: Ranked) -> Plan:
     """A request for a model is no right: it runs where the pack would choose it (OM-3, OM-4)."""
-    others = {
-        name: (ReasonCode.NOT_REQUESTED, f"{wish} was requested")
-        for name, reasons in refused.items()
-        if not reasons and name != wish
-    }
-    rejected = _rejections(refused, others)
-    if wish not in refused:
-        missing = Rejection(model=wish, reason=ReasonCode.NO_CANDIDATE, detail="not in catalogue")
-        return _ended(facts, Effect.DENY, ReasonCode.NO_CANDIDATE, (*rejected, missing))
-    reasons = refused[wish]
-    if reasons:
-        only = {code for code, _ in reasons}
-        grant = _LIFTED_BY.get(reasons[0][0]) if len(only) == 1 else None
-        if grant is not None and not facts.grant(grant) and _is_liftable(facts, reasons[0][0]):
-            return _ended(facts, Effect.HOLD, reasons[0][0], rejected, hold_for=grant)
-        return _ended(facts, Effect.DENY, reasons[0][0], rejected)
-    code, detail = ReasonCode.OVER_PROVISIONED, ""
-    if wish in ranked_out:
-        code, detail = ranked_out[wish]
-    if code is ReasonCode.OVER_PROVISIONED and _rung(facts, wish) != _rung(facts, chosen[0]):
-        code = ReasonCode.NO_PRIOR_FAILURE
-    return _ended(
-        facts, Effect.DENY, code, (*rejected, Rejection(model=wish, reason=code, detail=detail))
+    others = Ranked(
+        passed_over={
+            entry.name: (ReasonCode.NOT_REQUESTED, f"{wish} was requested")
+            for entry in facts.bundle.index.entries
+            if entry.name not in refused and entry.name != wish
+        }
     )
+    rejected = _rejections(refused, others)
+    if wish not in facts.bundle.index.by_name:
+        missing = rejection(wish, ReasonCode.NO_CANDIDATE, "not in catalogue")
+        return _ended(facts, Effect.DENY, ReasonCode.NO_CANDIDATE, (*rejected, missing))
+    if wish in refused:
+        reason, _ = first_reason(refused[wish])
+        grant = LIFTED_BY.get(reason) if len(codes(refused, wish)) == 1 else None
+        if grant is not None and can_lift(facts, reason) and not facts.grant(grant):
+            return _ended(facts, Effect.HOLD, reason, rejected, hold_for=grant)
+        return _ended(facts, Effect.DENY, reason, rejected)
+    code, detail = ranked.passed_over.get(wish, (ReasonCode.OVER_PROVISIONED, ""))
+    if code is ReasonCode.OVER_PROVISIONED and _is_higher(facts, wish, ranked):
+        code = ReasonCode.NO_PRIOR_FAILURE
+    return _ended(facts, Effect.DENY, code, (*rejected, rejection(wish, code, detail)))
 
 
-def _is_liftable(facts: Facts, reason: ReasonCode) -> bool:
-    return facts.sensitivity is Sensitivity.SENSITIVE or reason is not ReasonCode.PRIVACY
+def _is_higher(facts: Facts, wish: str, ranked: Ranked) -> bool:
+    """Whether the wish stands on a later rung than what the pack would use."""
+    if not ranked.chosen:
+        return False
+    rungs, _ = route_of(facts)
+    family = facts.bundle.index.by_name[wish].family
+    wished = next((n for n, rung in enumerate(rungs) if family in rung), None)
+    first = next((n for n, rung in enumerate(rungs) if ranked.chosen[0].family in rung), None)
+    return wished != first
 
 
 def _ended(
     facts: Facts,
     effect: Effect,
     reason: ReasonCode,
-    rejected: tuple[Rejection, ...],
+    rejected: Iterable[Rejection],
     *,
     hold_for: GrantKind | None = None,
 ) -> Plan:
@@ -322,23 +291,22 @@ def _ended(
         task_ceiling_nano_usd=_hold_ceiling(facts) if effect is Effect.HOLD else 0,
         justification=facts.given.request.justification,
         policy=facts.bundle.ref,
+        complexity=facts.complexity,
     )
 
 
 def _hold_ceiling(facts: Facts) -> int:
     """What a person would approve: the dearest worst case among the models of the route."""
-    return max(
-        (
-            facts.estimate(priced)
-            for priced in facts.bundle.models.values()
-            if priced.tiers and facts.rung_of(priced.model.family) is not None
-        ),
-        default=0,
-    )
+    if facts.bundle.pack.rank == "cheapest_sufficient":
+        routed = members(facts, dict.fromkeys(f for rung in route_of(facts)[0] for f in rung))
+    else:
+        routed = members(facts, facts.row.families)
+    estimates = facts.estimates
+    return max((estimates[e.name] for e in routed if e.has_price), default=0)
 
 
-def _stop(given: DecisionInput, bundle: PolicyBundle, reason: ReasonCode) -> Plan:
-    """No class, no model (OM-13)."""
+def _stop(given: DecisionInput, bundle: PolicyBundle, reason: ReasonCode, detail: str = "") -> Plan:
+    """No class, no model (OM-13); a closed gate, no model."""
     return Plan(
         effect=Effect.DENY,
         reason=reason,
@@ -350,19 +318,15 @@ def _stop(given: DecisionInput, bundle: PolicyBundle, reason: ReasonCode) -> Pla
         ),
         sensitivity=effective_sensitivity(given, bundle.pack),
         data_classes=effective_data_classes(given),
-        rejected=tuple(Rejection(model=name, reason=reason) for name in sorted(bundle.models)),
+        rejected=tuple(rejection(each.name, reason, detail) for each in bundle.index.entries),
         policy=bundle.ref,
     )
 
 
-def _rejections(
-    refused: dict[str, tuple[Refusal, ...]],
-    ranked_out: dict[str, Refusal],
-    chosen: Collection[str] = (),
-) -> tuple[Rejection, ...]:
-    first = {name: reasons[0] for name, reasons in refused.items() if reasons} | ranked_out
+def _rejections(refused: Refused, ranked: Ranked) -> tuple[Rejection, ...]:
+    chosen = {entry.name for entry in ranked.chosen}
+    first = {name: first_reason(reasons) for name, reasons in refused.items()}
+    first |= ranked.passed_over
     return tuple(
-        Rejection(model=name, reason=code, detail=detail)
-        for name, (code, detail) in sorted(first.items())
-        if name not in chosen
+        rejection(name, *reason) for name, reason in sorted(first.items()) if name not in chosen
     )

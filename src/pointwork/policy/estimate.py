@@ -2,7 +2,7 @@
 
 from pointwork.contract.decision import Classification
 from pointwork.contract.task import TaskRequest
-from pointwork.policy.document import Model
+from pointwork.policy.catalogue import Model
 
 
 def input_tokens_bound(classification: Classification) -> int:

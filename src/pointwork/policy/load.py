@@ -4,15 +4,16 @@ import re
 from pathlib import Path
 
 from pointwork.policy.bundle import PolicyBundle, PolicyLibrary
-from pointwork.policy.document import (
+from pointwork.policy.catalogue import (
     Catalogue,
     GenaiPrice,
     HostProfile,
     Model,
-    Pack,
     PricedModel,
     StatedPrice,
+    vram_plan,
 )
+from pointwork.policy.pack import Pack
 from pointwork.policy.prices import UnknownPriceError, look_up, price_library_version
 from pointwork.policy.strict_yaml import PolicyError, place_in, read_document
 
@@ -65,7 +66,8 @@ def _bundle(path: Path, models: dict[str, PricedModel], host: HostProfile) -> Po
     if _PACK_FILE.match(path.name) and pack.version != path.stem:
         place = place_in(path, "version")
         raise PolicyError(f"{place}: version {pack.version!r} is not the file's name; align them")
-    routed = {name for name, each in models.items() if each.model.family in pack.families}
+    _check_models(path, pack, models)
+    routed = _routed(pack, models, host)
     vendors = {models[name].model.vendor for name in routed}
     if len(vendors) < pack.vendors_min:
         found = ", ".join(sorted(vendors)) or "none"
@@ -73,13 +75,38 @@ def _bundle(path: Path, models: dict[str, PricedModel], host: HostProfile) -> Po
             f"{place_in(path, 'vendors_min')}: vendors_min is {pack.vendors_min} but the "
             f"catalogue's models for this pack's families come from {found}; add another vendor's"
         )
-    for name in pack.privacy.approved_private_models:
-        if name not in models:
-            place = place_in(path, "privacy", "approved_private_models")
-            raise PolicyError(f"{place}: {name!r} is not in models.yaml; add it there or remove it")
     return PolicyBundle(
         pack=pack, models={name: models[name] for name in sorted(routed)}, host=host
     )
+
+
+def _check_models(path: Path, pack: Pack, models: dict[str, PricedModel]) -> None:
+    """Every model the pack names is in the catalogue."""
+    for approved in pack.privacy.approved_private_models:
+        if approved.model not in models:
+            place = place_in(path, "privacy", "approved_private_models")
+            raise PolicyError(
+                f"{place}: {approved.model!r} is not in models.yaml; add it there or remove it"
+            )
+    for name, family in pack.families.items():
+        for model in family.models:
+            if model not in models:
+                place = place_in(path, "families", name, "models")
+                raise PolicyError(
+                    f"{place}: {model!r} is not in models.yaml; add it there or remove it"
+                )
+
+
+def _routed(pack: Pack, models: dict[str, PricedModel], host: HostProfile) -> set[str]:
+    """The models some family of the pack takes: by name, from the host or from the catalogue."""
+    open_families = {
+        name for name, each in pack.families.items() if not each.models and not each.from_host
+    }
+    routed = {name for name, each in models.items() if each.model.family in open_families}
+    for family in pack.families.values():
+        routed |= set(family.models)
+        routed |= set(host.local_models) if family.from_host else set()
+    return routed
 
 
 def _check_folder(folder: Path, bundles: list[PolicyBundle]) -> None:
@@ -97,13 +124,32 @@ def _profile(policies: Path, host: str, catalogue: Catalogue) -> HostProfile:
     if not _HOST.match(host):
         raise PolicyError(f"{path}: {host!r:.60} is no name of a host; give one of hosts/*.yaml")
     profile = read_document(path, HostProfile)
-    for model in profile.local_models:
+    for model in profile.served:
         if model not in catalogue.models:
-            place = place_in(path, "local_models")
+            field = "local_models" if model in profile.local_models else "gpu"
+            place = place_in(path, field)
             raise PolicyError(
                 f"{place}: {model!r} is not in models.yaml; add it there or remove it"
             )
+    _check_card(path, profile, catalogue)
     return profile
+
+
+def _check_card(path: Path, profile: HostProfile, catalogue: Catalogue) -> None:
+    """Each LLM fits the card beside the fixed slices; one at a time is all it has to (CX-8)."""
+    if profile.gpu is None:
+        return
+    for name in profile.local_models:
+        weights = catalogue.models[name].weights
+        place = place_in(path, "local_models")
+        if weights is None:
+            raise PolicyError(f"{place}: {name!r} has no weights in models.yaml; state its VRAM")
+        plan = vram_plan(profile.gpu, name, weights)
+        if not plan.fits:
+            raise PolicyError(
+                f"{place}: {name!r} needs {-plan.headroom_mb} MB more than the card has beside "
+                "its slices; shrink a slice, the reserve or the model"
+            )
 
 
 def _priced(catalogue: Catalogue, path: Path) -> dict[str, PricedModel]:

@@ -8,7 +8,7 @@ import genai_prices
 from genai_prices.types import ModelPrice, TieredPrices
 
 from pointwork.contract.money import NANO_PER_USD, PriceTier
-from pointwork.policy.document import GenaiPrice
+from pointwork.policy.catalogue import GenaiPrice
 
 _PRICE_STEP = timedelta(minutes=30)
 _PRICE_STEPS = 48

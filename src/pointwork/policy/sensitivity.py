@@ -2,7 +2,7 @@
 
 from pointwork.contract.decision import DecisionInput
 from pointwork.contract.task import DataClass, Sensitivity
-from pointwork.policy.document import Pack
+from pointwork.policy.pack import Pack
 
 
 def effective_sensitivity(given: DecisionInput, pack: Pack) -> Sensitivity | None:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from pointwork.contract.decision import WindowSpec
-from pointwork.policy.document import BudgetLimit, Pack
+from pointwork.policy.pack import BudgetLimit, Pack
 
 
 def windows_at(
@@ -19,13 +19,29 @@ def windows_at(
 
     A vendor's or model's window is left out where ``vendor`` or ``model`` is not yet known.
     """
+    named = _budgets(pack, moment, caller=caller, vendor=vendor, model=model)
+    return tuple(sorted((window for window, _ in named), key=lambda spec: spec.key))
+
+
+def budgets_by_window(pack: Pack, moment: datetime, *, caller: str) -> dict[str, BudgetLimit]:
+    """The pack's budget behind each window key, as ``windows_at`` names them."""
+    return {window.key: budget for window, budget in _budgets(pack, moment, caller=caller)}
+
+
+def _budgets(
+    pack: Pack,
+    moment: datetime,
+    *,
+    caller: str,
+    vendor: str | None = None,
+    model: str | None = None,
+) -> list[tuple[WindowSpec, BudgetLimit]]:
     subjects = {"pack": pack.pack, "caller": caller, "vendor": vendor, "model": model}
-    specs = [
-        _window(pack, budget, subject, moment)
+    return [
+        (_window(pack, budget, subject, moment), budget)
         for budget in pack.budgets
         if (subject := subjects[budget.scope]) is not None
     ]
-    return tuple(sorted(specs, key=lambda spec: spec.key))
 
 
 def _window(pack: Pack, budget: BudgetLimit, subject: str, moment: datetime) -> WindowSpec:
