@@ -91,6 +91,10 @@ class InvokeContent(Protocol):
     def encode_answer(self, text: str) -> tuple[bytes, str]: ...
 
 
+class AnswerContracts(Protocol):
+    def schema(self, contract: str) -> AnswerSchema: ...
+
+
 class Restorer(Protocol):
     def restore(self, text: str, mapping: bytes) -> tuple[str, int]:
         """The text with its placeholders filled in, and how many the model made up."""
@@ -109,6 +113,7 @@ class InvokeActivities:
         health: EndpointHealth,
         providers: Mapping[str, Provider],
         restorer: Restorer,
+        contracts: AnswerContracts,
         budget_refused: type[Exception],
     ) -> None:
         self._attempts = attempts
@@ -116,6 +121,7 @@ class InvokeActivities:
         self._health = health
         self._providers = providers
         self._restorer = restorer
+        self._contracts = contracts
         self._budget_refused = budget_refused
         self._well_at: dict[str, datetime] = {}
 
@@ -157,6 +163,8 @@ class InvokeActivities:
         schema: dict[str, Any] | None = None
         if call.answer_schema is not None:
             schema = self._content.answer_schema(call.task_id, call.answer_schema)
+        elif call.contract is not None:
+            schema = self._contracts.schema(call.contract)
         mapping: bytes | None = None
         if call.placeholders is not None:
             mapping = self._content.placeholders(call.task_id, call.placeholders)
@@ -173,6 +181,7 @@ class InvokeActivities:
             request_id=start.attempt_id,
             seed=call.seed,
             answer_schema=schema,
+            effort=call.candidate.effort,
         )
         return start, request, mapping
 

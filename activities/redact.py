@@ -25,7 +25,7 @@ class RedactedPrompt(Protocol):
 
 
 class Redactor(Protocol):
-    def redact(self, prompt: Prompt) -> RedactedPrompt | None:
+    def redact(self, prompt: Prompt, *, secrets_only: bool) -> RedactedPrompt | None:
         """The redacted prompt; None where it cannot be made safe."""
         ...
 
@@ -48,7 +48,8 @@ class RedactActivities:
         Raises:
             ApplicationError: REDACTION_FAILED, never retried; the task does not leave the house.
         """
-        redacted = self._redactor.redact(self._content.prompt(step.task_id, step.content))
+        prompt = self._content.prompt(step.task_id, step.content)
+        redacted = self._redactor.redact(prompt, secrets_only=step.secrets_only)
         if redacted is None:
             failure = FailureType.REDACTION_FAILED
             raise ApplicationError(failure.sentence, type=failure, non_retryable=True)

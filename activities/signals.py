@@ -6,14 +6,9 @@ from typing import Protocol
 
 from temporalio import activity
 
-from pointwork.contract.decision import (
-    BudgetSignal,
-    EndpointSignal,
-    PolicyRef,
-    Snapshot,
-    WindowSpec,
-)
+from pointwork.contract.decision import WindowSpec
 from pointwork.contract.names import ActivityName, TaskQueue
+from pointwork.contract.snapshot import BudgetSignal, EndpointSignal, PolicyRef, Snapshot
 from pointwork.contract.task import Sensitivity, TaskRequest
 
 

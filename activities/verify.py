@@ -1,5 +1,6 @@
 """``parallel-verify``: checks an answer where the plan obliges it, by deterministic tools."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from temporalio import activity
@@ -20,14 +21,26 @@ class SchemaCheck(Protocol):
     def check(self, text: str, schema: AnswerSchema) -> CheckResult: ...
 
 
+class ContractCheck(Protocol):
+    def check(self, contract: str, text: str, sources: Sequence[str]) -> CheckResult: ...
+
+
 class VerifyActivities:
-    def __init__(self, content: AnswerReader, schema_check: SchemaCheck) -> None:
+    def __init__(
+        self, content: AnswerReader, schema_check: SchemaCheck, contract_check: ContractCheck
+    ) -> None:
         self._content = content
         self._schema_check = schema_check
+        self._contract_check = contract_check
 
     @activity.defn(name=ActivityName.PARALLEL_VERIFY)
     def parallel_verify(self, step: Verify) -> CheckResult:
-        """Whether the answer is JSON that satisfies the task's own schema."""
+        """Whether the answer meets the pack's named contract, then the task's own schema."""
         text = self._content.answer_text(step.task_id, step.answer)
-        schema = self._content.answer_schema(step.task_id, step.answer_schema)
-        return self._schema_check.check(text, schema)
+        result = CheckResult(passed=True, check="none")
+        if step.contract is not None:
+            result = self._contract_check.check(step.contract, text, step.sources)
+        if result.passed and step.answer_schema is not None:
+            schema = self._content.answer_schema(step.task_id, step.answer_schema)
+            result = self._schema_check.check(text, schema)
+        return result

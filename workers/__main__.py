@@ -17,6 +17,7 @@ from pointwork.contract.names import TaskQueue
 from pointwork.embedded import read_endpoints
 from pointwork.local.lease import DeviceLease
 from pointwork.local.llama_cpp import LlamaCppRuntime
+from pointwork.policy.strict_yaml import PolicyError
 from workers.gpu import build_gpu_worker, gpu_models
 from workers.replay import replay_task
 from workers.settings import Settings
@@ -25,6 +26,8 @@ from workers.wiring import Parts, build_worker, connect, endpoints_of, open_part
 
 _log = logging.getLogger("workers")
 ALL, GPU, REPLAY, CHECK = "all", "gpu", "replay", "check"
+BAD_POLICY = 3
+"""Exit code, the same as the command line's (docs/exit-codes.md)."""
 _QUEUES = {queue.value: queue for queue in TaskQueue if queue is not TaskQueue.GPU}
 
 
@@ -36,6 +39,14 @@ def main() -> int:
     logging.basicConfig(
         level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
+    try:
+        return _do(arguments, settings)
+    except PolicyError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return BAD_POLICY
+
+
+def _do(arguments: argparse.Namespace, settings: Settings) -> int:
     match arguments.what:
         case "check":
             parts = open_parts(settings)

@@ -1,5 +1,6 @@
 """Joins the library's parts to the ports of the activities. Wiring only: no rule lives here."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -8,7 +9,13 @@ from pointwork.contract.outcome import CheckResult
 from pointwork.contract.prompt import AnswerSchema, Prompt
 from pointwork.contract.snapshot import PolicyRef
 from pointwork.contract.task import TaskRequest
-from pointwork.executors.json_contracts import check_schema
+from pointwork.executors.citations import check_citations
+from pointwork.executors.json_contracts import (
+    AnswerContract,
+    check_contract,
+    check_schema,
+    contract_schema,
+)
 from pointwork.policy.bundle import PolicyLibrary, UnknownPackError
 from pointwork.policy.windows import windows_at
 from pointwork.privacy.detect import scan
@@ -32,9 +39,9 @@ class RedactedPrompt:
 
 
 class PromptRedactor:
-    def redact(self, prompt: Prompt) -> RedactedPrompt | None:
+    def redact(self, prompt: Prompt, *, secrets_only: bool) -> RedactedPrompt | None:
         try:
-            redacted = redact(prompt)
+            redacted = redact(prompt, identifiers=not secrets_only)
         except RedactionError:
             return None
         return RedactedPrompt(
@@ -56,6 +63,19 @@ class JsonSchemaCheck:
 
     def check(self, text: str, schema: AnswerSchema) -> CheckResult:
         return check_schema(text, schema)
+
+
+class NamedContracts:
+    """The answer contracts that packs name (CX-16, CX-20, CX-21)."""
+
+    def schema(self, contract: str) -> AnswerSchema:
+        return contract_schema(contract)
+
+    def check(self, contract: str, text: str, sources: Sequence[str]) -> CheckResult:
+        result = check_contract(contract, text)
+        if result.passed and contract == AnswerContract.CITED_ANSWER:
+            return check_citations(text, sources)
+        return result
 
 
 class LibraryPolicy:

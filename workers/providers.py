@@ -1,12 +1,16 @@
 """From a catalogue endpoint and a key to a provider. Vendors are named in the catalogue only."""
 
+from pointwork.executors.embeddings import EmbeddingProvider
 from pointwork.policy.catalogue import Endpoint
 from pointwork.providers import dialects
 from pointwork.providers.anthropic import AnthropicProvider
 from pointwork.providers.google_genai import GoogleGenAIProvider
 from pointwork.providers.openai import OpenAIProvider
+from pointwork.providers.openai_embeddings import OpenAIEmbedder
 from pointwork.providers.port import Provider
 from workers.settings import Credentials
+
+EMBEDDING_MODEL = "text-embedding-3-small"
 
 DIALECTS = {
     "openai": dialects.OPENAI,
@@ -37,6 +41,8 @@ def connect_provider(name: str, endpoint: Endpoint, credentials: Credentials) ->
         raise ValueError(msg)
     key = credentials.of(endpoint.credential) if endpoint.credential else None
     match endpoint.adapter:
+        case "openai_embeddings":
+            return _embedding_provider(name, endpoint, key)
         case "anthropic":
             return AnthropicProvider(name, endpoint.base_url, key or "")
         case "google_genai":
@@ -48,3 +54,20 @@ def connect_provider(name: str, endpoint: Endpoint, credentials: Credentials) ->
                 msg = f"endpoints.{name}.dialect: {dialect!r} is none of {known}"
                 raise ValueError(msg)
             return OpenAIProvider(name, endpoint.base_url, key, dialect=DIALECTS[dialect])
+
+
+def _embedding_provider(name: str, endpoint: Endpoint, key: str | None) -> EmbeddingProvider:
+    """A charged embedding is a call like any other: under a hold, with an attempt row (CX-24)."""
+    if endpoint.base_url is None or endpoint.dimensions is None or endpoint.revision is None:
+        msg = f"endpoints.{name}: an embeddings endpoint states base_url, dimensions and revision"
+        raise ValueError(msg)
+    return EmbeddingProvider(
+        OpenAIEmbedder(
+            name,
+            endpoint.base_url,
+            key,
+            model=EMBEDDING_MODEL,
+            revision=endpoint.revision,
+            dimensions=endpoint.dimensions,
+        )
+    )

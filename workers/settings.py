@@ -5,6 +5,8 @@ from pathlib import Path
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from pointwork.policy.release import Profile
+
 STATE_DIR_DEFAULT = Path(".pointwork")
 
 
@@ -52,6 +54,10 @@ class Settings(BaseSettings):
     master_key_file: Path | None = None
     policies_dir: Path = Path("policies")
     host: str = "embedded"
+    profile: Profile = "development"
+    """``production`` takes a pack that asks for a signed release only with one (SP-52)."""
+    release_keys: Path | None = None
+    """JSON object of key id and base64 of an Ed25519 public key: who may release packs."""
     threads: int = Field(default=32, ge=1, le=256)
     """Threads for activities that touch the ledger or scan text."""
     calls_in_flight_max: int = Field(default=200, ge=1, le=10_000)

@@ -12,6 +12,7 @@ from temporalio.client import Client
 from temporalio.worker import Interceptor, Worker
 
 from activities.approval import ApprovalActivities
+from activities.cache import CacheActivities
 from activities.classify import ClassifyActivities, ClassInference
 from activities.detect import DetectActivities
 from activities.embed import EmbedActivities
@@ -30,23 +31,29 @@ from pointwork.ledger.attempts import AttemptLog, BudgetRefusedError
 from pointwork.ledger.budgets import BudgetBook
 from pointwork.ledger.content import SealedContent
 from pointwork.ledger.engine import open_engine
+from pointwork.ledger.incidents import record_policy_incident
 from pointwork.ledger.migrate import migrate
 from pointwork.ledger.outcomes import OutcomeLog
 from pointwork.ledger.policies import RevisionStore
+from pointwork.ledger.response_cache import ResponseCache
 from pointwork.ledger.signals import SignalStore
 from pointwork.ledger.vault import MasterKeys, Vault
 from pointwork.policy.bundle import PolicyBundle, PolicyLibrary
 from pointwork.policy.catalogue import Endpoint
 from pointwork.policy.load import load_library
+from pointwork.policy.release import read_release_keys
+from pointwork.policy.revisions import TamperedPolicyError
 from pointwork.providers.port import Provider
 from pointwork.temporal import pointwork_plugin
 from workers.adapters import (
     JsonSchemaCheck,
     LibraryPolicy,
+    NamedContracts,
     PlaceholderRestorer,
     PromptRedactor,
     ScanText,
 )
+from workers.caching import LedgerCache
 from workers.executors import ExecutorContent, host_detector, local_embedding
 from workers.inference import TextInference
 from workers.providers import connect_provider, is_usable
@@ -71,6 +78,7 @@ class Parts:
     settings: Settings
     engine: Engine
     vault: Vault
+    master_keys: MasterKeys
     content: SealedContent
     library: PolicyLibrary
     threads: ThreadPoolExecutor
@@ -81,7 +89,7 @@ class Parts:
     @property
     def usable_endpoints(self) -> frozenset[str]:
         """Endpoints a task can be sent to: those with a provider, and this host's own."""
-        own = (n for n, each in endpoints_of(self.library).items() if each.adapter == "local")
+        own = (name for name, each in endpoints_of(self.library).items() if each.is_own)
         return frozenset({*self.providers, *own})
 
 
@@ -98,24 +106,39 @@ def open_parts(settings: Settings) -> Parts:
     """Open ledger and vault, load the policy, and remember its revisions in the ledger.
 
     Raises:
+        TamperedPolicyError: a pack is not the one on record; the ledger holds the incident.
         PolicyError, UnsafeSqliteError, PermissionError: something is not fit to run on.
     """
-    library = load_library(settings.policies_dir, settings.host)
     engine = open_engine(settings.ledger_address)
     migrate(engine)
-    library = with_stored_revisions(engine, library)
-    vault = Vault(engine, MasterKeys.load_or_create(settings.master_key_path))
+    library = with_stored_revisions(engine, _checked_library(engine, settings))
+    master_keys = MasterKeys.load_or_create(settings.master_key_path)
+    vault = Vault(engine, master_keys)
     threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="activity")
     return Parts(
         settings=settings,
         engine=engine,
         vault=vault,
+        master_keys=master_keys,
         content=SealedContent(vault),
         library=library,
         threads=threads,
         providers=cloud_providers(library, settings.credentials),
         inference=TextInference(),
     )
+
+
+def _checked_library(engine: Engine, settings: Settings) -> PolicyLibrary:
+    """The packs on disk. One that was changed past the record is an incident (OM-83)."""
+    keys = read_release_keys(settings.release_keys) if settings.release_keys else None
+    try:
+        return load_library(
+            settings.policies_dir, settings.host, profile=settings.profile, release_keys=keys
+        )
+    except TamperedPolicyError as error:
+        now = datetime.now(UTC)
+        record_policy_incident(engine, error.pack, error.version, error.fault, str(error), now)
+        raise
 
 
 def with_stored_revisions(engine: Engine, library: PolicyLibrary) -> PolicyLibrary:
@@ -140,7 +163,7 @@ def cloud_providers(library: PolicyLibrary, credentials: Credentials) -> dict[st
     return {
         name: connect_provider(name, endpoint, credentials)
         for name, endpoint in endpoints_of(library).items()
-        if endpoint.adapter != "local" and is_usable(endpoint, credentials)
+        if not endpoint.is_own and is_usable(endpoint, credentials)
     }
 
 
@@ -151,6 +174,7 @@ def invoke_activities(parts: Parts, providers: Mapping[str, Provider]) -> Invoke
         SignalStore(parts.engine),
         providers,
         PlaceholderRestorer(),
+        NamedContracts(),
         BudgetRefusedError,
     )
 
@@ -171,19 +195,29 @@ def activities_of(queue: TaskQueue, parts: Parts) -> ActivityList:
                 signals.read_signals,
                 ReserveActivities(BudgetBook(parts.engine)).budget_reserve,
                 OutcomeActivities(OutcomeLog(parts.engine)).log_outcome,
+                *cache_activities(parts),
             ]
         case TaskQueue.REDACT:
             return [RedactActivities(parts.content, PromptRedactor()).redact]
         case TaskQueue.INVOKE:
             return [invoke_activities(parts, parts.providers).invoke_model]
         case TaskQueue.VERIFY:
-            return [VerifyActivities(parts.content, JsonSchemaCheck()).parallel_verify]
+            verify = VerifyActivities(parts.content, JsonSchemaCheck(), NamedContracts())
+            return [verify.parallel_verify]
         case TaskQueue.APPROVALS:
             return [ApprovalActivities(ApprovalBook(parts.engine)).human_approval]
         case TaskQueue.RETRIEVE | TaskQueue.EMBED | TaskQueue.VISION:
             return executor_activities(queue, parts)
         case _:
             return []
+
+
+def cache_activities(parts: Parts) -> ActivityList:
+    cache = LedgerCache(
+        ResponseCache(parts.engine, parts.vault, parts.master_keys), parts.vault, parts.library
+    )
+    activities = CacheActivities(cache)
+    return [activities.find_cached, activities.keep_answer]
 
 
 def executor_activities(queue: TaskQueue, parts: Parts) -> ActivityList:

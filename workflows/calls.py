@@ -9,6 +9,7 @@ from temporalio.workflow import ActivityCancellationType
 
 with workflow.unsafe.imports_passed_through():
     from activities.approval import ApprovalActivities
+    from activities.cache import CacheActivities
     from activities.classify import ClassifyActivities
     from activities.invoke import InvokeActivities
     from activities.outcome import OutcomeActivities
@@ -27,7 +28,15 @@ with workflow.unsafe.imports_passed_through():
         TaskOutcome,
     )
     from pointwork.contract.snapshot import Snapshot
-    from pointwork.contract.steps import ApprovalStep, LogOutcome, Redact, Reserve, Verify
+    from pointwork.contract.steps import (
+        ApprovalStep,
+        FindCached,
+        KeepAnswer,
+        LogOutcome,
+        Redact,
+        Reserve,
+        Verify,
+    )
     from pointwork.contract.task import TaskRequest
 
 CONTENT_UNAVAILABLE = "ContentUnavailableError"
@@ -124,6 +133,28 @@ def verify(step: Verify) -> Awaitable[CheckResult]:
         start_to_close_timeout=STEP_TIMEOUT,
         retry_policy=STEP_RETRY,
         summary="answer satisfies its schema",
+    )
+
+
+def find_cached(step: FindCached) -> Awaitable[Invocation | None]:
+    return workflow.execute_activity_method(
+        CacheActivities.find_cached,
+        step,
+        task_queue=TaskQueue.LEDGER,
+        start_to_close_timeout=STEP_TIMEOUT,
+        retry_policy=STEP_RETRY,
+        summary="an equal request's answer",
+    )
+
+
+def keep_answer(step: KeepAnswer) -> Awaitable[bool]:
+    return workflow.execute_activity_method(
+        CacheActivities.keep_answer,
+        step,
+        task_queue=TaskQueue.LEDGER,
+        start_to_close_timeout=STEP_TIMEOUT,
+        retry_policy=STEP_RETRY,
+        summary="serve equal requests",
     )
 
 

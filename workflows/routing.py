@@ -9,19 +9,23 @@ import asyncio
 from datetime import timedelta
 
 from temporalio import workflow
-from temporalio.common import SearchAttributeKey, SearchAttributeUpdate
 from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
+import workflows.caching as caching
 import workflows.calls as calls
+import workflows.executors as executors
 from workflows.approval_desk import ApprovalDesk, approval_request, is_approved
 from workflows.completion import finish
+from workflows.display import details, show
 from workflows.failures import internal, read_failure
 from workflows.trail import Ending, Trail
 
 with workflow.unsafe.imports_passed_through():
     from pointwork.contract.approval import SignedVerdict
+    from pointwork.contract.canonical import canonical_json, sha256_hex
     from pointwork.contract.decision import (
         Candidate,
+        DecisionInput,
         DecisionRecord,
         Effect,
         FailedAttempt,
@@ -31,10 +35,6 @@ with workflow.unsafe.imports_passed_through():
         Site,
     )
     from pointwork.contract.failures import FailureType
-    from pointwork.contract.money import NANO_PER_USD
-    from pointwork.contract.names import (
-        SearchAttribute,
-    )
     from pointwork.contract.outcome import (
         Invocation,
         InvocationFailure,
@@ -46,17 +46,16 @@ with workflow.unsafe.imports_passed_through():
     )
     from pointwork.contract.reasons import ReasonCode
     from pointwork.contract.snapshot import PolicyRef
-    from pointwork.contract.steps import LogOutcome, Redact, Reserve, Verify
+    from pointwork.contract.steps import (
+        LogOutcome,
+        Redact,
+        Reserve,
+        Verify,
+    )
     from pointwork.contract.task import TaskRequest
     from pointwork.policy.bundle import PolicyBundle
     from pointwork.policy.decide import decide
     from pointwork.temporal import BUNDLE_EXTERN
-
-_CLASS = SearchAttributeKey.for_keyword(SearchAttribute.TASK_CLASS)
-_MODEL = SearchAttributeKey.for_keyword(SearchAttribute.MODEL)
-_STATUS = SearchAttributeKey.for_keyword(SearchAttribute.STATUS)
-_WAITS_FOR = SearchAttributeKey.for_keyword(SearchAttribute.WAITS_FOR)
-_COST_USD = SearchAttributeKey.for_float(SearchAttribute.COST_USD)
 
 _HELD = frozenset({ReserveOutcome.RESERVED, ReserveOutcome.EXISTS})
 _DENIED_AS = {
@@ -84,9 +83,10 @@ class Routing:
         ending = await self._end()
         outcome = self._trail.outcome(ending, workflow.now())
         self._ended, self._status = outcome, ending.status
+        await caching.keep(self._trail, self.plan, ending)
         record = None if self._trail.is_recorded else self._trail.record
         recorded = await finish(calls.log_outcome(LogOutcome(outcome=outcome, record=record)))
-        self._show(recorded.cost_nano_usd)
+        show(self._trail, self._status, recorded.cost_nano_usd)
         await workflow.wait_condition(workflow.all_handlers_finished)
         if recorded.status is TaskStatus.CANCELLED:
             raise asyncio.CancelledError
@@ -170,6 +170,7 @@ class Routing:
             input=given,
             plan=decide(given, bundle),
             decided_at=workflow.now(),
+            snapshot_sha256=_metrics_sha256(given, bundle),
         )
         trail.is_recorded = False
         return trail.record.plan
@@ -179,9 +180,9 @@ class Routing:
         record, times = _required(self._trail.record), bundle.pack.approvals
         request = approval_request(record, times)
         self._status = TaskStatus.PENDING_APPROVAL
-        self._show(waits_for=request.asks_for)
+        show(self._trail, self._status, waits_for=request.asks_for)
         verdict = await self._desk.ask(request, times)
-        self._show()
+        show(self._trail, self._status)
         if verdict is None:
             failure = FailureType.APPROVAL_EXPIRED
             return Ending(TaskStatus.EXPIRED, failure, failure.sentence)
@@ -201,13 +202,20 @@ class Routing:
     async def _attempt(self, candidate: Candidate, bundle: PolicyBundle) -> Ending | None:
         """Reserve, call, verify. None where the attempt failed and the plan is to be made anew."""
         trail, retry = self._trail, bundle.pack.retry
+        if executors.is_executor(candidate):
+            return await self._execute(candidate)
+        cached = await caching.find(trail, self.plan)
+        if cached is not None:
+            trail.begin_attempt(candidate)
+            trail.is_cached = True
+            return Ending(TaskStatus.SUCCEEDED, candidate=candidate, invocation=cached)
         for transport_retries in range(retry.transport_retries_max + 1):
             number = trail.begin_attempt(candidate)
             refusal = await self._prepare(candidate, number, bundle)
             if refusal is not None:
                 return refusal
             self._status = TaskStatus.INVOKING
-            workflow.set_current_details(self._details(""))
+            workflow.set_current_details(details(self._trail, self._status))
             try:
                 give_up_after = timedelta(seconds=bundle.pack.deadline_seconds)
                 invocation = await calls.invoke(self._call(candidate, number), give_up_after)
@@ -226,6 +234,19 @@ class Routing:
                 return await self._check(candidate, invocation)
         return None
 
+    async def _execute(self, candidate: Candidate) -> Ending | None:
+        """An executor of the house answers, uncharged. None where it could not."""
+        trail = self._trail
+        trail.begin_attempt(candidate)
+        self._status = TaskStatus.INVOKING
+        try:
+            invocation = await executors.execute(candidate, trail.request)
+        except ActivityError as error:
+            trail.last_cause = executors.failure_kind(error, candidate)
+            trail.failed.append(FailedAttempt(model=candidate.model, kind=trail.last_cause))
+            return None
+        return await self._check(candidate, invocation)
+
     async def _prepare(
         self, candidate: Candidate, number: int, bundle: PolicyBundle
     ) -> Ending | None:
@@ -240,9 +261,13 @@ class Routing:
                 expires_in_seconds=bundle.pack.deadline_seconds + candidate.timeout_seconds,
             )
         )
-        leaves = candidate.site is not Site.LOCAL and Obligation.REDACT in record.plan.obligations
-        if leaves and trail.redaction is None:
-            step = Redact(task_id=trail.request.task_id, content=trail.request.content)
+        owed = {Obligation.REDACT, Obligation.REDACT_SECRETS} & {*record.plan.obligations}
+        if candidate.site is not Site.LOCAL and owed and trail.redaction is None:
+            step = Redact(
+                task_id=trail.request.task_id,
+                content=trail.request.content,
+                secrets_only=Obligation.REDACT not in owed,
+            )
             held, redacted = await asyncio.gather(
                 reserving, calls.redact(step), return_exceptions=True
             )
@@ -271,8 +296,13 @@ class Routing:
             content=redaction.content if leaves and redaction else request.content,
             answer_schema=request.answer_schema,
             placeholders=redaction.placeholders if leaves and redaction else None,
-            temperature=request.constraints.temperature,
+            temperature=(
+                request.constraints.temperature
+                if candidate.temperature is None
+                else float(candidate.temperature)
+            ),
             seed=request.constraints.seed,
+            contract=self.plan.contract if self.plan else None,
         )
 
     def _retry_wait(
@@ -293,16 +323,19 @@ class Routing:
 
     async def _check(self, candidate: Candidate, invocation: Invocation) -> Ending | None:
         """Verify the answer where the plan obliges it; a refused answer is a failed attempt."""
-        schema = self._trail.request.answer_schema
+        request = self._trail.request
+        schema, contract = request.answer_schema, self.plan.contract if self.plan else None
         done = Ending(TaskStatus.SUCCEEDED, candidate=candidate, invocation=invocation)
-        if schema is None:
+        if schema is None and contract is None:
             return done
         self._status = TaskStatus.VERIFYING
         result = await calls.verify(
             Verify(
-                task_id=self._trail.request.task_id,
+                task_id=request.task_id,
                 answer=invocation.answer,
                 answer_schema=schema,
+                contract=contract,
+                sources=request.sources,
             )
         )
         if result.passed:
@@ -311,45 +344,15 @@ class Routing:
         self._trail.failed.append(FailedAttempt(model=candidate.model))
         return None
 
-    def _show(self, cost_nano_usd: int | None = None, *, waits_for: str = "") -> None:
-        """What a person sees of the task in Temporal's own UI."""
-        trail = self._trail
-        task_class = trail.classification.task_class if trail.classification else None
-        updates: list[SearchAttributeUpdate[str] | SearchAttributeUpdate[float]] = [
-            _STATUS.value_set(self._status),
-            _CLASS.value_set(task_class or "unknown"),
-            _WAITS_FOR.value_set(waits_for) if waits_for else _WAITS_FOR.value_unset(),
-        ]
-        if trail.last is not None:
-            updates.append(_MODEL.value_set(trail.last.model))
-        if cost_nano_usd is not None:
-            updates.append(_COST_USD.value_set(cost_nano_usd / NANO_PER_USD))
-        workflow.upsert_search_attributes(updates)
-        workflow.set_current_details(self._details(waits_for))
-
-    def _details(self, waits_for: str) -> str:
-        trail = self._trail
-        model = trail.last.model if trail.last else "none yet"
-        lines = [
-            f"**{self._status}**, class {_class_name(trail)}, model {model}, "
-            f"attempt {trail.attempts}",
-            f"worst case {trail.estimate_nano_usd / NANO_PER_USD:.6f} USD",
-        ]
-        if waits_for:
-            lines.append(
-                f"waits for a person: {waits_for}; `pointwork approve {trail.request.task_id}`"
-            )
-        return "\n\n".join(lines)
-
-
-def _class_name(trail: Trail) -> str:
-    name = trail.classification.task_class if trail.classification else None
-    return name or "unknown"
-
 
 def _bundle(ref: PolicyRef) -> PolicyBundle:
     bundle: PolicyBundle = workflow.extern_functions()[BUNDLE_EXTERN](ref)
     return bundle
+
+
+def _metrics_sha256(given: DecisionInput, bundle: PolicyBundle) -> str:
+    """Where metrics may move the order, the record says which ones those were (JG-13)."""
+    return "" if bundle.pack.overlay is None else sha256_hex(canonical_json(given.snapshot))
 
 
 def _required(record: DecisionRecord | None) -> DecisionRecord:

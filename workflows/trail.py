@@ -16,7 +16,9 @@ with workflow.unsafe.imports_passed_through():
         FailedAttempt,
         Grant,
         Lane,
+        Obligation,
         RedactionSummary,
+        Site,
     )
     from pointwork.contract.failures import FailureType
     from pointwork.contract.outcome import Fallback, Invocation, TaskOutcome, TaskStatus
@@ -55,6 +57,8 @@ class Trail:
     redaction: RedactionSummary | None = None
     last: Candidate | None = None
     last_cause: str = ""
+    is_cached: bool = False
+    """Whether the answer of an equal request serves this task."""
 
     def decision_input(self) -> DecisionInput:
         if self.classification is None or self.snapshot is None:
@@ -113,6 +117,11 @@ class Trail:
             cost_nano_usd=invocation.cost_nano_usd if invocation else 0,
             policy=plan.policy if plan else None,
             approval_ids=tuple(grant.approval_id for grant in self.grants),
+            is_cached=self.is_cached,
+            is_draft=plan is not None and Obligation.CLOUD_REVIEW in plan.obligations,
+            reviews=self.request.reviews
+            if candidate and candidate.site is not Site.LOCAL
+            else None,
             started_at=self.started_at,
             answered_at=finished_at if invocation else None,
             finished_at=finished_at,

@@ -17,7 +17,7 @@ from temporalio.worker import (
 from temporalio.worker._command_aware_visitor import CommandInfo
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
-from pointwork.contract.decision import PolicyRef
+from pointwork.contract.snapshot import PolicyRef
 from pointwork.policy.bundle import PolicyBundle, PolicyLibrary
 
 SANDBOX = SandboxRestrictions.default.with_passthrough_modules("cryptography")

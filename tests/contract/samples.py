@@ -4,10 +4,23 @@ They are the subject of the golden files, so a change here is a change of the wi
 """
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 from pydantic import BaseModel
 
-from pointwork.contract import approval, decision, outcome, prompt, steps, task
+from pointwork.contract import (
+    approval,
+    decision,
+    executors,
+    outcome,
+    overlay,
+    override,
+    prompt,
+    reasons,
+    snapshot,
+    steps,
+    task,
+)
 from pointwork.contract.failures import FailureType, ProviderFailureKind
 from pointwork.contract.money import PriceTier
 from pointwork.contract.names import TaskQueue
@@ -22,6 +35,14 @@ ANSWER = task.ContentRef(digest=HASH_C, bytes=70, media_type=prompt.MEDIA_TYPE_A
 MAPPING = task.ContentRef(digest=HASH_B, bytes=30, media_type="application/octet-stream")
 CONSTRAINTS = task.Constraints(
     max_output_tokens=256, temperature=0.5, seed=7, deadline_seconds=3600
+)
+SPEC = task.SpecFacts(
+    name="specs/4711.md",
+    policy_version="2.0.0",
+    roles=("architect", "judge"),
+    local_only=True,
+    high_risk=True,
+    infrastructure_only=True,
 )
 DECLARATION = task.TaskDeclaration(
     task_id="invoice-4711",
@@ -41,6 +62,15 @@ DECLARATION = task.TaskDeclaration(
     constraints=CONSTRAINTS,
     priority=1,
     conversation="thread-9",
+    complexity=task.Complexity.HIGH,
+    measures={"diff_lines": Decimal("99"), "confidence": Decimal("0.75")},
+    stage="planning",
+    previous_lane=task.Lane.HIGH,
+    escalation_reason="safety_critical",
+    tools=("read", "write"),
+    subject="user-7",
+    spec=SPEC,
+    reviews="invoice-4710",
 )
 REQUEST = task.TaskRequest(
     **(DECLARATION.model_dump() | {"task_type": None, "task_class": "high_stakes_logic"}),
@@ -62,23 +92,101 @@ CLASSIFICATION = decision.Classification(
     input_bytes=400,
     input_tokens_max=400,
     has_image=True,
+    complexity=task.Complexity.MEDIUM,
+    marks=("hr_security",),
 )
-POLICY = decision.PolicyRef(pack="omega", version="1.0", pack_sha256=HASH_A, bundle_sha256=HASH_B)
-ENDPOINT = decision.EndpointSignal(
+POLICY = snapshot.PolicyRef(pack="omega", version="1.0", pack_sha256=HASH_A, bundle_sha256=HASH_B)
+ENDPOINT = snapshot.EndpointSignal(
     endpoint="openai", has_credentials=True, is_healthy=False, rate_limited_until=LATER
 )
-BUDGET = decision.BudgetSignal(
+BUDGET = snapshot.BudgetSignal(
     window="omega/pack/omega/day/2026-03-04",
     limit_nano_usd=20_000_000_000,
     committed_nano_usd=1_000_000,
 )
-SNAPSHOT = decision.Snapshot(
+QUOTA = snapshot.QuotaSignal(endpoint="openai", remaining_requests=12)
+RESOURCES = snapshot.ResourceSignal(free_memory_mb=6_000, load_ratio=Decimal("0.25"))
+LATENCY = snapshot.LatencySignal(model="gpt-5.1", median_ms=2_100)
+EVAL = snapshot.EvalSignal(
+    model="gpt-5.1", task_class="high_stakes_logic", confidence=Decimal("0.9")
+)
+RECEIPT = snapshot.Receipt(
+    kind=snapshot.ReceiptKind.LANE_ESCALATION,
+    receipt_id="receipt-1",
+    issuer="governance",
+    task_id="invoice-4711",
+    subject="user-7",
+    reason="safety_critical",
+    model="gpt-5.1",
+    expires_at=LATER,
+)
+GUARDRAIL = snapshot.GuardrailSignal(verdict=snapshot.GuardrailVerdict.DENY, rule="write-gate")
+OVERRIDE = override.Override(
+    override_id="override-1",
+    model="gpt-5.1",
+    scope=override.OverrideScope.SESSION,
+    task_id="invoice-4711",
+    conversation="thread-9",
+    starts_at=START,
+    ends_at=LATER,
+    duration=override.OverrideDuration.TIME_LIMITED,
+    reason="The local model lost the last three invoices.",
+    approver="ada",
+    cost_impact_nano_usd=1_000_000,
+    acknowledged_at=START,
+    revoked_at=LATER,
+    session_ended_at=LATER,
+    used_by="invoice-4711",
+)
+PLACE = overlay.OverlayPlace(task_class="code", model="gpt-4o", shift=-1)
+MODEL_WINDOW = overlay.ModelWindow(
+    model="gpt-4o",
+    starts_at=START,
+    ends_at=LATER,
+    requests=3,
+    succeeded=2,
+    failed=1,
+    errors_by_kind=(overlay.ErrorCount(kind=overlay.CallFault.ANSWER_REFUSED, count=1),),
+    average_ms=900,
+    average_tokens=400,
+    succeeded_per_1k_tokens=Decimal("1.6667"),
+    cost_nano_usd=5_000_000,
+    rating_average=Decimal("4.5"),
+)
+EVENT = overlay.OverlayEvent(
+    task_class="code",
+    model="gpt-4o",
+    move=overlay.PriorityMove.DEMOTED,
+    from_place=1,
+    to_place=2,
+    succeeded=2,
+    requests=3,
+    bound=Decimal("0.8"),
+)
+OVERLAY = overlay.Overlay(
+    pack="juggernaut",
+    version=2,
+    parent=1,
+    created_at=START,
+    reason="gpt-4o failed a third of its calls",
+    windows_sha256=overlay.windows_sha256((MODEL_WINDOW,)),
+    places=(PLACE,),
+)
+SNAPSHOT = snapshot.Snapshot(
     taken_at=START,
     policy=POLICY,
     endpoints=(ENDPOINT,),
     budgets=(BUDGET,),
     loaded_local_model="smollm2-135m",
     conversation_sensitivity=task.Sensitivity.PROPRIETARY,
+    overlay=OVERLAY,
+    quotas=(QUOTA,),
+    resources=RESOURCES,
+    latencies=(LATENCY,),
+    evals=(EVAL,),
+    receipts=(RECEIPT,),
+    overrides=(OVERRIDE,),
+    guardrail=GUARDRAIL,
 )
 FAILED = decision.FailedAttempt(
     model="grok-4.5", kind=ProviderFailureKind.OVERLOADED, transport_retries=1
@@ -103,6 +211,16 @@ TIER = PriceTier(
     cached_input_per_mtok=400_000_000,
     cache_write_per_mtok=5_000_000_000,
 )
+MOVE = decision.Move(
+    kind=decision.MoveKind.FALLBACK,
+    trigger=decision.Trigger.OUTAGE,
+    direction=decision.Direction.SIDEWAYS,
+    from_model="gpt-5.1",
+    from_lane=task.Lane.HIGH,
+    to_lane=task.Lane.HIGH,
+    attempt=2,
+    evidence=("failed_loops=2 at least 2",),
+)
 CANDIDATE = decision.Candidate(
     model="gemini-3.1-pro",
     served_as="gemini-3.1-pro-preview",
@@ -120,9 +238,14 @@ CANDIDATE = decision.Candidate(
     timeout_seconds=300,
     prices=(TIER,),
     price_version="genai-prices 0.2.3 as of 2026-11-21",
+    move=MOVE,
+    temperature=Decimal("0.7"),
+    kind="retrieval",
+    effort="high",
+    substitution="stands in for a model that is gone",
 )
 REJECTION = decision.Rejection(
-    model="gpt-5.1", reason=decision.ReasonCode.UNHEALTHY, detail="openai"
+    model="gpt-5.1", reason=reasons.ReasonCode.UNHEALTHY, detail="openai"
 )
 WINDOW = decision.WindowSpec(
     key="omega/pack/omega/day/2026-03-04",
@@ -134,7 +257,7 @@ WINDOW = decision.WindowSpec(
 )
 PLAN = decision.Plan(
     effect=decision.Effect.HOLD,
-    reason=decision.ReasonCode.CEILING,
+    reason=reasons.ReasonCode.CEILING,
     hold_for=decision.GrantKind.COST,
     task_class="high_stakes_logic",
     class_source=decision.ClassSource.DECLARED,
@@ -147,6 +270,14 @@ PLAN = decision.Plan(
     task_ceiling_nano_usd=600_000_000,
     justification="The board decides on it.",
     policy=POLICY,
+    factor="quality_per_minute",
+    complexity=task.Complexity.MEDIUM,
+    contract="plan",
+    adviser=CANDIDATE,
+    branches=2,
+    batch_key="juggernaut/code/gpt-4o",
+    cache_ttl_seconds=3_600,
+    override_id="override-1",
 )
 RECORD = decision.DecisionRecord(
     decision_id="invoice-4711/decision/1",
@@ -154,6 +285,7 @@ RECORD = decision.DecisionRecord(
     input=GIVEN,
     plan=PLAN,
     decided_at=START,
+    snapshot_sha256=HASH_A,
 )
 REDACTION = decision.RedactionSummary(
     content=TEXT, placeholders=MAPPING, counts=(FINDING,), rules=("email/1",)
@@ -163,7 +295,7 @@ APPROVAL = approval.ApprovalRequest(
     task_id="invoice-4711",
     requester="billing",
     asks_for=decision.GrantKind.COST,
-    reason=decision.ReasonCode.CEILING,
+    reason=reasons.ReasonCode.CEILING,
     ceiling_nano_usd=600_000_000,
     policy_sha256=HASH_B,
     request_sha256=HASH_C,
@@ -266,9 +398,32 @@ SAMPLES: tuple[BaseModel, ...] = (
     REQUEST,
     FINDING,
     CLASSIFICATION,
+    SPEC,
     POLICY,
     ENDPOINT,
     BUDGET,
+    QUOTA,
+    RESOURCES,
+    LATENCY,
+    EVAL,
+    RECEIPT,
+    GUARDRAIL,
+    OVERRIDE,
+    PLACE,
+    MODEL_WINDOW,
+    MODEL_WINDOW.errors_by_kind[0],
+    EVENT,
+    OVERLAY,
+    overlay.OverlayChange(overlay=OVERLAY, events=(EVENT,), windows=(MODEL_WINDOW,), reverts_to=1),
+    MOVE,
+    executors.RetrieveStep(
+        task_id="invoice-4711", content=TEXT, corpus="manuals", k=3, diversity=0.5, explain=True
+    ),
+    executors.Retrieved(answer=ANSWER, passages=3, corpus_sha256=HASH_A),
+    executors.EmbedStep(task_id="invoice-4711", content=TEXT),
+    executors.EmbeddingsMade(answer=ANSWER, space="e5@1/384/normalised", vectors=2),
+    executors.DetectStep(task_id="invoice-4711", content=TEXT),
+    executors.ObjectsDetected(answer=ANSWER, objects=1),
     SNAPSHOT,
     FAILED,
     GRANT,

@@ -10,14 +10,36 @@ import pytest
 from pydantic import BaseModel, ValidationError
 from temporalio.converter import DataConverter
 
-from pointwork.contract import approval, decision, outcome, prompt, steps, task
+from pointwork.contract import (
+    approval,
+    decision,
+    executors,
+    outcome,
+    overlay,
+    override,
+    prompt,
+    snapshot,
+    steps,
+    task,
+)
 from pointwork.contract.canonical import canonical_bytes, canonical_json
 from pointwork.contract.task import Message
 from pointwork.temporal import pointwork_plugin
 from tests.contract.samples import DECLARATION, SAMPLES
 from tests.contract.wire import GOLDEN, SCHEMA_FILE, golden_files
 
-MODULES = (approval, decision, outcome, prompt, steps, task)
+MODULES = (
+    approval,
+    decision,
+    executors,
+    outcome,
+    overlay,
+    override,
+    prompt,
+    snapshot,
+    steps,
+    task,
+)
 
 
 def _name(sample: BaseModel) -> str:

@@ -28,7 +28,9 @@ def reason_for(model: str, situation: Situation, **fields: Any) -> ReasonCode | 
 @pytest.mark.req("OM-6")
 @pytest.mark.parametrize("more", [-1, 0, 1])
 def test_volume_forces_a_local_model_from_the_packs_threshold_on(more: int) -> None:
-    items = OMEGA.pack.high_volume_items + more
+    mark = OMEGA.pack.high_volume_items
+    assert mark is not None
+    items = mark + more
     cheap = changed(OMEGA, models={"gpt-5.1": {"tiers": _free_tiers("gpt-5.1")}})
     plan = plan_of(HIGH_STAKES, cheap, items=items)
     if more < 0:
@@ -51,7 +53,9 @@ def test_text_past_the_large_context_mark_goes_to_the_large_context_family(more:
     cells = dict.fromkeys(OMEGA.pack.families, 10_000_000_000)
     ceilings = OMEGA.pack.ceilings | {"summarisation_formatting": cells}
     bundle = changed(OMEGA, pack={"ceilings": ceilings})
-    plan = plan_of(SUMMARY, bundle, input_bytes=OMEGA.pack.large_context_tokens * 3 + more)
+    mark = OMEGA.pack.large_context_tokens
+    assert mark is not None
+    plan = plan_of(SUMMARY, bundle, input_bytes=mark * 3 + more)
     families = {each.family for each in plan.candidates}
     assert (families == {OMEGA.pack.large_context_family}) == (more > 0)
     assert reasons(plan)["smollm2-135m"] is ReasonCode.CONTEXT

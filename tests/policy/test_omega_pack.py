@@ -143,7 +143,9 @@ def test_gemini_class_models_are_the_default_for_perception_and_large_context() 
     assert family.capability == "Multimodal and large-context processing"
     expected = ("gemini_class", CostClass.HIGHEST)
     assert first_family(plan_for("perception_multimodal", image=True)) == expected
-    over = OMEGA.pack.large_context_tokens * 3 + 1
+    mark = OMEGA.pack.large_context_tokens
+    assert mark is not None
+    over = mark * 3 + 1
     assert first_family(plan_for("summarisation_formatting", input_bytes=over)) == expected
 
 

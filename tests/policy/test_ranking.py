@@ -108,6 +108,7 @@ def test_when_every_model_was_tried_the_task_ends_as_exhausted() -> None:
 def test_past_the_nearness_ratio_the_cheaper_model_takes_over_and_nothing_turns_that_off() -> None:
     estimate = plan_of(HIGH_STAKES).candidates[0].estimate_nano_usd
     ratio = OMEGA.pack.ceiling_near_ratio
+    assert ratio is not None
     at_the_mark = int(estimate / ratio)
     assert at_the_mark * ratio == estimate
     for ceiling, is_near in (

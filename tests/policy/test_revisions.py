@@ -55,7 +55,7 @@ def test_a_document_changed_on_disk_is_refused_with_both_hashes_and_the_remedy(
     assert f"{record(folder)}: line " in message
     assert "f" * 64 in message
     assert SHA["1.1"] in message
-    assert "`pointwork policy seal omega`" in message
+    assert "`pointwork policy seal omega --author NAME`" in message
     assert (refused.value.pack, refused.value.version) == ("omega", "1.1")
     assert refused.value.fault is PolicyFault.DOCUMENT_ALTERED
 

@@ -35,7 +35,7 @@ from pointwork.ledger.migrate import migrate
 from pointwork.ledger.outcomes import OutcomeLog
 from pointwork.ledger.vault import MasterKeys, Vault
 from pointwork.policy.bundle import PolicyLibrary
-from pointwork.policy.document import ApprovalTimes
+from pointwork.policy.pack import ApprovalTimes
 from pointwork.temporal import pointwork_plugin
 from pointwork.verdicts import sign
 from tests.fakes.fixed_inference import FixedInference
@@ -140,18 +140,20 @@ def open_test_parts(folder: Path, library: PolicyLibrary, script: Script) -> Par
     engine = open_engine(settings.ledger_address)
     migrate(engine)
     library = with_stored_revisions(engine, with_quick_pack(library))
-    vault = Vault(engine, MasterKeys.load_or_create(settings.master_key_path))
+    master_keys = MasterKeys.load_or_create(settings.master_key_path)
+    vault = Vault(engine, master_keys)
     return Parts(
         settings=settings,
         engine=engine,
         vault=vault,
+        master_keys=master_keys,
         content=SealedContent(vault),
         library=library,
         threads=ThreadPoolExecutor(settings.threads),
         providers={
             name: ScriptedProvider(name, script)
             for name, endpoint in endpoints_of(library).items()
-            if endpoint.adapter != "local"
+            if not endpoint.is_own
         },
         inference=FixedInference(),
     )

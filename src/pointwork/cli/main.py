@@ -15,8 +15,11 @@ from pointwork.cli import (
     doctor,
     explain,
     models,
+    overlay,
     policy,
+    retrieve,
     route_task,
+    spec,
     tasks,
     up,
     version,
@@ -51,7 +54,11 @@ def build_app() -> typer.Typer:
     app.command("reject")(approvals.reject)
     app.add_typer(audit.app, name="audit")
     app.add_typer(policy.app, name="policy")
+    app.add_typer(overlay.app, name="overlay")
+    app.add_typer(spec.app, name="spec")
     app.add_typer(models.app, name="models")
+    app.add_typer(retrieve.app, name="corpus")
+    app.command("retrieve")(retrieve.retrieve)
     app.command("doctor")(doctor.doctor)
     app.command("version")(version.version)
     return app

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from pointwork.cli import policy_seal
 from pointwork.cli.deployment import load_policy, policies_folder
 from pointwork.cli.errors import CliError
 from pointwork.cli.options import HOST_DEFAULT, AsJson, HostName, PoliciesDir
@@ -14,9 +15,10 @@ from pointwork.cli.screen import OK, Screen, facts, listed, table, usd
 
 if TYPE_CHECKING:
     from pointwork.policy.bundle import PolicyBundle
-    from pointwork.policy.document import Pack
+    from pointwork.policy.pack import Pack
 
 app = typer.Typer(help="Check and read policy packs.", no_args_is_help=True)
+app.command("seal")(policy_seal.seal)
 
 
 @app.command()

@@ -6,12 +6,8 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from pointwork.contract.decision import (
-    DecisionInput,
-    DecisionRecord,
-    Effect,
-    ReasonCode,
-)
+from pointwork.contract.decision import DecisionInput, DecisionRecord, Effect
+from pointwork.contract.reasons import ReasonCode
 from pointwork.contract.task import Sensitivity
 
 if TYPE_CHECKING:

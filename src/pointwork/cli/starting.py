@@ -4,6 +4,7 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from pointwork.cli.screen import FAIL, OK, Screen
 
 if TYPE_CHECKING:
     from pointwork.embedded import Embedded, EmbeddedEvent
+    from pointwork.policy.bundle import PolicyLibrary
 
 _WORDS = {"temporal": "Temporal server", "all": "workers", "gpu": "local model's worker"}
 
@@ -28,9 +30,8 @@ def prepare(screen: Screen, state_dir: Path, host: str) -> None:
     from pointwork.ledger.engine import open_engine
     from pointwork.ledger.master_keys import MasterKeys
     from pointwork.ledger.migrate import migrate
-    from pointwork.policy.load import load_library
 
-    library = load_library(app_root() / "policies", host)
+    library = _library_on_record(state_dir, app_root() / "policies", host)
     directory = StateDirectory(state_dir)
     directory.create()
     is_first = not (directory.path / "master.key").exists()
@@ -45,6 +46,28 @@ def prepare(screen: Screen, state_dir: Path, host: str) -> None:
     engine.dispose()
     made = f"created, key {key_path(directory.path, 'owner')}" if is_new else f"key {key_id}"
     tick(screen, "owner", f"may approve; {made}")
+
+
+def _library_on_record(state_dir: Path, policies: Path, host: str) -> "PolicyLibrary":
+    """The packs on disk. One that was changed past the record is an incident (OM-83)."""
+    from pointwork.embedded import StateDirectory
+    from pointwork.ledger.engine import open_engine
+    from pointwork.ledger.incidents import record_policy_incident
+    from pointwork.ledger.migrate import migrate
+    from pointwork.policy.load import load_library
+    from pointwork.policy.revisions import TamperedPolicyError
+
+    try:
+        return load_library(policies, host)
+    except TamperedPolicyError as error:
+        directory = StateDirectory(state_dir)
+        directory.create()
+        engine = open_engine(f"sqlite:///{directory.ledger_db}")
+        migrate(engine)
+        now = datetime.now(UTC)
+        record_policy_incident(engine, error.pack, error.version, error.fault, str(error), now)
+        engine.dispose()
+        raise
 
 
 def is_running(state_dir: Path) -> bool:

@@ -42,6 +42,8 @@ class ActivityName(StrEnum):
 
     CLASSIFY = "classify"
     READ_SIGNALS = "read-signals"
+    FIND_CACHED = "find-cached"
+    KEEP_ANSWER = "keep-answer"
     BUDGET_RESERVE = "budget-reserve"
     REDACT = "redact"
     INVOKE_MODEL = "invoke-model"

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import AwareDatetime, Field
 
+from pointwork.contract.additive import added
 from pointwork.contract.decision import (
     Candidate,
     ClassSource,
@@ -16,7 +17,7 @@ from pointwork.contract.decision import (
 from pointwork.contract.failures import FailureType, ProviderFailureKind
 from pointwork.contract.money import NanoUsd
 from pointwork.contract.snapshot import PolicyRef
-from pointwork.contract.task import ContentRef, Message, Name, Sensitivity
+from pointwork.contract.task import ContentRef, Message, Name, Sensitivity, TaskId
 
 
 class TaskStatus(StrEnum):
@@ -202,6 +203,12 @@ class TaskOutcome(Message):
     started_at: AwareDatetime
     answered_at: AwareDatetime | None = None
     finished_at: AwareDatetime
+    is_cached: bool = added(False)
+    """Whether the answer of an equal request served, at no cost (JG-56)."""
+    is_draft: bool = added(False)
+    """Whether the answer is none to act on before a cloud model has reviewed it (CX-44)."""
+    reviews: TaskId | None = added(None)
+    """The draft that a model outside the house reviewed in this task."""
     audit_sequence: Annotated[int, Field(ge=1)] | None = None
     """Position in the audit chain; None until the record is written."""
 
@@ -232,3 +239,5 @@ class Invoke(Message):
     """The sealed placeholder mapping where ``content`` is a redacted copy."""
     temperature: float
     seed: int | None = None
+    contract: Name | None = added(None)
+    """Named contract whose schema the answer is asked to follow."""

@@ -51,7 +51,7 @@ class ModelWindow(Message):
     requests: Count
     succeeded: Count
     failed: Count
-    errors_by_kind: tuple[ErrorCount, ...] = ()
+    errors_by_kind: tuple[ErrorCount, ...]
     average_ms: Count | None = None
     """Over the calls that succeeded."""
     average_tokens: Count | None = None
@@ -147,7 +147,7 @@ class OverlayChange(Message):
 
     overlay: Overlay
     events: tuple[OverlayEvent, ...] = ()
-    windows: tuple[ModelWindow, ...] = ()
+    windows: tuple[ModelWindow, ...]
     reverts_to: Annotated[int, Field(ge=0)] | None = None
     """The earlier version whose places it repeats; 0 is the pack's own order."""
 
@@ -178,4 +178,4 @@ def reverted(current: Overlay, target: Overlay | None, now: datetime, reason: st
         windows_sha256=windows_sha256(()),
         places=target.places if target else (),
     )
-    return OverlayChange(overlay=overlay, reverts_to=target.version if target else 0)
+    return OverlayChange(overlay=overlay, windows=(), reverts_to=target.version if target else 0)

@@ -5,11 +5,12 @@ from typing import Annotated
 
 from pydantic import Field
 
+from pointwork.contract.additive import added
 from pointwork.contract.approval import ApprovalRequest, ApprovalVerdict
-from pointwork.contract.decision import DecisionRecord
+from pointwork.contract.decision import DecisionRecord, Plan
 from pointwork.contract.money import NanoUsd
-from pointwork.contract.outcome import Invoke, TaskOutcome
-from pointwork.contract.task import ContentRef, Message, Name
+from pointwork.contract.outcome import Invocation, Invoke, TaskOutcome
+from pointwork.contract.task import ContentRef, Message, Name, TaskRequest
 
 
 class Reserve(Message):
@@ -25,14 +26,34 @@ class Reserve(Message):
 class Redact(Message):
     task_id: str
     content: ContentRef
+    secrets_only: bool = added(False)
+    """Replace credentials and leave identifiers, where the pack does not redact those (R-30)."""
 
 
 class Verify(Message):
-    """Check an answer against the schema the caller sealed with the task."""
+    """Check an answer against the caller's own schema, and the contract the pack names."""
 
     task_id: str
     answer: ContentRef
-    answer_schema: ContentRef
+    answer_schema: ContentRef | None = None
+    contract: Name | None = added(None)
+    sources: tuple[Name, ...] = added(())
+    """What a cited answer may cite."""
+
+
+class FindCached(Message):
+    """Look for the answer to an equal request."""
+
+    request: TaskRequest
+    plan: Plan
+    has_findings: bool
+
+
+class KeepAnswer(Message):
+    """Let an answer serve equal requests for a while."""
+
+    find: FindCached
+    invocation: Invocation
 
 
 class ApprovalAction(StrEnum):

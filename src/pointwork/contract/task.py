@@ -187,6 +187,10 @@ class TaskDeclaration(Message):
     subject: Name | None = added(None)
     """The user a personalised model would serve (SP-36)."""
     spec: SpecFacts | None = added(None)
+    corpus: Name | None = added(None)
+    """The local corpus that retrieval without a model searches (CX-22)."""
+    sources: Annotated[tuple[Name, ...], Field(max_length=256)] = added(())
+    """Ids of the sources the text gives; an answer may cite these and no other (GR-008)."""
     reviews: TaskId | None = added(None)
     """The task whose draft this one reviews (CX-44)."""
 
@@ -198,7 +202,7 @@ class TaskDeclaration(Message):
             raise ValueError(msg)
         return value
 
-    @field_validator("marks", "data_classes", "residency", "tools")
+    @field_validator("marks", "data_classes", "residency", "tools", "sources")
     @classmethod
     def _sorted_and_unique(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(sorted(set(value)))

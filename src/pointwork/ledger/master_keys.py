@@ -1,6 +1,7 @@
 """The master keys that wrap every task's data key; they live in a file beside the ledger."""
 
 import base64
+import hmac
 import json
 import os
 import secrets
@@ -73,6 +74,14 @@ class MasterKeys:
         nonce = os.urandom(_NONCE_BYTES)
         bound_to = _bound_to(self.active, task_id)
         return nonce + AESGCM(self.keys[self.active]).encrypt(nonce, data_key, bound_to)
+
+    def digest(self, purpose: str, data: bytes) -> bytes:
+        """HMAC-SHA256 of ``data`` under a key made from the active one for ``purpose`` alone.
+
+        Equal data gives equal digests across tasks; without the master key no guess can be tested.
+        """
+        key = hmac.digest(self.keys[self.active], f"pointwork {purpose}".encode(), "sha256")
+        return hmac.digest(key, data, "sha256")
 
     def unwrap(self, wrapped: bytes, task_id: str, key_id: str) -> bytes | None:
         """The data key, or None where ``key_id`` is unknown or is not the key that wrapped it."""

@@ -22,12 +22,13 @@ from pointwork.ledger.budgets import DECISION, remember_decision
 from pointwork.ledger.engine import insert_if_absent, read, transact
 from pointwork.ledger.holds import ATTEMPT, OUTCOME, PART, lock_task, settle_parts
 from pointwork.ledger.signals import raise_mark
-from pointwork.ledger.tables import Incident, PartState, table_of
+from pointwork.ledger.tables import DraftReview, Incident, PartState, table_of
 
 MISSING_CLASSIFICATION = "missing_classification"
 """Incident: a task was denied because nobody could say what class it is (OM-86)."""
 
 _INCIDENT = table_of(Incident)
+_REVIEW = table_of(DraftReview)
 
 
 class OutcomeLog:
@@ -74,6 +75,16 @@ class OutcomeLog:
             rows = connection.execute(_DECISIONS, {"of_task": task_id}).all()
         return [DecisionRecord.model_validate_json(row.body) for row in rows]
 
+    def is_final(self, task_id: str) -> bool:
+        """Whether the task's answer may be acted on: no draft, or one that was reviewed (CX-44)."""
+        with read(self._engine) as connection:
+            outcome = _stored(connection, task_id)
+            if outcome is None or outcome.status is not TaskStatus.SUCCEEDED:
+                return False
+            if not outcome.is_draft:
+                return True
+            return connection.execute(_REVIEWS, {"of_draft": task_id}).first() is not None
+
     def attempts(self, task_id: str) -> list[AttemptSummary]:
         """Every request to a model for the task, in the order they were sent."""
         with read(self._engine) as connection:
@@ -119,6 +130,9 @@ def _log(
     }
     sequence = audit.append(connection, "outcome", body, now, task_id=task_id)
     connection.execute(_INSERT_OUTCOME, _row(final, is_restricted, sequence))
+    if final.reviews is not None and final.status is TaskStatus.SUCCEEDED:
+        review = {"draft_task_id": final.reviews, "review_task_id": task_id, "reviewed_at": now}
+        connection.execute(insert(_REVIEW), review)
     # After the chain's lock, so that two tasks of one conversation raise its mark in turn.
     for conversation in {each.conversation for each in decisions if each.conversation}:
         if sensitivity is not None:
@@ -194,6 +208,7 @@ _FIND = select(OUTCOME.c.body, OUTCOME.c.audit_sequence).where(
 _LATEST = select(OUTCOME.c.body, OUTCOME.c.audit_sequence).order_by(
     OUTCOME.c.finished_at.desc(), OUTCOME.c.audit_sequence.desc()
 )
+_REVIEWS = select(_REVIEW).where(_REVIEW.c.draft_task_id == bindparam("of_draft"))
 _DECISIONS = (
     select(
         DECISION.c.decision_id,

@@ -4,8 +4,8 @@ from datetime import datetime
 
 from sqlalchemy import Connection, Engine, bindparam, select
 
-from pointwork.contract.decision import PolicyRef
 from pointwork.contract.failures import PointworkError
+from pointwork.contract.snapshot import PolicyRef
 from pointwork.ledger.engine import insert_if_absent, read, transact
 from pointwork.ledger.tables import PolicyRevision, table_of
 

@@ -7,9 +7,11 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, Engine, bindparam, case, select
 
 from pointwork.contract.failures import ProviderFailureKind
+from pointwork.contract.overlay import Overlay
 from pointwork.contract.task import Sensitivity
 from pointwork.ledger.budgets import committed_in
 from pointwork.ledger.engine import insert_or_update, read, transact
+from pointwork.ledger.overlays import current_overlay
 from pointwork.ledger.tables import ConversationMark, EndpointHealth, LocalResidency, table_of
 
 UNHEALTHY_AFTER_FAILURES = 3
@@ -49,6 +51,7 @@ class SignalReading:
     """By endpoint, where the time lies ahead."""
     loaded_model: str | None = None
     conversation_sensitivity: Sensitivity | None = None
+    overlay: Overlay | None = None
 
 
 class SignalStore:
@@ -65,13 +68,18 @@ class SignalStore:
         conversation: str | None,
         queue: str,
         now: datetime,
+        overlay_of: str | None = None,
     ) -> SignalReading:
-        """Everything at once, in one read transaction; ``now`` judges what lies in the past."""
+        """Everything at once, in one read transaction; ``now`` judges what lies in the past.
+
+        ``overlay_of`` names the pack whose promote/demote overlay is read too; None reads none.
+        """
         with read(self._engine) as connection:
             windows = committed_in(connection, window_keys) if window_keys else {}
             states = _states(connection, endpoints) if endpoints else {}
             loaded = connection.execute(_LOADED, {"of_queue": queue}).scalar()
             sensitivity = _sensitivity(connection, conversation)
+            overlay = current_overlay(connection, overlay_of) if overlay_of is not None else None
         return SignalReading(
             committed_nano_usd={key: committed for key, (_, committed) in windows.items()},
             limit_nano_usd={key: limit for key, (limit, _) in windows.items()},
@@ -86,6 +94,7 @@ class SignalStore:
             },
             loaded_model=loaded,
             conversation_sensitivity=sensitivity,
+            overlay=overlay,
         )
 
     def endpoint_signals(self, names: Iterable[str]) -> dict[str, EndpointState]:

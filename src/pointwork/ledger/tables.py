@@ -6,58 +6,23 @@ decisions, holds and outcomes has none, because a task that never reached the va
 an outcome.
 """
 
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
-from typing import Any
 
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
-    DateTime,
-    Dialect,
     ForeignKeyConstraint,
     Index,
     LargeBinary,
-    MetaData,
-    Table,
     Text,
 )
-from sqlalchemy.types import TypeDecorator, TypeEngine
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field
 
-METADATA = MetaData(
-    naming_convention={
-        "ck": "ck_%(table_name)s_%(constraint_name)s",
-        "fk": "fk_%(table_name)s_%(referred_table_name)s",
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "pk": "pk_%(table_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-    }
-)
-
-
-class UtcTime(TypeDecorator[datetime]):
-    """An instant: timestamptz on Postgres, sortable UTC text on SQLite, aware UTC in Python."""
-
-    impl = DateTime
-    cache_ok = True
-
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        return dialect.type_descriptor(DateTime(timezone=dialect.name == "postgresql"))
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            msg = "the ledger stores aware times; give the datetime a time zone"
-            raise ValueError(msg)
-        utc = value.astimezone(UTC)
-        return utc if dialect.name == "postgresql" else utc.replace(tzinfo=None)
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+from pointwork.ledger.columns import METADATA as METADATA
+from pointwork.ledger.columns import LedgerTable, money, not_negative, time
+from pointwork.ledger.columns import UtcTime as UtcTime
+from pointwork.ledger.columns import table_of as table_of
 
 
 class PartState(StrEnum):
@@ -79,29 +44,13 @@ class ApprovalState(StrEnum):
     VOID = "void"
 
 
-def _money(**options: Any) -> Any:
-    return Field(sa_type=BigInteger, **options)
-
-
-def _time(**options: Any) -> Any:
-    return Field(sa_type=UtcTime, **options)
-
-
-def _not_negative(*columns: str) -> CheckConstraint:
-    return CheckConstraint(" AND ".join(f"{name} >= 0" for name in columns), name="not_negative")
-
-
-class LedgerTable(SQLModel):
-    metadata = METADATA
-
-
 class Task(LedgerTable, table=True):
     __tablename__ = "task"
     task_id: str = Field(primary_key=True)
     request_digest: str
     caller: str
     pack: str
-    created_at: datetime = _time()
+    created_at: datetime = time()
 
 
 class VaultKey(LedgerTable, table=True):
@@ -111,8 +60,8 @@ class VaultKey(LedgerTable, table=True):
     task_id: str = Field(primary_key=True, foreign_key="task.task_id")
     master_key_id: str
     wrapped: bytes | None
-    created_at: datetime = _time()
-    erased_at: datetime | None = _time()
+    created_at: datetime = time()
+    erased_at: datetime | None = time()
 
 
 class VaultContent(LedgerTable, table=True):
@@ -122,7 +71,7 @@ class VaultContent(LedgerTable, table=True):
     media_type: str = Field(primary_key=True)
     bytes_count: int
     sealed: bytes = Field(sa_type=LargeBinary)
-    created_at: datetime = _time()
+    created_at: datetime = time()
 
 
 class PolicyRevision(LedgerTable, table=True):
@@ -132,7 +81,7 @@ class PolicyRevision(LedgerTable, table=True):
     version: str
     pack_sha256: str
     canonical_json: str = Field(sa_type=Text)
-    created_at: datetime = _time()
+    created_at: datetime = time()
 
 
 class Decision(LedgerTable, table=True):
@@ -145,7 +94,7 @@ class Decision(LedgerTable, table=True):
     sensitivity: str | None
     conversation: str | None
     is_restricted: bool
-    decided_at: datetime = _time()
+    decided_at: datetime = time()
     body: str = Field(sa_type=Text)
 
 
@@ -154,18 +103,18 @@ class BudgetWindow(LedgerTable, table=True):
 
     __tablename__ = "budget_window"
     __table_args__ = (
-        _not_negative("limit_nano_usd", "spent_nano_usd", "reserved_nano_usd"),
+        not_negative("limit_nano_usd", "spent_nano_usd", "reserved_nano_usd"),
         CheckConstraint("limit_high_nano_usd >= limit_nano_usd", name="limit_high"),
     )
     window_key: str = Field(primary_key=True)
     scope: str
     period: str
-    starts_at: datetime = _time()
-    ends_at: datetime = _time()
-    limit_nano_usd: int = _money()
-    limit_high_nano_usd: int = _money()
-    spent_nano_usd: int = _money()
-    reserved_nano_usd: int = _money()
+    starts_at: datetime = time()
+    ends_at: datetime = time()
+    limit_nano_usd: int = money()
+    limit_high_nano_usd: int = money()
+    spent_nano_usd: int = money()
+    reserved_nano_usd: int = money()
 
 
 class HoldPart(LedgerTable, table=True):
@@ -173,7 +122,7 @@ class HoldPart(LedgerTable, table=True):
 
     __tablename__ = "hold_part"
     __table_args__ = (
-        _not_negative("amount_nano_usd", "task_ceiling_nano_usd", "posted_nano_usd"),
+        not_negative("amount_nano_usd", "task_ceiling_nano_usd", "posted_nano_usd"),
         CheckConstraint("state IN ('reserved','posted','voided','expired')", name="state"),
         CheckConstraint("(state = 'reserved') = (settled_at IS NULL)", name="settled_once"),
         Index(None, "task_id"),
@@ -182,16 +131,16 @@ class HoldPart(LedgerTable, table=True):
     part_id: str = Field(primary_key=True)
     task_id: str
     decision_id: str
-    amount_nano_usd: int = _money()
-    task_ceiling_nano_usd: int = _money()
+    amount_nano_usd: int = money()
+    task_ceiling_nano_usd: int = money()
     state: str
-    posted_nano_usd: int = _money()
+    posted_nano_usd: int = money()
     settlement: str
     price_version: str
     expires_in_seconds: int
-    created_at: datetime = _time()
-    expires_at: datetime = _time()
-    settled_at: datetime | None = _time()
+    created_at: datetime = time()
+    expires_at: datetime = time()
+    settled_at: datetime | None = time()
 
 
 class HoldPartWindow(LedgerTable, table=True):
@@ -210,11 +159,12 @@ class Attempt(LedgerTable, table=True):
     __tablename__ = "attempt"
     __table_args__ = (
         ForeignKeyConstraint(["attempt_id"], ["hold_part.part_id"]),
-        _not_negative("estimate_nano_usd", "cost_nano_usd"),
+        not_negative("estimate_nano_usd", "cost_nano_usd"),
         CheckConstraint("state IN ('planned','sent','done','failed','unknown')", name="state"),
         CheckConstraint("(state = 'planned') = (sent_at IS NULL)", name="sent_at"),
         Index(None, "base_id"),
         Index(None, "task_id"),
+        Index(None, "sent_at"),
     )
     attempt_id: str = Field(primary_key=True)
     base_id: str
@@ -226,7 +176,7 @@ class Attempt(LedgerTable, table=True):
     endpoint: str
     site: str
     state: str
-    estimate_nano_usd: int = _money()
+    estimate_nano_usd: int = money()
     failure: str | None
     served_model: str | None
     finish_reason: str | None
@@ -235,7 +185,7 @@ class Attempt(LedgerTable, table=True):
     cached_input_tokens: int | None = Field(sa_type=BigInteger)
     cache_write_tokens: int | None = Field(sa_type=BigInteger)
     reasoning_tokens: int | None = Field(sa_type=BigInteger)
-    cost_nano_usd: int = _money()
+    cost_nano_usd: int = money()
     settlement: str
     duration_ms: int = Field(sa_type=BigInteger)
     provider_request_id: str
@@ -243,10 +193,10 @@ class Attempt(LedgerTable, table=True):
     answer_digest: str | None
     answer_bytes: int | None
     answer_media_type: str | None
-    planned_at: datetime = _time()
-    sent_at: datetime | None = _time()
-    unknown_at: datetime | None = _time()
-    closed_at: datetime | None = _time()
+    planned_at: datetime = time()
+    sent_at: datetime | None = time()
+    unknown_at: datetime | None = time()
+    closed_at: datetime | None = time()
 
 
 class Overrun(LedgerTable, table=True):
@@ -254,18 +204,18 @@ class Overrun(LedgerTable, table=True):
 
     __tablename__ = "overrun"
     __table_args__ = (
-        _not_negative("held_nano_usd", "cost_nano_usd"),
+        not_negative("held_nano_usd", "cost_nano_usd"),
         CheckConstraint("excess_nano_usd > 0", name="excess"),
         Index(None, "task_id"),
     )
     part_id: str = Field(primary_key=True, foreign_key="hold_part.part_id")
     task_id: str
     model: str
-    held_nano_usd: int = _money()
-    cost_nano_usd: int = _money()
-    excess_nano_usd: int = _money()
+    held_nano_usd: int = money()
+    cost_nano_usd: int = money()
+    excess_nano_usd: int = money()
     reason: str
-    occurred_at: datetime = _time()
+    occurred_at: datetime = time()
 
 
 class Audit(LedgerTable, table=True):
@@ -276,7 +226,7 @@ class Audit(LedgerTable, table=True):
     sequence: int = Field(sa_type=BigInteger, primary_key=True)
     kind: str
     task_id: str | None
-    occurred_at: datetime = _time()
+    occurred_at: datetime = time()
     record: str = Field(sa_type=Text)
     hash: str
 
@@ -284,7 +234,7 @@ class Audit(LedgerTable, table=True):
 class Outcome(LedgerTable, table=True):
     __tablename__ = "outcome"
     __table_args__ = (
-        _not_negative("cost_nano_usd"),
+        not_negative("cost_nano_usd"),
         Index(None, "finished_at"),
         Index(None, "audit_sequence", unique=True),
     )
@@ -295,9 +245,9 @@ class Outcome(LedgerTable, table=True):
     task_class: str | None
     served_model: str | None
     is_restricted: bool
-    cost_nano_usd: int = _money()
+    cost_nano_usd: int = money()
     settlement: str
-    finished_at: datetime = _time()
+    finished_at: datetime = time()
     audit_sequence: int = Field(sa_type=BigInteger, foreign_key="audit.sequence")
     body: str = Field(sa_type=Text)
 
@@ -307,7 +257,7 @@ class Incident(LedgerTable, table=True):
     task_id: str = Field(primary_key=True)
     code: str = Field(primary_key=True)
     detail: str
-    occurred_at: datetime = _time()
+    occurred_at: datetime = time()
 
 
 class Approval(LedgerTable, table=True):
@@ -324,9 +274,9 @@ class Approval(LedgerTable, table=True):
     state: str
     approver: str | None
     token_id: str | None
-    opened_at: datetime = _time()
-    expires_at: datetime = _time()
-    closed_at: datetime | None = _time()
+    opened_at: datetime = time()
+    expires_at: datetime = time()
+    closed_at: datetime | None = time()
     body: str = Field(sa_type=Text)
 
 
@@ -334,7 +284,7 @@ class UsedToken(LedgerTable, table=True):
     __tablename__ = "used_token"
     token_id: str = Field(primary_key=True)
     approval_id: str = Field(foreign_key="approval.approval_id")
-    used_at: datetime = _time()
+    used_at: datetime = time()
 
 
 class ApproverKey(LedgerTable, table=True):
@@ -342,25 +292,25 @@ class ApproverKey(LedgerTable, table=True):
     key_id: str = Field(primary_key=True)
     approver: str
     public_key: str
-    added_at: datetime = _time()
-    revoked_at: datetime | None = _time()
+    added_at: datetime = time()
+    revoked_at: datetime | None = time()
 
 
 class EndpointHealth(LedgerTable, table=True):
     __tablename__ = "endpoint_health"
     endpoint: str = Field(primary_key=True)
     consecutive_failures: int
-    rate_limited_until: datetime | None = _time()
-    last_failure_at: datetime | None = _time()
+    rate_limited_until: datetime | None = time()
+    last_failure_at: datetime | None = time()
     last_failure_kind: str | None
-    updated_at: datetime = _time()
+    updated_at: datetime = time()
 
 
 class LocalResidency(LedgerTable, table=True):
     __tablename__ = "local_residency"
     queue: str = Field(primary_key=True)
     model: str | None
-    updated_at: datetime = _time()
+    updated_at: datetime = time()
 
 
 class ConversationMark(LedgerTable, table=True):
@@ -370,9 +320,62 @@ class ConversationMark(LedgerTable, table=True):
     conversation: str = Field(primary_key=True)
     sensitivity: str
     task_id: str
-    updated_at: datetime = _time()
+    updated_at: datetime = time()
 
 
-def table_of(model: type[LedgerTable]) -> Table:
-    """The Core table behind a model: the hot path writes statements, not objects."""
-    return METADATA.tables[str(model.__tablename__)]
+class PolicyOverlay(LedgerTable, table=True):
+    """Every version of every pack's promote/demote overlay; rows are only ever added (R-9)."""
+
+    __tablename__ = "policy_overlay"
+    __table_args__ = (CheckConstraint("version >= 1", name="version"),)
+    pack: str = Field(primary_key=True)
+    version: int = Field(sa_type=BigInteger, primary_key=True)
+    parent: int | None = Field(sa_type=BigInteger)
+    created_by: str
+    created_at: datetime = time()
+    body: str = Field(sa_type=Text)
+
+
+class TaskFeedback(LedgerTable, table=True):
+    """What people thought of answers; a person's later word replaces the earlier (JG-34, S-14)."""
+
+    __tablename__ = "task_feedback"
+    __table_args__ = (CheckConstraint("rating BETWEEN 1 AND 5", name="rating"),)
+    task_id: str = Field(primary_key=True, foreign_key="task.task_id")
+    rated_by: str = Field(primary_key=True)
+    rating: int
+    rated_at: datetime = time()
+
+
+class DraftReview(LedgerTable, table=True):
+    """A draft and the task in which a model outside the house reviewed it (CX-44)."""
+
+    __tablename__ = "draft_review"
+    draft_task_id: str = Field(primary_key=True)
+    review_task_id: str = Field(primary_key=True, foreign_key="outcome.task_id")
+    reviewed_at: datetime = time()
+
+
+class CachedResponse(LedgerTable, table=True):
+    """Where an answer lies that may serve an equal request; it goes when the answer does."""
+
+    __tablename__ = "response_cache"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["task_id", "digest", "media_type"],
+            ["vault_content.task_id", "vault_content.digest", "vault_content.media_type"],
+            ondelete="CASCADE",
+        ),
+        Index(None, "task_id"),
+        Index(None, "expires_at"),
+    )
+    key: str = Field(primary_key=True)
+    task_id: str
+    digest: str
+    bytes: int
+    media_type: str
+    model: str
+    served_as: str
+    created_at: datetime = time()
+    expires_at: datetime = time()
+    hits: int = Field(sa_type=BigInteger)

@@ -199,9 +199,13 @@ class Vault:
         Raises:
             ContentUnavailableError: they are missing, erased, or were altered.
         """
-        wanted = {"of_task": task_id, "of_digest": ref.digest, "of_media": ref.media_type}
         with read(self._engine) as connection:
-            row = connection.execute(_FIND_CONTENT, wanted).first()
+            return self.open_within(connection, task_id, ref)
+
+    def open_within(self, connection: Connection, task_id: str, ref: ContentRef) -> bytes:
+        """As ``open``, as part of the caller's transaction."""
+        wanted = {"of_task": task_id, "of_digest": ref.digest, "of_media": ref.media_type}
+        row = connection.execute(_FIND_CONTENT, wanted).first()
         if row is None:
             raise ContentUnavailableError(
                 f"task {task_id} has no content {ref.digest} in the vault"

@@ -1,6 +1,7 @@
 """Cases as data: one decision a file, its name the sentence it proves (policies/cases/<pack>/)."""
 
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any, Self
 
@@ -53,7 +54,7 @@ class World(Document):
         for name in self.unpriced:
             models[name] = models[name].model_copy(update={"tiers": ()})
         for name in self.retired:
-            gone = models[name].model.model_copy(update={"retired_on": "2026-01-01"})
+            gone = models[name].model.model_copy(update={"retired_on": date(2026, 1, 1)})
             models[name] = models[name].model_copy(update={"model": gone})
         for name in self.approved_private:
             site = models[name].endpoint.model_copy(update={"site": Site.PRIVATE})

@@ -17,7 +17,9 @@ from pointwork.policy.document import Document, Exact, Sentence
 class Endpoint(Document):
     """An access path to models; an administrator lists it, a task never names one."""
 
-    adapter: Literal["openai", "anthropic", "google_genai", "local", "deterministic"]
+    adapter: Literal[
+        "openai", "openai_embeddings", "anthropic", "google_genai", "local", "deterministic"
+    ]
     """``deterministic`` is the house's own code: no model answers there (SP-15)."""
     base_url: str | None = None
     """None where the endpoint is a process on this host."""
@@ -28,6 +30,15 @@ class Endpoint(Document):
     """Name of the setting that holds the key; None where the endpoint takes none."""
     dialect: Name | None = None
     task_queue: TaskQueue = TaskQueue.INVOKE
+    dimensions: Annotated[int, Field(ge=1, le=16_384)] | None = added(None)
+    """Length of the vectors of an embeddings endpoint."""
+    revision: Name | None = added(None)
+    """What the endpoint serves under its model's name; part of the vectors' space (CX-24)."""
+
+    @property
+    def is_own(self) -> bool:
+        """Whether a worker of this house answers itself, without another's API."""
+        return self.adapter in ("local", "deterministic")
 
 
 class GenaiPrice(Document):
@@ -74,7 +85,8 @@ class HostNeeds(Document):
     """The room a local model wants before it may be chosen (SP-32)."""
 
     free_memory_mb: Annotated[int, Field(ge=0)]
-    load_ratio_max: Annotated[Exact, Field(gt=0)]
+    load_ratio_max: Annotated[Exact, Field(gt=0)] | None = added(None)
+    """Running work over cores; None where load does not matter."""
 
 
 class Model(Document):
@@ -163,12 +175,14 @@ class HostProfile(Document):
     """Catalogue ids this host can load, its default first; the others are alternatives."""
     parallel_requests: Annotated[int, Field(ge=1, le=64)] = 1
     gpu: Gpu | None = added(None)
+    personal_models: tuple[Name, ...] = added(())
+    """Per-user artifacts this host can load; no family takes them by itself (SP-36)."""
 
     @property
     def served(self) -> tuple[str, ...]:
-        """Everything the host serves: LLMs and the models of its fixed slices."""
+        """Everything the host serves: LLMs, personal ones, and the models of its fixed slices."""
         slices = self.gpu.slices if self.gpu else ()
-        return (*self.local_models, *(each.model for each in slices))
+        return (*self.local_models, *self.personal_models, *(each.model for each in slices))
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from pointwork.contract.decision import (
     Trigger,
 )
 from pointwork.contract.reasons import ReasonCode
-from pointwork.contract.task import Lane
+from pointwork.contract.task import Lane, Sensitivity
 from pointwork.policy.bundle import PolicyBundle
 from pointwork.policy.cheapest import cheapest_sufficient, route_of
 from pointwork.policy.facts import Facts
@@ -29,6 +29,7 @@ from pointwork.policy.precedence import first_reason, rejection
 from pointwork.policy.priority import priority
 from pointwork.policy.ranking import DOWNGRADE_TRIGGER, Ordering, Ranked, codes, members
 from pointwork.policy.role_table import role_table
+from pointwork.policy.routes import families_of
 from pointwork.policy.safe_lane import cheapest_safe_lane
 from pointwork.policy.sensitivity import effective_data_classes, effective_sensitivity
 from pointwork.policy.windows import windows_at
@@ -69,11 +70,15 @@ def decide(given: DecisionInput, bundle: PolicyBundle) -> Plan:
 
 def _facts(given: DecisionInput, bundle: PolicyBundle, task_class: str) -> Facts:
     """The row that routes the task: its class's, or a simpler one's (JG-54)."""
-    row = bundle.pack.classes[task_class]
-    estimated, simpler = given.classification.complexity, row.simpler_class
+    classes, passed = bundle.pack.classes, set[str]()
+    estimated, row = given.classification.complexity, classes[task_class]
     expected = given.request.complexity or row.complexity
-    if simpler and estimated and expected and estimated.rank < expected.rank:
-        return Facts(given, bundle, simpler, bundle.pack.classes[simpler])
+    while estimated and expected and estimated.rank < expected.rank:
+        passed.add(task_class)
+        if row.simpler_class is None or row.simpler_class in passed:
+            break
+        task_class, row = row.simpler_class, classes[row.simpler_class]
+        expected = row.complexity
     return Facts(given, bundle, task_class, row)
 
 
@@ -118,7 +123,7 @@ def _move(facts: Facts, ranked: Ranked, entry: Entry, trigger: str) -> Move | No
         return None  # decisions recorded under that schema carry no moves
     failed, by_name = facts.given.failed, facts.bundle.index.by_name
     last = by_name.get(failed[-1].model) if failed else None
-    if trigger in (Trigger.DEFAULT, Trigger.REQUESTED) or last is entry:
+    if trigger in (Trigger.DEFAULT, Trigger.REQUESTED, ranked.home) or last is entry:
         return None
     ranks = list(Lane)
     before = last.lane_rank if last else ranked.default_rank
@@ -188,8 +193,25 @@ def _run(facts: Facts, refused: Refused, ranked: Ranked) -> Plan:
         contract=facts.row.contract,
         adviser=candidate_of(facts, adviser, Trigger.DEFAULT) if adviser else None,
         branches=min(facts.row.parallel or 1, len(candidates)),
+        batch_key=_batch_key(facts, candidates[0]),
+        cache_ttl_seconds=_cache_ttl_seconds(facts),
         override_id=override.override_id if override else "",
     )
+
+
+def _batch_key(facts: Facts, first: Candidate) -> str:
+    """Like tasks of one model; empty where the pack does not batch (JG-55)."""
+    pack = facts.bundle.pack
+    return f"{pack.pack}/{facts.task_class}/{first.model}" if pack.batch else ""
+
+
+def _cache_ttl_seconds(facts: Facts) -> int:
+    """0 for everything more careful than internal, and for what a detector doubts (R-20)."""
+    cache, level = facts.bundle.pack.cache, facts.sensitivity
+    if cache is None or facts.given.classification.findings:
+        return 0
+    open_enough = level is None or level.rank <= Sensitivity.INTERNAL.rank
+    return cache.ttl_seconds if open_enough else 0
 
 
 def _no_candidate(facts: Facts, refused: Refused, ranked: Ranked) -> Plan:
@@ -205,8 +227,6 @@ def _no_candidate(facts: Facts, refused: Refused, ranked: Ranked) -> Plan:
         return _ended(facts, Effect.DENY, ranked.blocked_by, rejected)
     if {ReasonCode.BUDGET} in found:
         return _ended(facts, Effect.DENY, ReasonCode.BUDGET, rejected)
-    if facts.given.failed:
-        return _ended(facts, Effect.DENY, ReasonCode.CANDIDATES_EXHAUSTED, rejected)
     return _ended(facts, Effect.DENY, _common_reason(facts, refused), rejected)
 
 
@@ -217,14 +237,15 @@ def _common_reason(facts: Facts, refused: Refused) -> ReasonCode:
     for code in (ReasonCode.EGRESS_DENIED, ReasonCode.HOSTED_NOT_APPROVED, ReasonCode.LANE_GUARD):
         if routed and all(code in codes(refused, entry.name) for entry in routed):
             return code
-    return ReasonCode.NO_CANDIDATE
+    return ReasonCode.CANDIDATES_EXHAUSTED if facts.given.failed else ReasonCode.NO_CANDIDATE
 
 
 def _is_unsatisfiable(facts: Facts) -> bool:
-    """Only local models may, and none of the work's own models is local (R-14)."""
-    if not facts.is_local_only or facts.bundle.pack.rank != "role_table":
+    """Only local models may, or can, and none that the work begins with is local (R-14)."""
+    confined = facts.is_local_only or facts.is_offline
+    if not confined or facts.bundle.pack.rank != "role_table":
         return False
-    own = members(facts, facts.row.families)
+    own = members(facts, (family for rung in facts.row.rungs for family in families_of(rung)))
     return needs_cloud(facts) or not any(entry.is_local for entry in own)
 
 

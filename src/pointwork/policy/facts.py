@@ -12,13 +12,26 @@ from pointwork.policy.bundle import PolicyBundle
 from pointwork.policy.estimate import input_tokens_bound, input_tokens_likely
 from pointwork.policy.index import Entry
 from pointwork.policy.overrides import in_force
-from pointwork.policy.routes import FrontierPurpose, TaskClass
+from pointwork.policy.routes import FrontierPurpose, TaskClass, families_of
 from pointwork.policy.sensitivity import (
     effective_data_classes,
     effective_sensitivity,
     is_confirmed,
 )
 from pointwork.policy.windows import budgets_by_window
+
+
+def receipts_in_force(given: DecisionInput) -> tuple[Receipt, ...]:
+    """Receipts that hold at the snapshot's time and belong to this task or its user."""
+    request, now = given.request, given.snapshot.taken_at
+    return tuple(
+        each
+        for each in given.snapshot.receipts
+        if each.expires_at > now
+        and each.task_id in (None, request.task_id)
+        and (each.task_id is not None or each.subject is not None)
+        and each.subject in (None, request.subject)
+    )
 
 
 @dataclass(frozen=True)
@@ -140,12 +153,15 @@ class Facts:
     def left_models(self) -> frozenset[str]:
         """Models the task does not go back to: a binding is never revisited (R-5).
 
-        The model tried last may try again while its class allows refused answers, and no other.
+        A model of the row's first rung that was tried last may try again while its class allows
+        refused answers, and no other (CX-17).
         """
         failed, limit = self.given.failed, self.row.quality_failures_max
         if limit == 1 or not failed:
             return self.failed_models
-        last = failed[-1].model
+        entry = self.bundle.index.by_name.get(last := failed[-1].model)
+        if entry is None or entry.family not in families_of(self.row.rungs[0]):
+            return self.failed_models
         refusals = [each.kind is None for each in failed if each.model == last]
         stays = all(refusals) and len(refusals) < limit
         return self.failed_models - {last} if stays else self.failed_models
@@ -162,15 +178,7 @@ class Facts:
     @cached_property
     def receipts(self) -> tuple[Receipt, ...]:
         """Receipts that hold now and belong to this task or its user."""
-        request, now = self.given.request, self.given.snapshot.taken_at
-        return tuple(
-            each
-            for each in self.given.snapshot.receipts
-            if each.expires_at > now
-            and each.task_id in (None, request.task_id)
-            and (each.task_id is not None or each.subject is not None)
-            and each.subject in (None, request.subject)
-        )
+        return receipts_in_force(self.given)
 
     def receipt(
         self, kind: ReceiptKind, *, reason: str | None = None, model: str | None = None

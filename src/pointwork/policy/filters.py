@@ -266,7 +266,8 @@ def _resources(facts: Facts, entries: Sequence[Entry]) -> Iterable[tuple[Entry, 
     return [
         (each, ReasonCode.RESOURCES, have)
         for each, needs in wanting
-        if found.free_memory_mb < needs.free_memory_mb or found.load_ratio > needs.load_ratio_max
+        if found.free_memory_mb < needs.free_memory_mb
+        or (needs.load_ratio_max is not None and found.load_ratio > needs.load_ratio_max)
     ]
 
 

@@ -1,5 +1,6 @@
 """From a folder of documents to a library of bundles; anything wrong stops the load."""
 
+import logging
 import re
 from pathlib import Path
 
@@ -15,31 +16,49 @@ from pointwork.policy.catalogue import (
 )
 from pointwork.policy.pack import Pack
 from pointwork.policy.prices import UnknownPriceError, look_up, price_library_version
+from pointwork.policy.release import Profile, ReleaseKeys, require_release
+from pointwork.policy.revisions import REVISIONS_FILE, check_revisions
 from pointwork.policy.strict_yaml import PolicyError, place_in, read_document
 
 _PACK_FILE = re.compile(r"^\d+(\.\d+){1,2}\.yaml$")
 _HOST = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
+_log = logging.getLogger(__name__)
 
 
-def load_library(policies: Path, host: str) -> PolicyLibrary:
+def load_library(
+    policies: Path,
+    host: str,
+    *,
+    profile: Profile = "development",
+    release_keys: ReleaseKeys | None = None,
+) -> PolicyLibrary:
     """Read ``<policies>/<pack>/<version>.yaml``, the catalogue and the profile of ``host``.
 
-    The highest version of each pack is active; the others stay at hand by hash.
+    The highest version of each pack is active; the others stay at hand by hash. Every version
+    must be on record as it stands (OM-83).
+
+    Args:
+        policies: folder of the packs.
+        host: name of a document in ``<policies>/hosts``.
+        profile: ``production`` takes an active pack that asks for a release only with one (SP-52).
+        release_keys: who may release; None is nobody.
 
     Raises:
+        TamperedPolicyError: a document is not what was put on record, or not released.
         PolicyError: a document is missing or wrong; nothing is loaded then.
     """
     catalogue = read_document(policies / "models.yaml", Catalogue)
     priced = _priced(catalogue, policies / "models.yaml")
-    profile = _profile(policies, host, catalogue)
+    served = _profile(policies, host, catalogue)
     folders = sorted(each for each in policies.iterdir() if each.is_dir() and _versions(each))
     if not folders:
         raise PolicyError(f"{policies}: holds no pack; add <pack>/<version>.yaml")
     active: list[PolicyBundle] = []
     retired: list[PolicyBundle] = []
     for folder in folders:
-        bundles = [_bundle(path, priced, profile) for path in _versions(folder)]
+        bundles = [_bundle(path, priced, served) for path in _versions(folder)]
         _check_folder(folder, bundles)
+        _check_record(folder, bundles, profile, release_keys)
         active.append(bundles[-1])
         retired.extend(bundles[:-1])
     return PolicyLibrary(active, retired)
@@ -119,6 +138,26 @@ def _check_folder(folder: Path, bundles: list[PolicyBundle]) -> None:
             )
 
 
+def _check_record(
+    folder: Path, bundles: list[PolicyBundle], profile: Profile, keys: ReleaseKeys | None
+) -> None:
+    """The documents are those on record, and the active one is released where it must be."""
+    if profile == "development" and not (folder / REVISIONS_FILE).exists():
+        _log.info("%s is not sealed; run `pointwork policy seal %s`", folder, folder.name)
+    else:
+        check_revisions(folder, {each.pack.version: each.pack_sha256 for each in bundles})
+    active = bundles[-1]
+    require_release(
+        folder,
+        pack=active.pack.pack,
+        version=active.pack.version,
+        sha256=active.pack_sha256,
+        release_required=active.pack.release_required,
+        profile=profile,
+        keys=keys,
+    )
+
+
 def _profile(policies: Path, host: str, catalogue: Catalogue) -> HostProfile:
     path = policies / "hosts" / f"{host}.yaml"
     if not _HOST.match(host):
@@ -126,7 +165,8 @@ def _profile(policies: Path, host: str, catalogue: Catalogue) -> HostProfile:
     profile = read_document(path, HostProfile)
     for model in profile.served:
         if model not in catalogue.models:
-            field = "local_models" if model in profile.local_models else "gpu"
+            fields = ("local_models", "personal_models")
+            field = next((each for each in fields if model in getattr(profile, each)), "gpu")
             place = place_in(path, field)
             raise PolicyError(
                 f"{place}: {model!r} is not in models.yaml; add it there or remove it"

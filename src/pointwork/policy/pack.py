@@ -207,6 +207,8 @@ class Pack(Document):
     lane_floors: tuple[LaneFloor, ...] = added(())
     stages: dict[Name, Stage] = added({})
     escalation_reasons: tuple[Name, ...] = added(())
+    guarded_tools: tuple[Name, ...] = added(())
+    """Kinds of tool that need the guardrail authority's word, not only its silence (SP-51)."""
     required_signals: tuple[SignalName, ...] = added(())
     """A task is denied while one of these is missing (SP-41)."""
     responsibilities: dict[str, Sentence] = added({})

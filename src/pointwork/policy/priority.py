@@ -7,6 +7,7 @@ from pointwork.contract.reasons import ReasonCode
 from pointwork.policy.facts import Facts
 from pointwork.policy.filters import Refused
 from pointwork.policy.index import Entry
+from pointwork.policy.overlay import reordered
 from pointwork.policy.ranking import (
     DOWNGRADE_TRIGGER,
     Ranked,
@@ -20,40 +21,64 @@ from pointwork.policy.routes import TaskClass
 
 def priority(facts: Facts, refused: Refused) -> Ranked:
     """Lowest number first. A bad answer of a dear model goes down to a cheaper one (R-5, S-12)."""
-    listed = listed_order(facts)
-    last = facts.given.failed[-1] if facts.given.failed else None
+    answered_badly = _answered_badly(facts)
+    if answered_badly and facts.bundle.pack.on_quality_failure == "down":
+        ranked = _after_bad_answer(facts, refused, answered_badly)
+    else:
+        ranked = _by_number(facts, refused)
+    # Of the class the task was given: a simpler one that routes it is already a move (JG-54).
+    own = listed_order(facts, facts.given.classification.task_class or facts.task_class)
+    ranked.default_rank = own[0].lane_rank if own else None
+    return ranked
+
+
+def listed_order(facts: Facts, task_class: str) -> list[Entry]:
+    """The class's models by number, each moved by the places the overlay gives it."""
+    listed = members(facts, facts.bundle.pack.classes[task_class].families)
+    overlay = facts.given.snapshot.overlay
+    if overlay is None:
+        return listed
     by_name = facts.bundle.index.by_name
-    if last is not None and last.kind is None and last.model in by_name:
-        return _down(facts, refused, [by_name[last.model]], Trigger.EXPENSIVE_FAILED)
+    names = reordered(task_class, tuple(entry.name for entry in listed), overlay)
+    return [by_name[name] for name in names]
+
+
+def _by_number(facts: Facts, refused: Refused) -> Ranked:
+    listed = listed_order(facts, facts.task_class)
     chosen = [entry for entry in listed if entry.name not in refused]
     if not chosen:
         cause = money_cause(refused, listed)
         if cause is not None and facts.bundle.pack.on_ceiling != "block":
             blocked = [entry for entry in listed if codes(refused, entry.name) == {cause}]
-            ranked = _down(facts, refused, blocked, DOWNGRADE_TRIGGER[cause])
+            ranked = _cheaper(facts, refused, blocked, DOWNGRADE_TRIGGER[cause])
             ranked.downgrade = cause if ranked.chosen else None
             return ranked
     _refuse_unlisted(facts, refused, listed)
     ranked = Ranked(chosen)
     if chosen and chosen[0] is not listed[0]:
         ranked.trigger, ranked.kind = Trigger.NEXT_PRIORITY, MoveKind.FALLBACK
+        cause = money_cause(refused, listed[:1])
+        if cause is not None and facts.estimate(chosen[0]) < facts.estimate(listed[0]):
+            ranked.downgrade, ranked.kind = cause, MoveKind.DOWNGRADE
     return ranked
 
 
-def listed_order(facts: Facts) -> list[Entry]:
-    """The class's models by number, each moved by the places the overlay gives it."""
-    listed = members(facts, facts.row.families)
-    overlay = facts.given.snapshot.overlay
-    if overlay is None:
-        return listed
-    shifts = overlay.shifts(facts.task_class)
-    # One and a half places let a risen model pass the next one and tie with none.
-    places = {e.name: place - 1.5 * shifts.get(e.name, 0) for place, e in enumerate(listed)}
-    return sorted(listed, key=lambda entry: (places[entry.name], entry.name))
+def _answered_badly(facts: Facts) -> list[Entry]:
+    by_name = facts.bundle.index.by_name
+    bad = dict.fromkeys(each.model for each in facts.given.failed if each.kind is None)
+    return [by_name[name] for name in bad if name in by_name]
 
 
-def _down(facts: Facts, refused: Refused, below: list[Entry], trigger: Trigger) -> Ranked:
-    """Cheaper models, class by class from the task's own downwards."""
+def _after_bad_answer(facts: Facts, refused: Refused, below: list[Entry]) -> Ranked:
+    """An outage on the way down goes aside among the cheaper ones, and never up again (R-5)."""
+    ranked = _cheaper(facts, refused, below, Trigger.EXPENSIVE_FAILED)
+    if facts.given.failed[-1].kind is not None:
+        ranked.trigger, ranked.kind = Trigger.NEXT_PRIORITY, MoveKind.FALLBACK
+    return ranked
+
+
+def _cheaper(facts: Facts, refused: Refused, below: list[Entry], trigger: Trigger) -> Ranked:
+    """Models cheaper than all of ``below``, class by class from the task's own downwards."""
     limit = min(facts.estimate(entry) for entry in below)
     chosen: list[Entry] = []
     for entry in _downwards(facts):

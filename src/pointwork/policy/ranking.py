@@ -42,6 +42,8 @@ class Ranked:
     """The rule that ends the task although later rungs would be open (caps block, R-12)."""
     default_rank: int | None = None
     """Lane the task would have begun on, where a rule moved it."""
+    home: str | None = None
+    """The rule that names the default route itself: its trigger tells why, and moves nothing."""
 
 
 Ordering = Callable[[Facts, Refused], Ranked]

@@ -5,6 +5,8 @@ The packaging authority signs ``policies/<pack>/<version>.release.json``; this e
 
 import base64
 import binascii
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Protocol
 
@@ -16,8 +18,11 @@ from pointwork.contract.canonical import canonical_json
 from pointwork.contract.task import Name
 from pointwork.policy.document import Document
 from pointwork.policy.revisions import PolicyFault, Sha256, TamperedPolicyError
+from pointwork.policy.strict_yaml import PolicyError
 
 RELEASE_BYTES_MAX = 10_000
+KEY_FILE_BYTES_MAX = 100_000
+PUBLIC_KEY_BYTES = 32
 Profile = Literal["development", "production"]
 
 
@@ -27,6 +32,45 @@ class ReleaseKeys(Protocol):
     def public_key(self, key_id: str) -> bytes | None:
         """The 32 raw bytes of an Ed25519 public key; None where the id is not known."""
         ...
+
+
+class KnownReleaseKeys:
+    """The keys of a file, by id."""
+
+    def __init__(self, keys: Mapping[str, bytes]) -> None:
+        self._keys = dict(keys)
+
+    def public_key(self, key_id: str) -> bytes | None:
+        return self._keys.get(key_id)
+
+
+def read_release_keys(path: Path) -> KnownReleaseKeys:
+    """The authority's public keys: one JSON object of ``key id: base64 of its 32 bytes``.
+
+    Raises:
+        PolicyError: the file is missing, or holds something else.
+    """
+    form = "give a JSON object of key id and base64 of the 32 bytes of an Ed25519 public key"
+    if not path.is_file():
+        raise PolicyError(f"{path}: is missing; {form}")
+    if path.stat().st_size > KEY_FILE_BYTES_MAX:
+        raise PolicyError(f"{path}: is larger than {KEY_FILE_BYTES_MAX} bytes; {form}")
+    try:
+        document = json.loads(path.read_bytes())
+    except ValueError:
+        raise PolicyError(f"{path}: is not JSON; {form}") from None
+    if not isinstance(document, dict):
+        raise PolicyError(f"{path}: is not a JSON object; {form}")
+    keys: dict[str, bytes] = {}
+    for key_id, text in document.items():
+        try:
+            keys[key_id] = base64.b64decode(text, validate=True)
+        except (TypeError, ValueError):
+            raise PolicyError(f"{path}: {key_id!r:.60} is not base64; {form}") from None
+        if len(keys[key_id]) != PUBLIC_KEY_BYTES:
+            found = len(keys[key_id])
+            raise PolicyError(f"{path}: {key_id!r:.60} has {found} bytes; {form}")
+    return KnownReleaseKeys(keys)
 
 
 class ReleaseStatement(Document):

@@ -137,7 +137,7 @@ def check_revisions(folder: Path, packs: Mapping[str, str]) -> None:
             raise TamperedPolicyError(
                 f"{document}: version {each.version} has hash {found} and {place} records "
                 f"{each.pack_sha256}; restore the document, or save the change as a new version "
-                f"and run `pointwork policy seal {folder.name}`",
+                f"and run `{_seal(folder)}`",
                 pack=folder.name,
                 version=each.version,
                 fault=PolicyFault.DOCUMENT_ALTERED,
@@ -170,11 +170,15 @@ def check_chain(folder: Path, revisions: tuple[Revision, ...]) -> None:
         before = each
 
 
+def _seal(folder: Path) -> str:
+    return f"pointwork policy seal {folder.name} --author NAME"
+
+
 def _tampered(
     folder: Path, path: Path, version: str, fault: PolicyFault, problem: str
 ) -> TamperedPolicyError:
     return TamperedPolicyError(
-        f"{path}: {problem}; run `pointwork policy seal {folder.name}`",
+        f"{path}: {problem}; run `{_seal(folder)}`",
         pack=folder.name,
         version=version,
         fault=fault,

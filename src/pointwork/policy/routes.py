@@ -8,7 +8,7 @@ from pointwork.contract.additive import added
 from pointwork.contract.decision import CostClass, Lane, MoveKind, Trigger
 from pointwork.contract.task import OUTPUT_TOKENS_MAX, Complexity, Name
 from pointwork.policy.conditions import Condition
-from pointwork.policy.document import Document, Exact, Sentence, Usd
+from pointwork.policy.document import Document, Exact, Ratio, Sentence, Usd
 
 Factor = Literal[
     "quality_per_minute", "quality_per_dollar", "latency_sensitivity", "volume_economics"
@@ -99,8 +99,8 @@ class TaskClass(Document):
     """High-Risk work of this role needs a cloud model (CX-104)."""
     quality_failures_max: Annotated[int, Field(ge=1, le=5)] = added(1)
     """Refused answers after which a model is left for good; before that it may try again."""
-    contract: Name | None = added(None)
-    """Named contract of the answer: plan, verdict, critic, cited-answer."""
+    contract: Literal["plan", "verdict", "critic", "cited-answer"] | None = added(None)
+    """Named contract the answer must satisfy; it ships with the package."""
     max_output_tokens: Annotated[int, Field(ge=1, le=OUTPUT_TOKENS_MAX)] | None = added(None)
     temperature: Annotated[Exact, Field(ge=0, le=2)] | None = added(None)
     ceiling: Usd | None = added(None)
@@ -119,6 +119,8 @@ class TaskClass(Document):
     """While it holds the answer is a draft until a cloud model has reviewed it (CX-44)."""
     parallel: Annotated[int, Field(ge=2, le=5)] | None = added(None)
     """How many vendors answer side by side; absent is one (OM-54)."""
+    eval_confidence_min: Ratio | None = added(None)
+    """Share of the class's evaluations a model must have passed, once there are any (SP-1)."""
 
     @property
     def families(self) -> tuple[str, ...]:

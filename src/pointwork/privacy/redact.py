@@ -47,9 +47,10 @@ def redact(
     """Replace credentials always, and personal and customer data where ``identifiers`` (R-30).
 
     Raises:
-        RedactionError: the prompt holds an image, or something is still found afterwards.
+        RedactionError: something is still found afterwards, or the prompt holds an image, whose
+            persons nobody can replace; where only credentials count, it passes as it is.
     """
-    if prompt.has_image:
+    if prompt.has_image and identifiers:
         msg = "An image cannot be redacted; use a local model, or send the task without its image."
         raise RedactionError(msg)
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import httpx2
 
@@ -14,12 +14,21 @@ from pointwork.providers.egress import (
     single_exchange,
 )
 from pointwork.providers.failures import provider_error, provider_request_id, refusal_of
-from pointwork.providers.port import CompletionResponse, ProviderError
-from pointwork.providers.reading import Reading
+from pointwork.providers.port import ProviderError
 
 _EVENT_STREAM = "text/event-stream"
 
 Event = TypeVar("Event")
+Response = TypeVar("Response", covariant=True)
+
+
+class AnswerReading(Protocol[Response]):
+    """What a call fills as the answer arrives; the two are asked when the call has ended."""
+
+    @property
+    def has_text(self) -> bool: ...
+
+    def completion(self) -> Response: ...
 
 
 class UnreadableEventError(Exception):
@@ -36,8 +45,8 @@ class Call:
     error_body: Callable[[Exception], object]
 
     async def run(
-        self, reading: Reading, read: Callable[[Exchange], Awaitable[None]]
-    ) -> CompletionResponse:
+        self, reading: AnswerReading[Response], read: Callable[[Exchange], Awaitable[None]]
+    ) -> Response:
         """Run ``read``, which sends the request and fills ``reading``, under the deadline.
 
         The failure is raised outside of any except block: an SDK's exception holds the request and
@@ -67,7 +76,9 @@ class Call:
             failure = self._failure_of(error, reading, exchange)
         raise failure
 
-    def _failure_of(self, error: Exception, reading: Reading, exchange: Exchange) -> ProviderError:
+    def _failure_of(
+        self, error: Exception, reading: AnswerReading[object], exchange: Exchange
+    ) -> ProviderError:
         if exchange.fault is not None:
             return self._failure(_kind_of_fault(exchange.fault, exchange.is_sent), exchange)
         refusal = refusal_of(exchange.status, exchange.headers, self.error_body(error))

@@ -40,6 +40,8 @@ class Dialect:
     temperature_max: float = 2.0
     """A higher wish is cut to this, which is the same end of a shorter scale."""
     takes_seed: bool = True
+    takes_effort: bool = False
+    """Whether ``reasoning_effort`` is understood."""
     relayed_models: re.Pattern[str] = _NO_MODEL
     """Models a local server would pass on to a cloud: refused before a byte leaves (design 6)."""
     extra_body: Mapping[str, Any] = field(default_factory=dict)
@@ -50,6 +52,7 @@ OPENAI = Dialect(
     is_requested_model=is_same_model_or_dated,
     # Reasoning models answer 400 to any temperature but 1.
     sampling_models=re.compile(r"(chatgpt-4o|gpt-3\.5|gpt-4).*"),
+    takes_effort=True,
 )
 DEEPSEEK = Dialect(schema_form=SchemaForm.JSON_OBJECT, takes_seed=False)
 MOONSHOT = Dialect(

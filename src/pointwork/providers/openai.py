@@ -114,6 +114,8 @@ def _parameters(request: CompletionRequest, dialect: Dialect) -> dict[str, Any]:
         parameters["seed"] = request.seed
     if request.answer_schema is not None:
         parameters["response_format"] = _response_format(request.answer_schema, dialect)
+    if request.effort is not None and dialect.takes_effort:
+        parameters["reasoning_effort"] = request.effort
     if dialect.extra_body:
         parameters["extra_body"] = dict(dialect.extra_body)
     return parameters

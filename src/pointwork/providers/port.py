@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from pointwork.contract.failures import ProviderFailureKind
 from pointwork.contract.outcome import FinishReason, TokenUsage
@@ -23,6 +23,8 @@ class CompletionRequest:
     """Ours, sent along for correlation; no vendor deduplicates by it."""
     seed: int | None = None
     answer_schema: dict[str, Any] | None = field(default=None, repr=False)
+    effort: Literal["low", "medium", "high"] | None = None
+    """Reasoning effort, where the endpoint takes one; None leaves it to the vendor."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -14,9 +14,7 @@ from pointwork.contract.decision import (
     Effect,
     Lane,
     Plan,
-    PolicyRef,
     Site,
-    Snapshot,
     Trigger,
     WindowSpec,
 )
@@ -31,6 +29,7 @@ from pointwork.contract.outcome import (
     TaskStatus,
     TokenUsage,
 )
+from pointwork.contract.snapshot import PolicyRef, Snapshot
 from pointwork.contract.task import ContentRef, Sensitivity, TaskRequest
 from pointwork.ledger.budgets import BudgetBook
 from pointwork.ledger.vault import Accepted, TaskDraft, Vault

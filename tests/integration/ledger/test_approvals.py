@@ -7,7 +7,8 @@ from datetime import timedelta
 import pytest
 
 from pointwork.contract.approval import ApprovalRequest, ApprovalVerdict, ApproverKey
-from pointwork.contract.decision import GrantKind, ReasonCode
+from pointwork.contract.decision import GrantKind
+from pointwork.contract.reasons import ReasonCode
 from pointwork.ledger.approvals import ApprovalConflictError
 from pointwork.ledger.tables import ApprovalState
 from tests.integration.ledger.conftest import Ledger

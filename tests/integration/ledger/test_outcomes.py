@@ -7,9 +7,10 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 
 from pointwork.contract.canonical import canonical_json, sha256_hex
-from pointwork.contract.decision import ClassSource, Effect, Obligation, ReasonCode
+from pointwork.contract.decision import ClassSource, Effect, Obligation
 from pointwork.contract.failures import FailureType, ProviderFailureKind
 from pointwork.contract.outcome import AttemptState, Settlement, TaskStatus
+from pointwork.contract.reasons import ReasonCode
 from pointwork.contract.task import Sensitivity
 from tests.integration.ledger.conftest import Ledger
 from tests.integration.ledger.records import (
