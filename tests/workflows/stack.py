@@ -131,7 +131,8 @@ def with_quick_pack(library: PolicyLibrary) -> PolicyLibrary:
     omega = library.active("omega")
     times = ApprovalTimes(remind_after_seconds=1, escalate_after_seconds=2, expire_after_seconds=3)
     pack = omega.pack.model_copy(update={"pack": QUICK_PACK, "approvals": times})
-    return PolicyLibrary([omega, omega.model_copy(update={"pack": pack})])
+    shipped = [library.active(name) for name in library.packs]
+    return PolicyLibrary([*shipped, omega.model_copy(update={"pack": pack})])
 
 
 def open_test_parts(folder: Path, library: PolicyLibrary, script: Script) -> Parts:
