@@ -94,6 +94,7 @@ def _overridden(facts: Facts, refused: Refused, ranked: Ranked) -> Ranked:
         return ranked
     refused.pop(entry.name, None)
     ranked.passed_over.pop(entry.name, None)
+    ranked.default_rank = ranked.chosen[0].lane_rank if ranked.chosen else None
     ranked.chosen = [entry, *(each for each in ranked.chosen if each is not entry)]
     ranked.trigger, ranked.kind = Trigger.OVERRIDE, MoveKind.ESCALATION
     return ranked
@@ -179,7 +180,7 @@ def _run(facts: Facts, refused: Refused, ranked: Ranked) -> Plan:
         sensitivity=facts.sensitivity,
         data_classes=facts.data_classes,
         candidates=tuple(candidates),
-        rejected=_rejections(refused, ranked),
+        rejected=_rejections(facts, refused, ranked),
         obligations=obligations_of(facts, ranked),
         windows=windows_at(pack, given.snapshot.taken_at, caller=given.request.caller),
         task_ceiling_nano_usd=max(ceilings),
@@ -216,7 +217,7 @@ def _cache_ttl_seconds(facts: Facts) -> int:
 
 def _no_candidate(facts: Facts, refused: Refused, ranked: Ranked) -> Plan:
     """Hold where one rule that a person may lift is all that stands in the way; else deny."""
-    rejected = _rejections(refused, ranked)
+    rejected = _rejections(facts, refused, ranked)
     if _is_unsatisfiable(facts):
         return _unsatisfiable(facts, rejected)
     found = [codes(refused, name) for name in refused]
@@ -265,7 +266,7 @@ def _refuse_wish(facts: Facts, wish: str, refused: Refused, ranked: Ranked) -> P
             if entry.name not in refused and entry.name != wish
         }
     )
-    rejected = _rejections(refused, others)
+    rejected = _rejections(facts, refused, others)
     if wish not in facts.bundle.index.by_name:
         missing = rejection(wish, ReasonCode.NO_CANDIDATE, "not in catalogue")
         return _ended(facts, Effect.DENY, ReasonCode.NO_CANDIDATE, (*rejected, missing))
@@ -344,10 +345,15 @@ def _stop(given: DecisionInput, bundle: PolicyBundle, reason: ReasonCode, detail
     )
 
 
-def _rejections(refused: Refused, ranked: Ranked) -> tuple[Rejection, ...]:
-    chosen = {entry.name for entry in ranked.chosen}
-    first = {name: first_reason(reasons) for name, reasons in refused.items()}
-    first |= ranked.passed_over
-    return tuple(
-        rejection(name, *reason) for name, reason in sorted(first.items()) if name not in chosen
-    )
+def _rejections(facts: Facts, refused: Refused, ranked: Ranked) -> tuple[Rejection, ...]:
+    """Sorted by name, as the entries are. Being passed over is told before a filter's refusal."""
+    chosen, passed = {entry.name for entry in ranked.chosen}, ranked.passed_over
+    found = []
+    for entry in facts.bundle.index.entries:
+        name = entry.name
+        reasons = refused.get(name)
+        if name in chosen or not (reasons or name in passed):
+            continue
+        code, detail = passed.get(name) or first_reason(reasons or [])
+        found.append(rejection(name, code, detail))
+    return tuple(found)
