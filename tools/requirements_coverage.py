@@ -29,6 +29,15 @@ class UnknownRequirementError(ValueError):
     """A test names a requirement that docs/requirements.tsv does not list."""
 
 
+@dataclass(frozen=True)
+class Requirement:
+    """A row of docs/requirements.tsv."""
+
+    text: str
+    owner: str
+    """The part that has to meet it, in the words of docs/architecture.md."""
+
+
 @dataclass(frozen=True, order=True)
 class Proof:
     """A test that says it proves a requirement."""
@@ -38,10 +47,10 @@ class Proof:
     test: str
 
 
-def requirements(source: Path = REQUIREMENTS) -> dict[str, str]:
+def requirements(source: Path = REQUIREMENTS) -> dict[str, Requirement]:
     """Every requirement by id, in the order of the file."""
-    rows = source.read_text().splitlines()[1:]
-    return dict(row.split("\t") for row in rows)
+    rows = [row.split("\t") for row in source.read_text().splitlines()[1:]]
+    return {each: Requirement(text, owner) for each, owner, text in rows}
 
 
 def proofs(tests: Path = ROOT / "tests") -> dict[str, list[Proof]]:
@@ -68,7 +77,7 @@ def _marks(node: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[str]:
                 yield from (ast.literal_eval(argument) for argument in part.args)
 
 
-def check(named: dict[str, str], proven: dict[str, list[Proof]]) -> None:
+def check(named: dict[str, Requirement], proven: dict[str, list[Proof]]) -> None:
     """
     Raises:
         UnknownRequirementError: the text names the id and the test.
@@ -80,7 +89,9 @@ def check(named: dict[str, str], proven: dict[str, list[Proof]]) -> None:
             raise UnknownRequirementError(f"{known} list; correct the mark")
 
 
-def summary(named: dict[str, str], proven: dict[str, list[Proof]]) -> list[tuple[str, int, int]]:
+def summary(
+    named: dict[str, Requirement], proven: dict[str, list[Proof]]
+) -> list[tuple[str, int, int]]:
     """Family, how many of its requirements a test proves, and how many there are."""
     rows = []
     for family in FAMILIES:
@@ -89,7 +100,18 @@ def summary(named: dict[str, str], proven: dict[str, list[Proof]]) -> list[tuple
     return rows
 
 
-def table(named: dict[str, str], proven: dict[str, list[Proof]]) -> str:
+def by_owner(
+    named: dict[str, Requirement], proven: dict[str, list[Proof]]
+) -> list[tuple[str, int, int]]:
+    """Owner, how many of its requirements a test proves, and how many there are."""
+    rows = []
+    for owner in sorted({each.owner for each in named.values()}):
+        ids = [name for name, each in named.items() if each.owner == owner]
+        rows.append((owner, sum(name in proven for name in ids), len(ids)))
+    return rows
+
+
+def table(named: dict[str, Requirement], proven: dict[str, list[Proof]]) -> str:
     """The whole of docs/requirements-coverage.md."""
     lines = [
         "# Requirements and the tests that prove them",
@@ -101,11 +123,14 @@ def table(named: dict[str, str], proven: dict[str, list[Proof]]) -> str:
         "|---|---:|---:|",
     ]
     lines += [f"| {family} | {done} | {of} |" for family, done, of in summary(named, proven)]
+    lines += ["", "| owner | proven | of |", "|---|---:|---:|"]
+    lines += [f"| {owner} | {done} | {of} |" for owner, done, of in by_owner(named, proven)]
     for family, title in FAMILIES.items():
-        lines += ["", f"## {title}", "", "| id | requirement | proven by |", "|---|---|---|"]
+        lines += ["", f"## {title}", ""]
+        lines += ["| id | owner | requirement | proven by |", "|---|---|---|---|"]
         lines += [
-            f"| {each} | {text} | {_tests(proven.get(each, []))} |"
-            for each, text in named.items()
+            f"| {each} | {row.owner} | {row.text} | {_tests(proven.get(each, []))} |"
+            for each, row in named.items()
             if each.partition("-")[0] == family
         ]
     return "\n".join(lines) + "\n"
@@ -125,7 +150,10 @@ def main() -> None:
     rows = summary(named, proven)
     for family, done, of in rows:
         print(f"{family}  {done:3} of {of:3}  {FAMILIES[family]}")
-    print(f"all {sum(row[1] for row in rows):3} of {sum(row[2] for row in rows):3}")
+    for owner, done, of in by_owner(named, proven):
+        print(f"    {done:3} of {of:3}  {owner}")
+    print("open: " + " ".join(each for each in named if each not in proven))
+    print(f"proven={sum(row[1] for row in rows)} of={sum(row[2] for row in rows)}")
 
 
 if __name__ == "__main__":
