@@ -1,0 +1,182 @@
+"""Codex roles in running tasks: contracts of answers, drafts, outages, specs."""
+
+import json
+from typing import Any
+
+import pytest
+
+from pointwork.contract.decision import Obligation, Trigger
+from pointwork.contract.failures import FailureType, ProviderFailureKind
+from pointwork.contract.outcome import TaskStatus
+from pointwork.contract.task import PrivacyTier, SpecFacts, TaskDeclaration
+from pointwork.ledger.logline import render_log_line
+from tests.fakes.scripted_provider import Fails, Says
+from tests.workflows.stack import Stack
+
+PLAN = {
+    "steps": ["Split the module.", "Move the parser out."],
+    "files": ["src/parser.rs"],
+    "risks": ["The public API may move."],
+    "confidence": 0.8,
+}
+DOWN = Fails(ProviderFailureKind.OVERLOADED)
+
+
+def role(stack: Stack, task_class: str, **declared: Any) -> TaskDeclaration:
+    return stack.declare(pack="codex", task_class=task_class, **declared)
+
+
+def models_called(stack: Stack, task_id: str) -> list[str]:
+    return [call.request.model for call in stack.script.calls[task_id]]
+
+
+async def test_a_plan_that_keeps_its_contract_is_the_architects_answer(stack: Stack) -> None:
+    task = role(stack, "architect")
+    stack.script.write(task.task_id, Says(json.dumps(PLAN)))
+    outcome = await stack.run(task, "Plan the split.")
+
+    assert outcome.status is TaskStatus.SUCCEEDED, outcome.reason
+    assert outcome.served_model == "claude-sonnet-5"
+    (call,) = stack.script.calls[task.task_id]
+    assert call.request.answer_schema is not None
+    assert "confidence" in call.request.answer_schema["required"]
+
+
+@pytest.mark.req("CX-16", "CX-91")
+@pytest.mark.parametrize(
+    "answer",
+    ["First split the module.", json.dumps(PLAN | {"confidence": 1.2}), json.dumps({"steps": []})],
+    ids=["prose", "confidence over 1", "nothing planned"],
+)
+async def test_an_answer_without_a_valid_plan_fails_the_step(stack: Stack, answer: str) -> None:
+    task = role(stack, "architect")
+    stack.script.write(task.task_id, *([Says(answer)] * 6))
+    outcome = await stack.run(task, "Plan the split.")
+
+    assert outcome.status is TaskStatus.FAILED
+    assert outcome.failure is FailureType.PROVIDERS_EXHAUSTED
+    # DeepSeek stands in for an outage, never for a bad answer.
+    assert models_called(stack, task.task_id) == ["claude-sonnet-5", "gpt-5.1"]
+
+
+async def test_with_both_planners_out_deepseek_answers_and_the_record_names_the_outage(
+    stack: Stack,
+) -> None:
+    task = role(stack, "architect")
+    stack.script.write(task.task_id, DOWN, DOWN, Says(json.dumps(PLAN)))
+    outcome = await stack.run(task, "Plan the split.")
+
+    assert outcome.served_model == "deepseek-r2"
+    assert outcome.served_as == "deepseek-reasoner"
+    assert outcome.fallbacks[-1].trigger == Trigger.PROVIDER_OUTAGE
+
+
+@pytest.mark.req("CX-44")
+async def test_a_fast_draft_is_not_final_until_a_cloud_model_has_reviewed_it(
+    stack: Stack,
+) -> None:
+    draft = role(stack, "architect", marks=("fast_draft",))
+    stack.script.write(draft.task_id, Says(json.dumps(PLAN)))
+    drafted = await stack.run(draft, "Draft a plan.")
+    assert drafted.served_model == "smollm2-135m"
+    assert drafted.is_draft
+    assert not stack.outcomes.is_final(draft.task_id)
+
+    failed = role(stack, "architect", reviews=draft.task_id)
+    stack.script.write(failed.task_id, *([Says("no plan")] * 6))
+    await stack.run(failed, "Review the draft.")
+    assert not stack.outcomes.is_final(draft.task_id)
+
+    review = role(stack, "architect", reviews=draft.task_id)
+    stack.script.write(review.task_id, Says(json.dumps(PLAN)))
+    reviewed = await stack.run(review, "Review the draft.")
+    assert not reviewed.is_draft
+    assert stack.outcomes.is_final(draft.task_id)
+    assert stack.outcomes.is_final(review.task_id)
+
+
+@pytest.mark.req("CX-19")
+async def test_the_tutors_local_model_down_gives_haiku_and_says_so(stack: Stack) -> None:
+    task = role(stack, "tutor")
+    down = Fails(ProviderFailureKind.LOCAL_MODEL_UNAVAILABLE)
+    stack.script.write(task.task_id, down, Says("What do you think it does?"))
+    outcome = await stack.run(task, "Explain the borrow checker.")
+
+    assert outcome.served_model == "claude-haiku-4-5"
+    (fallback,) = outcome.fallbacks
+    assert (fallback.from_model, fallback.trigger) == ("smollm2-135m", Trigger.LOCAL_UNAVAILABLE)
+    assert render_log_line(outcome).endswith(" yes")
+
+
+@pytest.mark.parametrize(
+    ("evidence", "status"),
+    [(["test-17"], TaskStatus.SUCCEEDED), ([], TaskStatus.FAILED)],
+    ids=["with evidence", "without"],
+)
+@pytest.mark.req("CX-20")
+async def test_a_verdict_counts_only_with_evidence(
+    stack: Stack, evidence: list[str], status: TaskStatus
+) -> None:
+    task = role(stack, "judge")
+    verdict = {"verdict": "pass", "evidence": evidence, "reasons": ["The tests pass."]}
+    stack.script.write(task.task_id, *([Says(json.dumps(verdict))] * 6))
+    outcome = await stack.run(task, "Judge it.")
+    assert outcome.status is status
+    assert stack.script.calls[task.task_id][0].request.effort == "high"
+
+
+@pytest.mark.req("CX-21", "CX-87")
+@pytest.mark.parametrize(
+    ("cited", "passes"), [("notes-1", True), ("notes-9", False)], ids=["given", "invented"]
+)
+async def test_a_citation_of_a_source_nobody_gave_fails_the_step(
+    stack: Stack, cited: str, passes: bool
+) -> None:
+    task = role(stack, "stage0_synth", conversation="session-1", sources=("notes-1", "notes-2"))
+    answer = {"answer": f"The parser is slow [{cited}].", "citations": [cited]}
+    stack.script.write(task.task_id, *([Says(json.dumps(answer))] * 4))
+    outcome = await stack.run(task, "Why is it slow?")
+    assert (outcome.served_model == "notebooklm") is passes
+
+
+@pytest.mark.req("CX-100")
+@pytest.mark.parametrize(
+    ("spec", "reason"),
+    [
+        ({"policy_version": "2.0.0", "roles": ("judge",)}, "role_not_in_spec"),
+        ({"policy_version": "2.0.0", "infrastructure_only": True}, "spec_infrastructure_only"),
+        ({"policy_version": ""}, "spec_policy_missing"),
+        ({"policy_version": "1.0.0", "roles": ("tutor",)}, "spec_policy_missing"),
+    ],
+)
+async def test_a_spec_that_says_no_or_cites_nothing_calls_no_model(
+    stack: Stack, spec: dict[str, Any], reason: str
+) -> None:
+    task = role(stack, "tutor", spec=SpecFacts(name="specs/9.md", **spec))
+    outcome = await stack.run(task, "Coach me.")
+
+    assert outcome.status is TaskStatus.DENIED
+    assert reason in outcome.reason
+    assert not stack.script.calls[task.task_id]
+
+
+async def test_a_spec_that_says_yes_lets_the_role_run(stack: Stack) -> None:
+    spec = SpecFacts(name="specs/9.md", policy_version="2.0.0", roles=("tutor",))
+    outcome = await stack.run(role(stack, "tutor", spec=spec), "Coach me.")
+    assert outcome.status is TaskStatus.SUCCEEDED
+
+
+async def test_local_only_sends_no_byte_to_the_cloud_from_any_role(stack: Stack) -> None:
+    for name in stack.parts.library.active("codex").pack.classes:
+        if name in ("judge", "architect"):
+            continue  # they wait for a person instead; see the decision tests
+        task = role(stack, name, privacy_tier=PrivacyTier.LOCAL_ONLY, conversation="s")
+        await stack.run(task, "Do it.")
+        assert {call.endpoint for call in stack.script.calls[task.task_id]} <= {"local-gpu"}
+
+
+async def test_high_risk_work_owes_a_judge_in_the_cloud(stack: Stack) -> None:
+    task = role(stack, "implementer", marks=("hr_unsafe",))
+    await stack.run(task, "Change the FFI.")
+    plan = stack.outcomes.decisions(task.task_id)[0].plan
+    assert Obligation.CLOUD_JUDGE in plan.obligations
