@@ -12,6 +12,7 @@ from pointwork.contract.approval import (
     ApproverKey,
     OpenApproval,
 )
+from pointwork.contract.branches import Selection
 from pointwork.contract.names import ActivityName
 from pointwork.contract.steps import ApprovalAction, ApprovalStep
 
@@ -27,6 +28,7 @@ class Approvals(Protocol):
         approver: str | None,
         token_id: str | None,
         now: datetime,
+        selection: Selection | None = None,
     ) -> bool: ...
     def keys(self) -> list[ApproverKey]: ...
 
@@ -37,14 +39,22 @@ class ApprovalActivities:
 
     @activity.defn(name=ActivityName.HUMAN_APPROVAL)
     def human_approval(self, step: ApprovalStep) -> OpenApproval:
-        """Open, remind, escalate or close, each idempotent; returns who may answer."""
-        request, now = step.request, datetime.now(UTC)
+        """Open, remind, escalate or close, each idempotent; returns who may answer.
+
+        A verdict that the ledger does not take changes nothing: ``is_refused`` says so.
+        """
+        request, now, is_taken = step.request, datetime.now(UTC), True
         match step.action:
             case ApprovalAction.OPEN:
                 self._approvals.open(request, now)
             case ApprovalAction.CLOSE:
-                self._approvals.close(
-                    request.approval_id, step.verdict, step.approver, step.token_id, now
+                is_taken = self._approvals.close(
+                    request.approval_id,
+                    step.verdict,
+                    step.approver,
+                    step.token_id,
+                    now,
+                    step.selection,
                 )
             case ApprovalAction.REMIND | ApprovalAction.ESCALATE:
                 pass
@@ -57,4 +67,6 @@ class ApprovalActivities:
             request.ceiling_nano_usd,
             request.expires_at.isoformat(),
         )
-        return OpenApproval(request=request, keys=tuple(self._approvals.keys()))
+        is_refused = step.verdict is not None and not is_taken
+        keys = tuple(self._approvals.keys())
+        return OpenApproval(request=request, keys=keys, is_refused=is_refused)

@@ -7,7 +7,7 @@ from temporalio import activity
 from pointwork.contract.decision import Classification, ClassSource, FindingCount
 from pointwork.contract.names import ActivityName
 from pointwork.contract.prompt import Prompt
-from pointwork.contract.task import ContentRef, DataClass, Sensitivity, TaskRequest
+from pointwork.contract.task import Complexity, ContentRef, DataClass, Sensitivity, TaskRequest
 
 TOKENS_PER_TURN_MAX = 32
 """Room for the markers a chat template puts around a turn."""
@@ -49,6 +49,15 @@ class ClassInference(Protocol):
 
 class TaskTypes(Protocol):
     def class_of(self, pack: str, task_type: str) -> str | None: ...
+    def uses_complexity(self, pack: str) -> bool: ...
+
+
+class ComplexityEstimate(Protocol):
+    def estimate(self, prompt: Prompt) -> Complexity: ...
+
+
+class ChangeMarks(Protocol):
+    def marks(self, pack: str, text: str) -> tuple[str, ...]: ...
 
 
 class ClassifyActivities:
@@ -60,11 +69,15 @@ class ClassifyActivities:
         detector: Detector,
         inference: ClassInference,
         task_types: TaskTypes,
+        complexity: ComplexityEstimate,
+        changes: ChangeMarks,
     ) -> None:
         self._content = content
         self._detector = detector
         self._inference = inference
         self._task_types = task_types
+        self._complexity = complexity
+        self._changes = changes
 
     @activity.defn(name=ActivityName.CLASSIFY)
     def classify(self, request: TaskRequest) -> Classification:
@@ -87,7 +100,15 @@ class ClassifyActivities:
             input_bytes=input_bytes,
             input_tokens_max=_input_tokens_max(request, prompt, input_bytes),
             has_image=prompt.has_image,
+            complexity=self._estimated(request, prompt),
+            marks=self._changes.marks(request.pack, text),
         )
+
+    def _estimated(self, request: TaskRequest, prompt: Prompt) -> Complexity | None:
+        """Only for packs that route by it; what no rule reads is not found out (JG-10)."""
+        if not self._task_types.uses_complexity(request.pack):
+            return None
+        return self._complexity.estimate(prompt)
 
     def _class(
         self, request: TaskRequest, prompt: Prompt

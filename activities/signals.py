@@ -43,10 +43,21 @@ class ActivePolicy(Protocol):
     def windows(self, request: TaskRequest, moment: datetime) -> tuple[WindowSpec, ...]: ...
 
 
+class GovernedSignals(Protocol):
+    def extend(self, request: TaskRequest, snapshot: Snapshot) -> Snapshot:
+        """The snapshot with what the pack requires besides; the same one for most packs."""
+        ...
+
+
 class SignalActivities:
     def __init__(
-        self, signals: Signals, policy: ActivePolicy, usable_endpoints: frozenset[str]
+        self,
+        signals: Signals,
+        policy: ActivePolicy,
+        usable_endpoints: frozenset[str],
+        governed: GovernedSignals,
     ) -> None:
+        self._governed = governed
         self._signals = signals
         self._policy = policy
         self._usable_endpoints = usable_endpoints
@@ -67,7 +78,7 @@ class SignalActivities:
             queue=TaskQueue.GPU,
             now=now,
         )
-        return Snapshot(
+        snapshot = Snapshot(
             taken_at=now,
             policy=ref,
             endpoints=tuple(
@@ -90,3 +101,4 @@ class SignalActivities:
             loaded_local_model=reading.loaded_model,
             conversation_sensitivity=reading.conversation_sensitivity,
         )
+        return self._governed.extend(request, snapshot)

@@ -1,14 +1,19 @@
-"""``parallel-verify``: checks an answer where the plan obliges it, by deterministic tools."""
+"""``parallel-verify``: checks an answer, or compares several, where the plan obliges it.
+
+By deterministic tools alone: no model looks at another's answer here.
+"""
 
 from collections.abc import Sequence
-from typing import Protocol
+from datetime import UTC, datetime
+from typing import Literal, Protocol
 
 from temporalio import activity
 
+from pointwork.contract.branches import Comparison
 from pointwork.contract.names import ActivityName
 from pointwork.contract.outcome import CheckResult
 from pointwork.contract.prompt import AnswerSchema
-from pointwork.contract.steps import Verify
+from pointwork.contract.steps import Compare, Verify
 from pointwork.contract.task import ContentRef
 
 
@@ -25,17 +30,52 @@ class ContractCheck(Protocol):
     def check(self, contract: str, text: str, sources: Sequence[str]) -> CheckResult: ...
 
 
+class Compared(Protocol):
+    @property
+    def kind(self) -> Literal["json", "text"]: ...
+    @property
+    def places(self) -> tuple[str, ...]: ...
+    @property
+    def count(self) -> int: ...
+
+
+class AnswerComparison(Protocol):
+    def compare(self, answers: Sequence[str]) -> Compared:
+        """Where the answers differ, by place and never by value."""
+        ...
+
+
+class Comparisons(Protocol):
+    def record(
+        self, comparison: Comparison, task_id: str, decision_id: str, now: datetime
+    ) -> Comparison:
+        """The comparison as it stands on record; the first under an id stands."""
+        ...
+
+
 class VerifyActivities:
     def __init__(
-        self, content: AnswerReader, schema_check: SchemaCheck, contract_check: ContractCheck
+        self,
+        content: AnswerReader,
+        schema_check: SchemaCheck,
+        contract_check: ContractCheck,
+        answer_comparison: AnswerComparison,
+        comparisons: Comparisons,
     ) -> None:
         self._content = content
         self._schema_check = schema_check
         self._contract_check = contract_check
+        self._answer_comparison = answer_comparison
+        self._comparisons = comparisons
 
     @activity.defn(name=ActivityName.PARALLEL_VERIFY)
     def parallel_verify(self, step: Verify) -> CheckResult:
-        """Whether the answer meets the pack's named contract, then the task's own schema."""
+        """Whether the answer meets the pack's named contract, then the task's own schema.
+
+        With ``compare``, whether several answers agree: found and recorded, never resolved (OM-55).
+        """
+        if step.compare is not None:
+            return self._compare(step.task_id, step.compare)
         text = self._content.answer_text(step.task_id, step.answer)
         result = CheckResult(passed=True, check="none")
         if step.contract is not None:
@@ -44,3 +84,21 @@ class VerifyActivities:
             schema = self._content.answer_schema(step.task_id, step.answer_schema)
             result = self._schema_check.check(text, schema)
         return result
+
+    def _compare(self, task_id: str, step: Compare) -> CheckResult:
+        texts = [self._content.answer_text(task_id, each.answer) for each in step.options]
+        found = self._answer_comparison.compare(texts)
+        comparison = self._comparisons.record(
+            Comparison(
+                comparison_id=step.comparison_id,
+                kind=found.kind,
+                agree=found.count == 0,
+                letters=tuple(each.letter for each in step.options),
+                differences=found.places,
+                differences_count=found.count,
+            ),
+            task_id,
+            step.decision_id,
+            datetime.now(UTC),
+        )
+        return CheckResult(passed=comparison.agree, check="compare", comparison=comparison)

@@ -4,12 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from pointwork.classify.complexity import estimate_complexity
 from pointwork.contract.decision import FindingCount, WindowSpec
 from pointwork.contract.outcome import CheckResult
 from pointwork.contract.prompt import AnswerSchema, Prompt
 from pointwork.contract.snapshot import PolicyRef
-from pointwork.contract.task import TaskRequest
+from pointwork.contract.task import Complexity, TaskRequest
 from pointwork.executors.citations import check_citations
+from pointwork.executors.comparing import Compared, compare
 from pointwork.executors.json_contracts import (
     AnswerContract,
     check_contract,
@@ -17,6 +19,9 @@ from pointwork.executors.json_contracts import (
     contract_schema,
 )
 from pointwork.policy.bundle import PolicyLibrary, UnknownPackError
+from pointwork.policy.diff_in_text import diff_in
+from pointwork.policy.high_risk import change_risk
+from pointwork.policy.unified_diff import DiffError
 from pointwork.policy.windows import windows_at
 from pointwork.privacy.detect import scan
 from pointwork.privacy.findings import Detection
@@ -28,6 +33,11 @@ from pointwork.privacy.restore import restore
 class ScanText:
     def scan(self, text: str) -> Detection:
         return scan(text)
+
+
+class PromptShape:
+    def estimate(self, prompt: Prompt) -> Complexity:
+        return estimate_complexity(prompt)
 
 
 @dataclass(frozen=True)
@@ -78,6 +88,13 @@ class NamedContracts:
         return result
 
 
+class AnswersBySide:
+    """What differs between answers given side by side (OM-55)."""
+
+    def compare(self, answers: Sequence[str]) -> Compared:
+        return compare(answers)
+
+
 class LibraryPolicy:
     """The policy library as the activities see it."""
 
@@ -97,8 +114,37 @@ class LibraryPolicy:
     def windows(self, request: TaskRequest, moment: datetime) -> tuple[WindowSpec, ...]:
         return windows_at(self._library.active(request.pack).pack, moment, caller=request.caller)
 
+    def uses_complexity(self, pack: str) -> bool:
+        """Whether a class of the pack states how complex its work is."""
+        try:
+            classes = self._library.active(pack).pack.classes
+        except UnknownPackError:
+            return False
+        return any(row.complexity is not None for row in classes.values())
+
     def class_of(self, pack: str, task_type: str) -> str | None:
         try:
             return self._library.active(pack).pack.task_types.get(task_type)
         except UnknownPackError:
             return None
+
+
+class DiffMarks:
+    """High-Risk groups of a diff that stands in the text, for packs that define them (CX-93)."""
+
+    def __init__(self, library: PolicyLibrary) -> None:
+        self._library = library
+
+    def marks(self, pack: str, text: str) -> tuple[str, ...]:
+        try:
+            groups = self._library.active(pack).pack.high_risk_groups
+        except UnknownPackError:
+            return ()
+        diff = diff_in(text) if groups else ""
+        if not diff:
+            return ()
+        try:
+            return tuple(group.code for group in change_risk(diff, groups).groups)
+        except DiffError:
+            # A change that nobody can read is taken for the worst it could be.
+            return tuple(groups)

@@ -73,6 +73,8 @@ class Settings(BaseSettings):
     vision_model: Path | None = None
     """An ONNX object detector of this host; None refuses every image (CX-25)."""
     vision_model_sha256: str = ""
+    quotas_a_day: dict[str, int] = Field(default_factory=dict)
+    """Requests each vendor allows a UTC day, as JSON by endpoint; what is not named is unknown."""
     log_level: str = "INFO"
     credentials: Credentials = Field(default_factory=Credentials)
     spec_kit: SpecKit = Field(default_factory=SpecKit)

@@ -29,6 +29,7 @@ from pointwork.executors.corpora import CorpusShelf
 from pointwork.ledger.approvals import ApprovalBook
 from pointwork.ledger.attempts import AttemptLog, BudgetRefusedError
 from pointwork.ledger.budgets import BudgetBook
+from pointwork.ledger.comparisons import ComparisonLog
 from pointwork.ledger.content import SealedContent
 from pointwork.ledger.engine import open_engine
 from pointwork.ledger.incidents import record_policy_incident
@@ -37,6 +38,7 @@ from pointwork.ledger.outcomes import OutcomeLog
 from pointwork.ledger.policies import RevisionStore
 from pointwork.ledger.response_cache import ResponseCache
 from pointwork.ledger.signals import SignalStore
+from pointwork.ledger.traffic import Traffic
 from pointwork.ledger.vault import MasterKeys, Vault
 from pointwork.policy.bundle import PolicyBundle, PolicyLibrary
 from pointwork.policy.catalogue import Endpoint
@@ -46,15 +48,19 @@ from pointwork.policy.revisions import TamperedPolicyError
 from pointwork.providers.port import Provider
 from pointwork.temporal import pointwork_plugin
 from workers.adapters import (
+    AnswersBySide,
+    DiffMarks,
     JsonSchemaCheck,
     LibraryPolicy,
     NamedContracts,
     PlaceholderRestorer,
     PromptRedactor,
+    PromptShape,
     ScanText,
 )
 from workers.caching import LedgerCache
 from workers.executors import ExecutorContent, host_detector, local_embedding
+from workers.governed_signals import governed_signals
 from workers.inference import TextInference
 from workers.providers import connect_provider, is_usable
 from workers.settings import Credentials, Settings
@@ -184,12 +190,26 @@ def activities_of(queue: TaskQueue, parts: Parts) -> ActivityList:
     match queue:
         case TaskQueue.CLASSIFY:
             classify = ClassifyActivities(
-                parts.content, ScanText(), parts.inference, LibraryPolicy(parts.library)
+                parts.content,
+                ScanText(),
+                parts.inference,
+                LibraryPolicy(parts.library),
+                PromptShape(),
+                DiffMarks(parts.library),
             )
             return [classify.classify]
         case TaskQueue.LEDGER:
+            settings = parts.settings
             signals = SignalActivities(
-                SignalStore(parts.engine), LibraryPolicy(parts.library), parts.usable_endpoints
+                SignalStore(parts.engine),
+                LibraryPolicy(parts.library),
+                parts.usable_endpoints,
+                governed_signals(
+                    parts.library,
+                    Traffic(parts.engine),
+                    settings.state_dir,
+                    settings.quotas_a_day,
+                ),
             )
             return [
                 signals.read_signals,
@@ -202,7 +222,13 @@ def activities_of(queue: TaskQueue, parts: Parts) -> ActivityList:
         case TaskQueue.INVOKE:
             return [invoke_activities(parts, parts.providers).invoke_model]
         case TaskQueue.VERIFY:
-            verify = VerifyActivities(parts.content, JsonSchemaCheck(), NamedContracts())
+            verify = VerifyActivities(
+                parts.content,
+                JsonSchemaCheck(),
+                NamedContracts(),
+                AnswersBySide(),
+                ComparisonLog(parts.engine),
+            )
             return [verify.parallel_verify]
         case TaskQueue.APPROVALS:
             return [ApprovalActivities(ApprovalBook(parts.engine)).human_approval]

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from pointwork.contract.approval import (
     ApprovalRequest,
+    ApprovalVerdict,
     ApproverKey,
     SignedVerdict,
     Verdict,
@@ -53,8 +54,22 @@ def check(
         raise VerdictRefusedError("the verdict was given under another policy")
     if verdict.ceiling_nano_usd < request.ceiling_nano_usd:
         raise VerdictRefusedError("the approved ceiling is below what the task may cost")
+    _check_choice(verdict, request)
     if now >= min(verdict.expires_at, request.expires_at):
         raise VerdictRefusedError("the verdict or the approval has expired")
+
+
+def _check_choice(verdict: Verdict, request: ApprovalRequest) -> None:
+    """A choice is settled by one of its options, and nothing else names an option (OM-63)."""
+    letters = tuple(each.letter for each in request.options)
+    if not letters or verdict.verdict is ApprovalVerdict.REJECTED:
+        if verdict.choice is not None:
+            raise VerdictRefusedError(
+                "there is nothing to choose in this verdict; leave choice out"
+            )
+    elif verdict.choice not in letters:
+        named = ", ".join(letters)
+        raise VerdictRefusedError(f"the verdict chooses none of the answers; name one of {named}")
 
 
 def _check_signature(signed: SignedVerdict, key: ApproverKey) -> None:

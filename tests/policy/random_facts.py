@@ -215,7 +215,10 @@ def _world(rng: Random, words: Words, pack: str) -> dict[str, Any]:
         "budget_spent": spent,
         "budgets_missing": rng.random() < 0.03,
         "quotas": _often(
-            rng, {e: rng.choice((0, 1, None)) for e in _some(rng, words.endpoints)}, None, share=0.97
+            rng,
+            {e: rng.choice((0, 1, None)) for e in _some(rng, words.endpoints)},
+            None,
+            share=0.97,
         ),
         "resources": _often(rng, room, full, None),
         "latencies": _often(rng, latencies, None, share=0.97),
@@ -304,5 +307,3 @@ def fact_sets(rng: Random, bundle: PolicyBundle) -> Iterator[DecisionInput]:
             failed=rng.choice(drawn).failed,
             grants=rng.choice(drawn).grants,
         )
-
-

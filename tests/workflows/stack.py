@@ -52,6 +52,8 @@ from workers.wiring import (
 OWNER, OWNER_KEY_ID = "owner", "owner-1"
 QUICK_PACK = "quick"
 """The omega pack under another name, whose approvals expire within seconds."""
+THRIFTY_PACK = "thrifty"
+"""The juggernaut pack under another name, with budgets of its own to use up and no cache."""
 
 
 @dataclass
@@ -127,12 +129,23 @@ class Stack:
         return sign(Verdict(**(values | changed)), self.owner_key, OWNER_KEY_ID)
 
 
-def with_quick_pack(library: PolicyLibrary) -> PolicyLibrary:
+def with_more_packs(library: PolicyLibrary) -> PolicyLibrary:
     omega = library.active("omega")
     times = ApprovalTimes(remind_after_seconds=1, escalate_after_seconds=2, expire_after_seconds=3)
     pack = omega.pack.model_copy(update={"pack": QUICK_PACK, "approvals": times})
+    juggernaut = library.active("juggernaut")
+    days = tuple(each for each in juggernaut.pack.budgets if each.period == "day")
+    thrifty = juggernaut.pack.model_copy(
+        update={"pack": THRIFTY_PACK, "budgets": days, "cache": None}
+    )
     shipped = [library.active(name) for name in library.packs]
-    return PolicyLibrary([*shipped, omega.model_copy(update={"pack": pack})])
+    return PolicyLibrary(
+        [
+            *shipped,
+            omega.model_copy(update={"pack": pack}),
+            juggernaut.model_copy(update={"pack": thrifty}),
+        ]
+    )
 
 
 def open_test_parts(folder: Path, library: PolicyLibrary, script: Script) -> Parts:
@@ -140,7 +153,7 @@ def open_test_parts(folder: Path, library: PolicyLibrary, script: Script) -> Par
     settings = Settings(state_dir=folder, threads=8)
     engine = open_engine(settings.ledger_address)
     migrate(engine)
-    library = with_stored_revisions(engine, with_quick_pack(library))
+    library = with_stored_revisions(engine, with_more_packs(library))
     master_keys = MasterKeys.load_or_create(settings.master_key_path)
     vault = Vault(engine, master_keys)
     return Parts(

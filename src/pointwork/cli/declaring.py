@@ -1,10 +1,13 @@
 """From the options of ``pointwork run`` to a declaration that the policy can decide on."""
 
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from pointwork.cli.errors import CliError
+from pointwork.cli.evidence import gather, spec_facts
 from pointwork.cli.screen import listed
 from pointwork.contract.task import (
     DESCRIPTION_CHARACTERS_MAX,
@@ -12,10 +15,12 @@ from pointwork.contract.task import (
     Constraints,
     DataClass,
     TaskDeclaration,
+    new_task_id,
 )
 
 if TYPE_CHECKING:
     from pointwork.policy.bundle import PolicyBundle, PolicyLibrary
+    from pointwork.policy.pack import Pack
 
 _NAME = "use 1 to 128 letters, digits and . _ : - starting with a letter or digit"
 _OPTIONS: dict[str, tuple[str, str]] = {
@@ -30,6 +35,14 @@ _OPTIONS: dict[str, tuple[str, str]] = {
     "task_class": ("--class", "see `pointwork policy show PACK`"),
     "task_type": ("--type", "see `pointwork policy show PACK`"),
     "marks": ("--mark", _NAME),
+    "measures": ("--measure", "give NAME=NUMBER of at most 12 digits before the point and 6 after"),
+    "stage": ("--stage", "see `pointwork policy show PACK`"),
+    "escalation_reason": ("--escalation-reason", "see `pointwork policy show PACK`"),
+    "tools": ("--tool", _NAME),
+    "subject": ("--subject", _NAME),
+    "reviews": ("--reviews", _NAME),
+    "corpus": ("--corpus", _NAME),
+    "sources": ("--source", _NAME),
     "residency": ("--residency", _NAME),
     "item_count": ("--items", "give a whole number from 1 to 10000000"),
     "requested_model": ("--model", _NAME),
@@ -41,6 +54,40 @@ _OPTIONS: dict[str, tuple[str, str]] = {
 }
 _PRIVATE = frozenset({"description", "justification"})
 """Fields whose value a person may have filled with content; an error does not repeat it."""
+
+
+_CONSTRAINTS = {"max_tokens": "max_output_tokens", "deadline": "deadline_seconds"}
+_LIMITS = ("max_tokens", "temperature", "seed", "deadline")
+_AS_THEY_ARE = (
+    *("caller", "description", "justification", "pack", "task_class", "task_type", "complexity"),
+    *("sensitivity", "risk", "priority", "conversation", "stage", "previous_lane"),
+    *("escalation_reason", "subject", "reviews", "corpus"),
+)
+_LISTS = {
+    "data_class": "data_classes",
+    "residency": "residency",
+    "tool": "tools",
+    "source": "sources",
+}
+_RENAMED = {"items": "item_count", "tier": "privacy_tier", "model": "requested_model"}
+
+
+def declared(options: Mapping[str, Any], library: "PolicyLibrary") -> TaskDeclaration:
+    """The declaration that the options of ``pointwork run`` make, by their parameters' names.
+
+    Raises:
+        UnknownPackError, CliError: a value is not allowed, or a file cannot be read.
+    """
+    limits = {_CONSTRAINTS.get(each, each): options[each] for each in _LIMITS}
+    fields = {each: options[each] for each in _AS_THEY_ARE}
+    fields |= {field: options[each] for each, field in _RENAMED.items()}
+    fields |= {field: tuple(options[each] or ()) for each, field in _LISTS.items()}
+    task_id = options["task_id"]
+    fields["task_id"] = task_id if task_id is not None else new_task_id(datetime.now(UTC))
+    bundle = library.active(options["pack"])
+    marks, measures = options["mark"] or (), options["measure"] or ()
+    fields |= gather(bundle, marks, measures, options["diff"])
+    return declare(limits, **fields, spec=spec_facts(bundle, options["spec"]))
 
 
 def declare(constraints: dict[str, Any], **fields: Any) -> TaskDeclaration:
@@ -66,6 +113,8 @@ def _refused(field: str, values: dict[str, Any]) -> CliError:
 
 
 def _shown(value: object) -> str:
+    if isinstance(value, dict):
+        value = tuple(f"{name}={each}" for name, each in value.items())
     text = listed([str(each) for each in value]) if isinstance(value, tuple) else str(value)
     text = text if len(text) <= 40 else f"{text[:40]}… ({len(text)} characters)"
     return repr(text) if not isinstance(value, int | float) else text
@@ -81,19 +130,35 @@ def check_against_policy(declaration: TaskDeclaration, library: "PolicyLibrary")
     """
     bundle = library.active(declaration.pack)
     pack, models = bundle.pack, bundle.models
-    _known("--class", declaration.task_class, pack.classes, bundle)
-    _known("--type", declaration.task_type, pack.task_types, bundle)
-    _known("--model", declaration.requested_model, models, bundle)
-    for mark in declaration.marks:
-        _known("--mark", mark, (*pack.local_marks, *pack.mark_routes), bundle)
+    tools = {tool for lane in pack.lanes.values() for tool in lane.tools}
+    for option, given, known in (
+        ("--class", (declaration.task_class,), pack.classes),
+        ("--type", (declaration.task_type,), pack.task_types),
+        ("--model", (declaration.requested_model,), models),
+        ("--mark", declaration.marks, _marks(pack)),
+        ("--measure", declaration.measures, pack.facts.measures if pack.facts else ()),
+        ("--stage", (declaration.stage,), pack.stages),
+        ("--escalation-reason", (declaration.escalation_reason,), pack.escalation_reasons),
+        ("--tool", declaration.tools, tools),
+    ):
+        for name in given:
+            _known(option, name, known, bundle)
 
 
-def _known(option: str, name: str | None, names: Any, bundle: "PolicyBundle") -> None:
-    if name is not None and name not in names:
-        pack = f"pack {bundle.pack.pack} {bundle.pack.version}"
-        raise CliError(
-            f"{option} {name!r} is not known to {pack}", f"use one of: {listed(sorted(names))}"
-        )
+def _marks(pack: "Pack") -> Collection[str]:
+    """Marks a task of the pack may carry: those it declares, else those it reads."""
+    if pack.facts is not None:
+        return pack.facts.marks
+    read = {*pack.local_marks, *pack.mark_routes, *pack.high_risk_marks}
+    return {*read, pack.offline_mark} if pack.offline_mark else read
+
+
+def _known(option: str, name: str | None, names: Collection[str], bundle: "PolicyBundle") -> None:
+    if name is None or name in names:
+        return
+    pack = f"pack {bundle.pack.pack} {bundle.pack.version}"
+    remedy = f"use one of: {listed(sorted(names))}" if names else "leave it out; it reads none"
+    raise CliError(f"{option} {name!r} is not known to {pack}", remedy)
 
 
 def check_plain_fields(declaration: TaskDeclaration) -> None:

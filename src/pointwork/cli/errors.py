@@ -20,6 +20,8 @@ class ExitCode(IntEnum):
     """A replay or the audit chain does not hold."""
     UNHEALTHY = 7
     """``doctor`` found a failure."""
+    USAGE = 64
+    """Bad input of ``policy plan``, where 2 is a privacy crossing."""
     INTERRUPTED = 130
 
 

@@ -1,27 +1,40 @@
 """``pointwork explain``: a decision in full, from the record that it can be made again from."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from pointwork.cli.deployment import open_ledger, stored_bundle
 from pointwork.cli.errors import CliError, ExitCode
 from pointwork.cli.options import STATE_DIR_DEFAULT, AsJson, StateDir, TaskIdArgument
+from pointwork.cli.plan_words import effect_words, plan_facts, show_models
 from pointwork.cli.remedies import remedies
-from pointwork.cli.route import because, count_words
-from pointwork.cli.screen import Screen, facts, listed, table, usd
-from pointwork.contract.decision import Candidate, DecisionRecord, Effect
+from pointwork.cli.route import count_words
+from pointwork.cli.screen import Screen, facts, listed, usd
+from pointwork.contract.decision import DecisionRecord
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from pointwork.policy.bundle import PolicyBundle
 
 Number = Annotated[
     int | None, typer.Option("--decision", min=1, help="Which decision; the last by default.")
+]
+Evidence = Annotated[
+    bool, typer.Option("--evidence", help="The eleven parts of evidence, as JSON, alone.")
+]
+Dimensions = Annotated[
+    bool, typer.Option("--dimensions", help="The nine governed dimensions, as JSON, alone.")
 ]
 
 
 def explain(
     task_id: TaskIdArgument,
     decision: Number = None,
+    evidence: Evidence = False,
+    dimensions: Dimensions = False,
     state_dir: StateDir = STATE_DIR_DEFAULT,
     as_json: AsJson = False,
 ) -> int:
@@ -29,9 +42,40 @@ def explain(
 
     It ends with what would have changed the decision, found by deciding again.
     """
+    engine = open_ledger(state_dir)
+    record, number, count = _record(engine, task_id, decision)
+    bundle = stored_bundle(engine, record.plan.policy.bundle_sha256)
+    screen = Screen(as_json=as_json)
+    if evidence or dimensions:
+        if evidence and dimensions:
+            problem = "--evidence and --dimensions are both given"
+            raise CliError(problem, "give one of them")
+        screen.document(_projection(engine, record, bundle, evidence=evidence))
+        return ExitCode.OK
+    changes = remedies(record, bundle)
+    if as_json:
+        screen.document(
+            {
+                "decision": number,
+                "decisions": count,
+                "record": record.model_dump(mode="json"),
+                "what_would_change_it": changes,
+            }
+        )
+        return ExitCode.OK
+    screen.show(facts(_given(record, f"{number} of {count}")))
+    screen.line()
+    show_models(screen, record.plan, record.input, bundle)
+    screen.show(facts([("would change it", each) for each in changes]))
+    return ExitCode.OK
+
+
+def _record(
+    engine: "Engine", task_id: str, decision: int | None
+) -> tuple[DecisionRecord, int, int]:
+    """The decision asked for, its number, and how many there are."""
     from pointwork.ledger.outcomes import OutcomeLog
 
-    engine = open_ledger(state_dir)
     records = OutcomeLog(engine).decisions(task_id)
     if not records:
         problem = f"no decision about task {task_id!r} is recorded"
@@ -40,45 +84,31 @@ def explain(
     if number > len(records):
         problem = f"--decision {number} was not made"
         raise CliError(problem, f"give a number from 1 to {len(records)}")
-    record = records[number - 1]
-    bundle = stored_bundle(engine, record.plan.policy.bundle_sha256)
-    changes = remedies(record, bundle)
-    screen = Screen(as_json=as_json)
-    if as_json:
-        screen.document(
-            {
-                "decision": number,
-                "decisions": len(records),
-                "record": record.model_dump(mode="json"),
-                "what_would_change_it": changes,
-            }
-        )
-    else:
-        _print(screen, record, changes, f"{number} of {len(records)}")
-    return ExitCode.OK
+    return records[number - 1], number, len(records)
 
 
-def _print(screen: Screen, record: DecisionRecord, changes: Sequence[str], place: str) -> None:
-    plan = record.plan
-    screen.show(facts(_given(record, place)))
-    screen.line()
-    if plan.candidates:
-        screen.show(_candidates(plan.candidates))
-        screen.line()
-        screen.show(facts(_arithmetic(record, plan.candidates[0])))
-        screen.line()
-    if plan.rejected:
-        screen.show(_rejected(record))
-        screen.line()
-    screen.show(facts([("would change it", each) for each in changes]))
+def _projection(
+    engine: "Engine", record: DecisionRecord, bundle: "PolicyBundle | None", *, evidence: bool
+) -> dict[str, object]:
+    """The record as the evidence contract or the nine dimensions have it."""
+    from pointwork.ledger.outcomes import OutcomeLog
+    from pointwork.policy.dimensions import nine_dimensions
+    from pointwork.policy.evidence import evidence_of
+
+    if bundle is None:
+        problem = f"the rules that decided task {record.task_id} are not in this ledger"
+        raise CliError(problem, "use the ledger of the deployment that decided it")
+    if evidence:
+        return evidence_of(record, OutcomeLog(engine).find(record.task_id), bundle)
+    return nine_dimensions(record.input, record.plan, bundle)
 
 
-def _given(record: DecisionRecord, place: str) -> list[tuple[str, str]]:
+def _given(record: DecisionRecord, place: str) -> Sequence[tuple[str, str]]:
     plan, request, found = record.plan, record.input.request, record.input.classification
     pairs = [
         ("task", record.task_id),
         ("decision", f"{place}, at {record.decided_at.isoformat(timespec='seconds')}"),
-        ("effect", _effect(record)),
+        ("effect", effect_words(plan)),
         ("class", f"{plan.task_class or 'unknown'} ({plan.class_source})"),
     ]
     if found.margin is not None:
@@ -91,8 +121,12 @@ def _given(record: DecisionRecord, place: str) -> list[tuple[str, str]]:
         ("detectors", listed(found.detectors)),
         ("text", f"{found.input_bytes} bytes, at most {found.input_tokens_max} tokens"),
     ]
-    if request.marks:
-        pairs.append(("marks", listed(request.marks)))
+    marks = sorted({*request.marks, *found.marks})
+    if marks:
+        pairs.append(("marks", listed(marks)))
+    measures = [f"{name}={value}" for name, value in sorted(request.measures.items())]
+    if measures:
+        pairs.append(("measures", listed(measures)))
     if request.requested_model:
         pairs.append(("requested", request.requested_model))
     pairs += [
@@ -102,55 +136,10 @@ def _given(record: DecisionRecord, place: str) -> list[tuple[str, str]]:
         ("granted", f"{each.kind} by {each.approver}, up to {usd(each.ceiling_nano_usd)}")
         for each in record.input.grants
     ]
-    if plan.obligations:
-        pairs.append(("obliges", listed(plan.obligations)))
-    if plan.justification:
-        pairs.append(("purpose", plan.justification))
+    pairs += plan_facts(plan, record.input)
     pairs += [
         ("policy", f"{plan.policy.pack} {plan.policy.version}"),
         ("pack SHA-256", plan.policy.pack_sha256),
         ("bundle SHA-256", plan.policy.bundle_sha256),
     ]
     return pairs
-
-
-def _effect(record: DecisionRecord) -> str:
-    plan = record.plan
-    why = f": {plan.reason.sentence}" if plan.reason else ""
-    waits = f" Waits for a person: {plan.hold_for}." if plan.effect is Effect.HOLD else ""
-    return f"{plan.effect}{why}{waits}"
-
-
-def _candidates(candidates: Sequence[Candidate]) -> Table:
-    figures = ["ESTIMATE", "CEILING"]
-    rows = table("PERMITTED", "SITE", "WHY THERE", *figures, right=figures)
-    for each in candidates:
-        trigger = each.trigger.replace("_", " ")
-        estimate, ceiling = usd(each.estimate_nano_usd), usd(each.ceiling_nano_usd)
-        rows.add_row(each.model, each.site, trigger, estimate, ceiling)
-    return rows
-
-
-def _arithmetic(record: DecisionRecord, candidate: Candidate) -> list[tuple[str, str]]:
-    """The first candidate's estimate as a sum a person can check."""
-    tokens = record.input.classification.input_tokens_max
-    input_price = max(max(t.input_per_mtok, t.cache_write_per_mtok) for t in candidate.prices)
-    output_price = max(tier.output_per_mtok for tier in candidate.prices)
-    return [
-        ("estimate", f"{candidate.model}, if every token it may use is used"),
-        ("input", f"{tokens} tokens at {usd(input_price)} a million"),
-        ("output", f"{candidate.max_output_tokens} tokens at {usd(output_price)} a million"),
-        ("sum", f"{usd(candidate.estimate_nano_usd)}, prices: {candidate.price_version}"),
-        *(
-            ("budget", f"{each.key}, limit {usd(each.limit_nano_usd)}")
-            for each in record.plan.windows
-        ),
-        ("task ceiling", usd(record.plan.task_ceiling_nano_usd)),
-    ]
-
-
-def _rejected(record: DecisionRecord) -> Table:
-    rows = table("REFUSED", "RULE", "WHY", shrink=["WHY"])
-    for each in record.plan.rejected:
-        rows.add_row(each.model, each.reason.value, because(each))
-    return rows

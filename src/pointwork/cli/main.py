@@ -11,6 +11,7 @@ import typer
 from pointwork.cli import (
     approvals,
     audit,
+    decide,
     demo,
     doctor,
     explain,
@@ -45,6 +46,7 @@ def build_app() -> typer.Typer:
     app.command("up")(up.up)
     app.command("demo")(demo.demo)
     app.command("run")(route_task.run)
+    app.command("decide")(decide.decide)
     app.command("list")(tasks.list_tasks)
     app.command("show")(tasks.show)
     app.command("explain")(explain.explain)
@@ -74,6 +76,7 @@ def main(arguments: Sequence[str]) -> int:
         return ExitCode.OK
     except expected_errors() as error:
         code, message = describe(error, arguments)
+        code = _of_command(code, arguments)
         screen = Screen(as_json="--json" in arguments)
         if screen.as_json:
             screen.document({"error": {"code": code.name.lower(), "message": message}})
@@ -81,6 +84,12 @@ def main(arguments: Sequence[str]) -> int:
             screen.error(message)
         return code
     return result if isinstance(result, int) else ExitCode.OK
+
+
+def _of_command(code: ExitCode, arguments: Sequence[str]) -> ExitCode:
+    """In `policy plan` 2 says that a task would cross a privacy tier, and nothing else may."""
+    plans = tuple(arguments[:2]) == ("policy", "plan")
+    return ExitCode.USAGE if plans and code is ExitCode.BAD_INPUT else code
 
 
 def run() -> NoReturn:

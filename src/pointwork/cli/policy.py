@@ -1,16 +1,26 @@
 """``pointwork policy``: validate, list and show policy packs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
-from pointwork.cli import policy_seal
+from pointwork.cli import policy_change, policy_seal, policy_test
 from pointwork.cli.deployment import load_policy, policies_folder
 from pointwork.cli.errors import CliError
-from pointwork.cli.options import HOST_DEFAULT, AsJson, HostName, PoliciesDir
+from pointwork.cli.options import (
+    HOST_DEFAULT,
+    STATE_DIR_DEFAULT,
+    AsJson,
+    HostName,
+    PoliciesDir,
+    StateDir,
+)
+from pointwork.cli.policy_lists import ceiling, show_approved, show_ceilings
+from pointwork.cli.policy_named import named_bundle
+from pointwork.cli.policy_tables import show_switches, show_tables
 from pointwork.cli.screen import OK, Screen, facts, listed, table, usd
 
 if TYPE_CHECKING:
@@ -19,6 +29,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Check and read policy packs.", no_args_is_help=True)
 app.command("seal")(policy_seal.seal)
+app.command("diff")(policy_change.diff)
+app.command("plan")(policy_change.plan)
+app.command("test")(policy_test.run_cases)
 
 
 @app.command()
@@ -95,14 +108,38 @@ def list_packs(
 
 @app.command()
 def show(
-    pack: Annotated[str, typer.Argument(help="Name of the pack.")],
+    pack: Annotated[str, typer.Argument(metavar="PACK", help="PACK, PACK@VERSION, path or hash.")],
+    approved: Annotated[
+        bool, typer.Option("--approved", help="Private models approved for sensitive content.")
+    ] = False,
+    ceilings: Annotated[
+        bool, typer.Option("--ceilings", help="The most a task may cost, by class and family.")
+    ] = False,
+    tables: Annotated[
+        bool, typer.Option("--table", help="The tables of the pack's source document.")
+    ] = False,
+    switches: Annotated[
+        bool, typer.Option("--switches", help="What the pack says where packs differ.")
+    ] = False,
+    state_dir: StateDir = STATE_DIR_DEFAULT,
     policies_dir: PoliciesDir = None,
     host: HostName = HOST_DEFAULT,
     as_json: AsJson = False,
 ) -> None:
-    """A pack's classes with their routes and ceilings, its budgets, marks and task types."""
-    bundle = load_policy(policies_dir, host).active(pack)
+    """A pack's classes with their routes and ceilings, its budgets, marks and task types.
+
+    A past version is found among the documents or in the ledger.
+    """
+    bundle = named_bundle("PACK", pack, policies_dir=policies_dir, host=host, state_dir=state_dir)
     screen = Screen(as_json=as_json)
+    if approved:
+        return show_approved(screen, bundle)
+    if ceilings:
+        return show_ceilings(screen, bundle)
+    if tables:
+        return show_tables(screen, bundle)
+    if switches:
+        return show_switches(screen, bundle)
     if as_json:
         policy = bundle.ref.model_dump(mode="json")
         return screen.document({"policy": policy, "pack": bundle.pack.model_dump(mode="json")})
@@ -125,14 +162,26 @@ def _header(bundle: "PolicyBundle") -> list[tuple[str, str]]:
 
 
 def _classes(pack: "Pack") -> Table:
-    """A row a rung: the families that may serve it, each with the most a task may cost there."""
+    """A row a rung, of the default route and then of each rule: who may serve, and up to what."""
+    from pointwork.policy.routes import families_of
+
     routes = "FAMILIES AND CEILINGS"
-    rows = table("CLASS", "RUNG", routes, right=["RUNG"], shrink=[routes])
+    rows = table("CLASS", "RUNG OR RULE", routes, shrink=[routes])
     for name, row in pack.classes.items():
-        for number, rung in enumerate(row.rungs, start=1):
-            cells = [f"{family} {usd(pack.ceilings[name][family])}" for family in rung]
-            rows.add_row(name if number == 1 else "", str(number), ", ".join(cells))
+        rungs = [(str(number), rung) for number, rung in enumerate(row.rungs, start=1)]
+        rungs += [(rule.trigger, rung) for rule in row.routes for rung in rule.rungs]
+        for place, (label, rung) in enumerate(rungs):
+            shown = "" if place and label == rungs[place - 1][0] else label
+            rows.add_row(name if place == 0 else "", shown, _amounts(pack, name, families_of(rung)))
     return rows
+
+
+def _amounts(pack: "Pack", task_class: str, families: Sequence[str]) -> str:
+    """Each family with its ceiling; one amount for all where it is the same."""
+    amounts = {family: ceiling(pack, task_class, family) for family in families}
+    if len(amounts) > 1 and len(set(amounts.values())) == 1:
+        return f"{listed(amounts)} {usd(amounts[families[0]])} each"
+    return listed(f"{family} {usd(amount)}" for family, amount in amounts.items())
 
 
 _SCOPES = {
@@ -144,11 +193,16 @@ _SCOPES = {
 
 
 def _limits(pack: "Pack") -> list[tuple[str, str]]:
+    own = "the class's own route"
     return [
         *(("budget", f"{usd(b.limit)} a {b.period} for {_SCOPES[b.scope]}") for b in pack.budgets),
-        ("sensitive", f"served by {listed(pack.privacy.sensitive_route)}"),
+        ("sensitive", f"served by {listed(pack.privacy.sensitive_route, empty=own)}"),
         ("egress", pack.privacy.egress_default.replace("_", " ")),
-        ("volume", f"{pack.high_volume_items} items or more stay local"),
+        *(
+            [("volume", f"{pack.high_volume_items} items or more stay local")]
+            if pack.high_volume_items
+            else []
+        ),
         ("local marks", listed(pack.local_marks)),
         *(("task types", f"{name}: {to}") for name, to in pack.task_types.items()),
     ]

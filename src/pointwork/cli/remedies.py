@@ -3,17 +3,21 @@
 ``decide`` is pure, so a stored decision can be asked "and if" without touching anything.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import combinations
 from typing import TYPE_CHECKING
 
+from pointwork.cli.what_ifs import WhatIf, declared_public, what_ifs
 from pointwork.contract.decision import DecisionInput, DecisionRecord, Effect
 from pointwork.contract.reasons import ReasonCode
-from pointwork.contract.task import Sensitivity
 
 if TYPE_CHECKING:
     from pointwork.policy.bundle import PolicyBundle
 
-_TOKENS_FEW = 64
+_TOGETHER_MAX = 4
+_DECISIONS_MAX = 4_000
+"""How often a person's question may be decided again before it ends without an answer."""
+_SHOWN_MAX = 12
 
 
 def remedies(record: DecisionRecord, bundle: "PolicyBundle | None") -> list[str]:
@@ -27,7 +31,7 @@ def remedies(record: DecisionRecord, bundle: "PolicyBundle | None") -> list[str]
     if bundle is None:
         return found or ["The rules it was decided by are not in this ledger."]
     if plan.reason in (ReasonCode.CLASS_UNKNOWN, ReasonCode.CLASS_NOT_IN_PACK):
-        found.append(_class_remedy(record, bundle))
+        return [*found, _class_remedy(record, bundle)]
     found += _that_run(record.input, bundle)
     return found or ["No key, declaration or limit would change it; only another policy would."]
 
@@ -39,57 +43,41 @@ def _class_remedy(record: DecisionRecord, bundle: "PolicyBundle") -> str:
 
 
 def _that_run(given: DecisionInput, bundle: "PolicyBundle") -> list[str]:
-    """The single changes after which the task runs; where none is enough, those that add up."""
+    """The single changes after which the task runs; where none is enough, the fewest that add up.
+
+    A missing signal or receipt is often one of several: sets of changes are tried smallest first,
+    and the smallest that works is told.
+    """
+    budget = iter(range(_DECISIONS_MAX))
+    changes = list(what_ifs(given, bundle))
+    for size in range(1, _TOGETHER_MAX + 1):
+        said = list(_sets_that_run(given, bundle, changes, size, budget))
+        if said:
+            return said[:_SHOWN_MAX]
+    return []
+
+
+def _sets_that_run(
+    given: DecisionInput,
+    bundle: "PolicyBundle",
+    changes: Sequence[WhatIf],
+    size: int,
+    budget: Iterator[int],
+) -> Iterator[str]:
     from pointwork.policy.decide import decide
 
-    said: list[str] = []
-    for sentence, changed in _changes(given, bundle):
+    for chosen in combinations(changes, size):
+        if len({each.kind for each in chosen}) < size or next(budget, None) is None:
+            continue  # two values of one thing, or asked often enough
+        changed = given
+        for each in chosen:
+            changed = each.applied(changed)
         plan = decide(changed, bundle)
         if plan.effect is Effect.RUN:
-            said.append(f"{sentence}: {plan.candidates[0].model} would answer.")
-    if said or given.request.sensitivity is not None:
-        return said
-    declared = _declared(given)
-    for sentence, changed in _changes(declared, bundle):
-        plan = decide(changed, bundle)
-        if plan.effect is Effect.RUN:
-            both = f"{sentence}, and {Sensitivity.PUBLIC} declared with --sensitivity"
-            said.append(f"{both}: {plan.candidates[0].model} would answer.")
-    return said
+            first, *rest = (each.sentence for each in _declaration_last(chosen))
+            told = "".join(f", and {each[0].lower()}{each[1:]}" for each in rest)
+            yield f"{first}{told}: {plan.candidates[0].model} would answer."
 
 
-def _changes(given: DecisionInput, bundle: "PolicyBundle") -> Iterator[tuple[str, DecisionInput]]:
-    keyless = {each.endpoint for each in given.snapshot.endpoints if not each.has_credentials}
-    endpoints = {each.model.endpoint: each.endpoint for each in bundle.models.values()}
-    for name in sorted(keyless & endpoints.keys()):
-        key = (endpoints[name].credential or name).upper()
-        yield f"A key in {key}", _with_key(given, name)
-    if given.request.sensitivity is None:
-        yield f"{Sensitivity.PUBLIC} declared with --sensitivity", _declared(given)
-    if given.request.requested_model is not None:
-        yield "No --model", _asking(given, requested_model=None)
-    if not given.request.justification:
-        yield "A reason with --justification", _asking(given, justification="a stated reason")
-    if given.request.constraints.max_output_tokens > _TOKENS_FEW:
-        limits = given.request.constraints.model_copy(update={"max_output_tokens": _TOKENS_FEW})
-        yield (
-            f"A shorter answer, such as --max-tokens {_TOKENS_FEW}",
-            _asking(given, constraints=limits),
-        )
-
-
-def _with_key(given: DecisionInput, endpoint: str) -> DecisionInput:
-    signals = tuple(
-        each.model_copy(update={"has_credentials": True}) if each.endpoint == endpoint else each
-        for each in given.snapshot.endpoints
-    )
-    snapshot = given.snapshot.model_copy(update={"endpoints": signals})
-    return given.model_copy(update={"snapshot": snapshot})
-
-
-def _declared(given: DecisionInput) -> DecisionInput:
-    return _asking(given, sensitivity=Sensitivity.PUBLIC)
-
-
-def _asking(given: DecisionInput, **changed: object) -> DecisionInput:
-    return given.model_copy(update={"request": given.request.model_copy(update=changed)})
+def _declaration_last(chosen: Sequence[WhatIf]) -> list[WhatIf]:
+    return sorted(chosen, key=lambda each: each.applied is declared_public)

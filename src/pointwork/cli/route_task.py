@@ -1,13 +1,12 @@
 """``pointwork run``: one task from the command line to its answer."""
 
 import asyncio
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pointwork.cli.declaring import check_against_policy, check_plain_fields, declare
+from pointwork.cli.declaring import check_against_policy, check_plain_fields, declared
 from pointwork.cli.deployment import connect, load_policy
 from pointwork.cli.errors import CliError, ExitCode
 from pointwork.cli.options import (
@@ -23,22 +22,64 @@ from pointwork.cli.route import other_models, result_document, route_lines, shor
 from pointwork.cli.screen import Screen
 from pointwork.cli.watching import Submission, follow, step_display
 from pointwork.contract.outcome import TaskStatus
-from pointwork.contract.task import DataClass, PrivacyTier, Risk, Sensitivity, new_task_id
+from pointwork.contract.task import Complexity, DataClass, Lane, PrivacyTier, Risk, Sensitivity
 
 Text = Annotated[str | None, typer.Argument(metavar="[TEXT]", help="The task; - reads stdin.")]
 File = Annotated[Path | None, typer.Option("--file", "-f", help="File with the text.")]
 System = Annotated[str, typer.Option(help="Instructions that stand before the text.")]
-Image = Annotated[list[Path] | None, typer.Option(help="Image to look at; may repeat.")]
-Class = Annotated[str | None, typer.Option("--class", "-c", help="Class of the task.")]
+Image = Annotated[
+    list[Path] | None, typer.Option(metavar="PATH", help="Image to look at; may repeat.")
+]
+PackName = Annotated[str, typer.Option("--pack", help="Rule set that decides.")]
+Class = Annotated[str | None, typer.Option("--class", "-c", help="Class or role of the task.")]
 Type = Annotated[str | None, typer.Option("--type", help="Your word, mapped to a class.")]
-Level = Annotated[Sensitivity | None, typer.Option(help="How far the text may travel.")]
-Data = Annotated[list[DataClass] | None, typer.Option("--data-class", help="May repeat.")]
-Tier = Annotated[PrivacyTier, typer.Option("--tier", help="Where the text may go at all.")]
-Region = Annotated[list[str] | None, typer.Option("--residency", help="May repeat.")]
-HowRisky = Annotated[Risk, typer.Option("--risk", help="What a wrong answer costs.")]
-Mark = Annotated[list[str] | None, typer.Option("--mark", help="Such as bulk; may repeat.")]
-Items = Annotated[int, typer.Option("--items", help="How many like items it makes.")]
+Hardness = Annotated[Complexity | None, typer.Option("--complexity", help="As you expect it.")]
 Model = Annotated[str | None, typer.Option("--model", help="A wish; policy decides.")]
+Mark = Annotated[
+    list[str] | None,
+    typer.Option("--mark", metavar="NAME", help="A fact the pack knows, as bulk; may repeat."),
+]
+Measured = Annotated[
+    list[str] | None,
+    typer.Option("--measure", metavar="NAME=NUMBER", help="A number it knows; may repeat."),
+]
+Items = Annotated[int, typer.Option("--items", help="How many like items it makes.")]
+HowRisky = Annotated[Risk, typer.Option("--risk", help="What a wrong answer costs.")]
+SpecFile = Annotated[
+    Path | None, typer.Option("--spec", help="Spec it belongs to; its section on models binds.")
+]
+DiffFile = Annotated[
+    Path | None, typer.Option("--diff", help="Unified diff: its risk is marked, its lines counted.")
+]
+Reviews = Annotated[
+    str | None, typer.Option("--reviews", metavar="ID", help="Task whose draft this one reviews.")
+]
+StageName = Annotated[str | None, typer.Option("--stage", help="Stage of the chain it is.")]
+Previous = Annotated[
+    Lane | None, typer.Option("--previous-lane", help="Lane the chain's last step ran on.")
+]
+Reason = Annotated[
+    str | None, typer.Option("--escalation-reason", help="Why a lower lane will not do.")
+]
+Tool = Annotated[
+    list[str] | None,
+    typer.Option("--tool", metavar="KIND", help="Kind of tool the step uses; may repeat."),
+]
+Subject = Annotated[str | None, typer.Option(help="User whose personal model may serve.")]
+CorpusName = Annotated[str | None, typer.Option("--corpus", help="Corpus that is searched.")]
+Source = Annotated[
+    list[str] | None,
+    typer.Option("--source", metavar="ID", help="Source the text gives; may repeat."),
+]
+Level = Annotated[Sensitivity | None, typer.Option(help="How far the text may travel.")]
+Data = Annotated[
+    list[DataClass] | None, typer.Option("--data-class", help="What it is; may repeat.")
+]
+Tier = Annotated[PrivacyTier, typer.Option("--tier", help="Where the text may go at all.")]
+Region = Annotated[
+    list[str] | None,
+    typer.Option("--residency", metavar="REGION", help="Where it may be processed; may repeat."),
+]
 Schema = Annotated[Path | None, typer.Option("--schema", help="JSON Schema of the answer.")]
 MaxTokens = Annotated[int, typer.Option("--max-tokens", help="Longest answer, in tokens.")]
 Temperature = Annotated[float, typer.Option(help="0 is the same answer each time.")]
@@ -47,7 +88,6 @@ Deadline = Annotated[int | None, typer.Option(help="Seconds after which it fails
 Priority = Annotated[int, typer.Option(help="1 is served first, 5 last.")]
 Caller = Annotated[str, typer.Option(help="Who asks; approvals come from another.")]
 Conversation = Annotated[str | None, typer.Option(help="Sensitivity is kept over it.")]
-PackName = Annotated[str, typer.Option("--pack", help="Rule set that decides.")]
 TaskId = Annotated[str | None, typer.Option("--id", help="Your id; the same task runs once.")]
 Description = Annotated[str, typer.Option(help="One line, stored in plain text.")]
 Justification = Annotated[str, typer.Option(help="Why a frontier model is needed.")]
@@ -60,16 +100,29 @@ def run(
     file: File = None,
     system: System = "",
     image: Image = None,
+    pack: PackName = "omega",
     task_class: Class = None,
     task_type: Type = None,
+    complexity: Hardness = None,
+    model: Model = None,
+    mark: Mark = None,
+    measure: Measured = None,
+    items: Items = 1,
+    risk: HowRisky = Risk.ROUTINE,
+    spec: SpecFile = None,
+    diff: DiffFile = None,
+    reviews: Reviews = None,
+    stage: StageName = None,
+    previous_lane: Previous = None,
+    escalation_reason: Reason = None,
+    tool: Tool = None,
+    subject: Subject = None,
+    corpus: CorpusName = None,
+    source: Source = None,
     sensitivity: Level = None,
     data_class: Data = None,
     tier: Tier = PrivacyTier.ANY,
     residency: Region = None,
-    risk: HowRisky = Risk.ROUTINE,
-    mark: Mark = None,
-    items: Items = 1,
-    model: Model = None,
     schema: Schema = None,
     max_tokens: MaxTokens = 512,
     temperature: Temperature = 0.2,
@@ -78,7 +131,6 @@ def run(
     priority: Priority = 3,
     caller: Caller = "cli",
     conversation: Conversation = None,
-    pack: PackName = "omega",
     task_id: TaskId = None,
     description: Description = "",
     justification: Justification = "",
@@ -94,30 +146,12 @@ def run(
     The text is TEXT, a file or stdin. It is sealed before anything starts, and only the class,
     the sensitivity found in it and what is declared here decide which model may answer.
     """
+    given = dict(locals())  # by name, because naming some forty options again invites a mix-up
     prompt = read_prompt(text, file, system, image or [])
     answer_schema = read_schema(schema) if schema is not None else None
-    limits = {"temperature": temperature, "seed": seed, "deadline_seconds": deadline}
-    declaration = declare(
-        {"max_output_tokens": max_tokens, **limits},
-        task_id=task_id if task_id is not None else new_task_id(datetime.now(UTC)),
-        caller=caller,
-        description=description,
-        pack=pack,
-        task_class=task_class,
-        task_type=task_type,
-        marks=tuple(mark or ()),
-        item_count=items,
-        sensitivity=sensitivity,
-        data_classes=tuple(data_class or ()),
-        privacy_tier=tier,
-        residency=tuple(residency or ()),
-        risk=risk,
-        requested_model=model,
-        justification=justification,
-        priority=priority,
-        conversation=conversation,
-    )
-    check_against_policy(declaration, load_policy(policies_dir, host))
+    library = load_policy(policies_dir, host)
+    declaration = declared(given, library)
+    check_against_policy(declaration, library)
     check_plain_fields(declaration)
     submission = Submission(declaration, prompt, answer_schema)
     return _carry_out(Screen(as_json=as_json), state_dir, submission, wait, no_wait=no_wait)

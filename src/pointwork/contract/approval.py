@@ -1,10 +1,12 @@
 """A person's decision: bound to what was shown, signed, single-use, never the requester's own."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, Field, model_validator
 
+from pointwork.contract.additive import added
+from pointwork.contract.branches import BRANCHES_MAX, BranchOption, Comparison, Letter
 from pointwork.contract.decision import GrantKind
 from pointwork.contract.money import NanoUsd
 from pointwork.contract.reasons import ReasonCode
@@ -28,9 +30,22 @@ class ApprovalRequest(Message):
     """The most the task may cost under this approval."""
     policy_sha256: str
     request_sha256: str
-    """Digest of what was shown: the request, the plan and its prices."""
+    """Digest of what was shown: the request, the plan and its prices, answers to choose from."""
     opened_at: AwareDatetime
     expires_at: AwareDatetime
+    options: Annotated[tuple[BranchOption, ...], Field(max_length=BRANCHES_MAX)] = added(())
+    """The answers to choose from, in an order the task's id gives (OM-62)."""
+    comparison: Comparison | None = added(None)
+    """Where the options differ (OM-57)."""
+
+    @model_validator(mode="after")
+    def _a_choice_has_options(self) -> Self:
+        letters = tuple(each.letter for each in self.options)
+        compared = self.comparison.letters if self.comparison else ()
+        if letters != compared or (self.asks_for is GrantKind.CHOICE) != bool(letters):
+            msg = "options are compared answers, and a choice has them; give both or neither"
+            raise ValueError(msg)
+        return self
 
 
 class Verdict(Message):
@@ -48,6 +63,8 @@ class Verdict(Message):
     expires_at: AwareDatetime
     token_id: str
     """Single use: the same token changes nothing a second time."""
+    choice: Letter | None = added(None)
+    """The answer chosen, where the approval is a choice."""
 
 
 class SignedVerdict(Message):
@@ -73,3 +90,5 @@ class OpenApproval(Message):
 
     request: ApprovalRequest
     keys: tuple[ApproverKey, ...]
+    is_refused: bool = added(False)
+    """The ledger did not take the verdict, because its token was used before: it waits on."""

@@ -105,6 +105,8 @@ class GrantKind(StrEnum):
     BUDGET = "budget"
     OUTSIDE_DECISION = "outside_decision"
     """A person decides outside the router; nothing is opened, the wait is only ended (R-14)."""
+    CHOICE = "choice"
+    """A person chooses between answers that differ; nothing is opened or spent (OM-59)."""
 
 
 class Grant(Message):
@@ -145,6 +147,8 @@ class Trigger(StrEnum):
     DE_ESCALATED = "de_escalated"
     LOCAL_UNAVAILABLE = "local_unavailable"
     OVERRIDE = "override"
+    PARALLEL = "parallel"
+    """Answers beside the first candidate because the class asks for it; no move (OM-52)."""
 
 
 TriggerName = Annotated[Trigger | Name, Field(union_mode="left_to_right")]
@@ -241,6 +245,17 @@ class Obligation(StrEnum):
     COMPARE = "compare"
 
 
+class ParallelShortfall(StrEnum):
+    """What answering side by side lacks; it runs all the same (OM-53)."""
+
+    SINGLE_VENDOR = "single_vendor_parallel"
+    """Every model that answers is one vendor's."""
+    FEWER_VENDORS = "fewer_vendors_parallel"
+    """Some vendor answers more than once."""
+    FEWER_MODELS = "fewer_models_parallel"
+    """Fewer models are permitted than the class asks for."""
+
+
 class Effect(StrEnum):
     RUN = "run"
     HOLD = "hold"
@@ -286,7 +301,8 @@ class Plan(Message):
     adviser: Candidate | None = added(None)
     """Who gives the second opinion, which binds nobody (CX-33)."""
     branches: Annotated[int, Field(ge=1, le=5)] = added(1)
-    """How many candidates answer side by side (OM-52)."""
+    """How many candidates, from the first on, answer side by side (OM-52)."""
+    parallel_shortfall: ParallelShortfall | None = added(None)
     batch_key: str = added("")
     """Tasks of one key may share a model's batch (JG-55)."""
     cache_ttl_seconds: Annotated[int, Field(ge=0)] = added(0)

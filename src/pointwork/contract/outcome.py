@@ -1,11 +1,12 @@
 """How a task ended: one terminal record, and the messages of the steps that lead to it."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, Field, model_validator
 
 from pointwork.contract.additive import added
+from pointwork.contract.branches import Comparison, Letter, Selection
 from pointwork.contract.decision import (
     Candidate,
     ClassSource,
@@ -168,6 +169,32 @@ class CheckResult(Message):
     check: str
     detail: str = ""
     """Paths and rule names, never the answer's values."""
+    comparison: Comparison | None = added(None)
+    """As recorded, where answers were compared."""
+
+
+class BranchState(StrEnum):
+    ANSWERED = "answered"
+    FAILED = "failed"
+    DROPPED = "dropped"
+    """No money was held for it, so nobody was called."""
+
+
+class BranchSummary(Message):
+    """One of the models that answered side by side, as the outcome lists it."""
+
+    number: Annotated[int, Field(ge=1)]
+    """Of its attempt."""
+    model: Name
+    vendor: Name
+    state: BranchState
+    cause: str = ""
+    """A ProviderFailureKind, the check that refused the answer, or the limit that was reached."""
+    letter: Letter | None = None
+    """None where the answer was compared with no other."""
+    answer: ContentRef | None = None
+    cost_nano_usd: NanoUsd = 0
+    settlement: Settlement = Settlement.EXACT
 
 
 class TaskOutcome(Message):
@@ -209,8 +236,37 @@ class TaskOutcome(Message):
     """Whether the answer is none to act on before a cloud model has reviewed it (CX-44)."""
     reviews: TaskId | None = added(None)
     """The draft that a model outside the house reviewed in this task."""
+    branches: tuple[BranchSummary, ...] = added(())
+    """Every model that was to answer side by side, with what it cost (OM-63)."""
+    comparison: Comparison | None = added(None)
+    selection: Selection | None = added(None)
+    """Who chose which answer, where the answers differed."""
     audit_sequence: Annotated[int, Field(ge=1)] | None = None
     """Position in the audit chain; None until the record is written."""
+
+    @model_validator(mode="after")
+    def _only_a_person_settles_a_difference(self) -> Self:
+        """No record can hold an answer that nobody chose from several that differ (OM-61)."""
+        compared, selection = self.comparison, self.selection
+        if compared is None and selection is None:
+            return self
+        answers = {each.letter: each.answer for each in self.branches if each.letter}
+        if compared is None or set(answers) != set(compared.letters):
+            msg = "comparison and branches name other answers; give the branches that were compared"
+            raise ValueError(msg)
+        if self.answer is not None and self.answer not in answers.values():
+            msg = "answer is none of the branches' answers; nothing merges them"
+            raise ValueError(msg)
+        if selection is None:
+            if self.answer is not None and not compared.agree:
+                msg = "answer is set although the branches differ and no person chose"
+                raise ValueError(msg)
+            return self
+        chosen = (compared.comparison_id, answers.get(selection.choice))
+        if chosen != (selection.comparison_id, self.answer) or self.answer != selection.answer:
+            msg = "answer is not the one that the selection names"
+            raise ValueError(msg)
+        return self
 
 
 class TaskView(Message):

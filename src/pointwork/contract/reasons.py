@@ -69,6 +69,7 @@ class ReasonCode(StrEnum):
     ESCALATION_ONLY = "escalation_only"
     OUTAGE_ONLY = "outage_only"
     COMES_LATER = "comes_later"
+    ANSWERS_DIFFER = "answers_differ"
 
     @property
     def sentence(self) -> str:
@@ -139,4 +140,5 @@ _REASON_SENTENCES: dict[ReasonCode, str] = {
     ReasonCode.ESCALATION_ONLY: "The role uses this model only when an escalation rule holds.",
     ReasonCode.OUTAGE_ONLY: "The role uses this model only while its own models are out.",
     ReasonCode.COMES_LATER: "The role's table names another model before this one.",
+    ReasonCode.ANSWERS_DIFFER: "The models' answers differ, and a person chooses between them.",
 }

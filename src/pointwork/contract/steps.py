@@ -7,6 +7,7 @@ from pydantic import Field
 
 from pointwork.contract.additive import added
 from pointwork.contract.approval import ApprovalRequest, ApprovalVerdict
+from pointwork.contract.branches import BRANCHES_MAX, BranchOption, Selection
 from pointwork.contract.decision import DecisionRecord, Plan
 from pointwork.contract.money import NanoUsd
 from pointwork.contract.outcome import Invocation, Invoke, TaskOutcome
@@ -30,8 +31,19 @@ class Redact(Message):
     """Replace credentials and leave identifiers, where the pack does not redact those (R-30)."""
 
 
+class Compare(Message):
+    """Compare answers given side by side, in the order in which people see them."""
+
+    comparison_id: str
+    decision_id: str
+    options: Annotated[tuple[BranchOption, ...], Field(min_length=2, max_length=BRANCHES_MAX)]
+
+
 class Verify(Message):
-    """Check an answer against the caller's own schema, and the contract the pack names."""
+    """Check an answer against the caller's own schema, and the contract the pack names.
+
+    With ``compare`` it is the first of several answers, which are compared and not checked.
+    """
 
     task_id: str
     answer: ContentRef
@@ -39,6 +51,7 @@ class Verify(Message):
     contract: Name | None = added(None)
     sources: tuple[Name, ...] = added(())
     """What a cited answer may cite."""
+    compare: Compare | None = added(None)
 
 
 class FindCached(Message):
@@ -72,6 +85,8 @@ class ApprovalStep(Message):
     """With CLOSE; None where the approval expired or the task was cancelled."""
     approver: Name | None = None
     token_id: str | None = None
+    selection: Selection | None = added(None)
+    """With the approval of a choice: what the person chose."""
 
 
 class LogOutcome(Message):

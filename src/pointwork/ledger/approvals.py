@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, bindparam, select, update
+from sqlalchemy import Connection, Engine, bindparam, insert, select, update
 
 from pointwork.contract.approval import ApprovalRequest, ApprovalVerdict, ApproverKey
+from pointwork.contract.branches import Selection
 from pointwork.contract.canonical import canonical_json
+from pointwork.contract.decision import GrantKind
 from pointwork.contract.failures import PointworkError
 from pointwork.ledger import audit, tables
 from pointwork.ledger.engine import insert_if_absent, read, transact
@@ -16,6 +18,7 @@ from pointwork.ledger.tables import ApprovalState, table_of
 _APPROVAL = table_of(tables.Approval)
 _TOKEN = table_of(tables.UsedToken)
 _KEY = table_of(tables.ApproverKey)
+_SELECTION = table_of(tables.AnswerSelection)
 
 
 class ApprovalConflictError(PointworkError):
@@ -65,12 +68,14 @@ class ApprovalBook:
         approver: str | None,
         token_id: str | None,
         now: datetime,
+        selection: Selection | None = None,
     ) -> bool:
         """End a waiting approval, once.
 
         Without a verdict it ends expired where its time is over, and void otherwise (the task was
         cancelled, or what was shown has changed). A verdict needs an approver, who is not the
-        requester, and a token that was never used (design 7).
+        requester, and a token that was never used (design 7). A choice ends approved only with
+        the person's ``selection`` of one of its options, kept in the same transaction (OM-63).
 
         Returns:
             True where the approval ended so, now or by an earlier call with the same arguments.
@@ -94,12 +99,15 @@ class ApprovalBook:
             if verdict is None and row.state in (ApprovalState.EXPIRED, ApprovalState.VOID):
                 return True
             fault = _fault(row, verdict, approver, token_id)
+            fault = fault or _misfit(row, verdict, approver, token_id, selection)
             if not fault and token_id is not None and not _claim(connection, row, token_id, now):
                 fault = "the token was used before"
             if fault:
                 _refused(connection, approval_id, row.task_id, approver, fault, now)
                 return False
             _end(connection, row, state, approver, token_id, now)
+            if selection is not None:
+                _keep(connection, selection, now)
             return True
 
         return transact(self._engine, write)
@@ -183,6 +191,37 @@ def _fault(
     return ""
 
 
+def _misfit(
+    row: Any,
+    verdict: ApprovalVerdict | None,
+    approver: str | None,
+    token_id: str | None,
+    selection: Selection | None,
+) -> str:
+    """Why the selection is not what this end of the approval calls for; empty where it is."""
+    request = ApprovalRequest.model_validate_json(row.body)
+    chooses = request.asks_for is GrantKind.CHOICE and verdict is ApprovalVerdict.APPROVED
+    if not chooses or selection is None:
+        return "the verdict chooses nothing" if chooses != (selection is not None) else ""
+    offered = {each.letter: (each.model, each.answer) for each in request.options}
+    if offered.get(selection.choice) != (selection.model, selection.answer):
+        return "the selection is none of the answers shown"
+    if (selection.approver, selection.token_id) != (approver, token_id):
+        return "the selection is another person's"
+    compared = request.comparison.comparison_id if request.comparison else ""
+    of_request = (row.approval_id, row.task_id, compared)
+    if (selection.approval_id, selection.task_id, selection.comparison_id) != of_request:
+        return "the selection is for another approval"
+    return ""
+
+
+def _keep(connection: Connection, selection: Selection, now: datetime) -> None:
+    row = selection.model_dump(exclude={"answer"}) | {"answer_digest": selection.answer.digest}
+    connection.execute(_SELECT, row)
+    body = selection.model_dump(mode="json")
+    audit.append(connection, "selection", body, now, task_id=selection.task_id)
+
+
 def _claim(connection: Connection, row: Any, token_id: str, now: datetime) -> bool:
     """Use the token up; False where it was used before, be it by a racing transaction."""
     token = {"token_id": token_id, "approval_id": row.approval_id, "used_at": now}
@@ -258,6 +297,7 @@ _CLOSE = (
         closed_at=bindparam("at"),
     )
 )
+_SELECT = insert(_SELECTION)
 _USE_TOKEN = insert_if_absent(_TOKEN, "token_id")
 _ADD_KEY = insert_if_absent(_KEY, "key_id")
 _FIND_KEY = select(_KEY).where(_KEY.c.key_id == bindparam("of_key"))

@@ -9,13 +9,21 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine, and_, func, or_, select
 
-from pointwork.contract.outcome import AttemptState
+from pointwork.contract.outcome import AttemptState, TaskStatus
 from pointwork.ledger.audit import verify_chain, within_json
 from pointwork.ledger.engine import read
 from pointwork.ledger.holds import ATTEMPT, OUTCOME, OVERRUN, PART, PART_WINDOW, WINDOW
-from pointwork.ledger.tables import Audit, PartState, table_of
+from pointwork.ledger.tables import (
+    AnswerComparison,
+    AnswerSelection,
+    Audit,
+    PartState,
+    table_of,
+)
 
 _AUDIT = table_of(Audit)
+_COMPARISON = table_of(AnswerComparison)
+_SELECTION = table_of(AnswerSelection)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -189,6 +197,22 @@ def _sent_unheld(connection: Connection) -> Iterator[str]:
         yield f"attempt {row.attempt_id} is {row.state} and the part that pays for it is {held}"
 
 
+def _unchosen(connection: Connection) -> Iterator[str]:
+    """Answers that differ settle nothing by themselves (invariant 7; OM-59 to OM-63)."""
+    query = (
+        select(OUTCOME.c.task_id)
+        .join(_COMPARISON, _COMPARISON.c.task_id == OUTCOME.c.task_id)
+        .outerjoin(_SELECTION, _SELECTION.c.task_id == OUTCOME.c.task_id)
+        .where(
+            OUTCOME.c.status == TaskStatus.SUCCEEDED,
+            _COMPARISON.c.agree.is_(False),
+            _SELECTION.c.task_id.is_(None),
+        )
+    )
+    for row in connection.execute(query):
+        yield f"task {row.task_id} has an answer although its answers differed and no person chose"
+
+
 def _same_outcome(record: str, body: str) -> bool:
     return bool(json.loads(record)["body"]["outcome"] == within_json(json.loads(body)))
 
@@ -202,4 +226,5 @@ _CHECKS: tuple[tuple[str, Callable[[Connection], Iterator[str]]], ...] = (
     ("I6", _open_after_outcome),
     ("I7", _unaudited),
     ("I8", _sent_unheld),
+    ("I9", _unchosen),
 )

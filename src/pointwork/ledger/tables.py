@@ -19,6 +19,8 @@ from sqlalchemy import (
 )
 from sqlmodel import Field
 
+from pointwork.ledger.choice_tables import AnswerComparison as AnswerComparison
+from pointwork.ledger.choice_tables import AnswerSelection as AnswerSelection
 from pointwork.ledger.columns import METADATA as METADATA
 from pointwork.ledger.columns import LedgerTable, money, not_negative, time
 from pointwork.ledger.columns import UtcTime as UtcTime

@@ -38,11 +38,11 @@ class PolicyBundle(BaseModel):
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """A changed copy has another hash: what was worked out for this one is not carried over."""
         copied = super().model_copy(update=update, deep=deep)
-        for name in ("sha256", "pack_sha256", "index"):
+        for name in ("sha256", "pack_sha256", "index", "ref"):
             copied.__dict__.pop(name, None)
         return copied
 
-    @property
+    @cached_property
     def ref(self) -> PolicyRef:
         return PolicyRef(
             pack=self.pack.pack,

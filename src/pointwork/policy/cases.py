@@ -20,7 +20,7 @@ from pointwork.contract.reasons import ReasonCode
 from pointwork.contract.task import Name
 from pointwork.policy.bundle import PolicyBundle
 from pointwork.policy.decide import decide
-from pointwork.policy.document import Document
+from pointwork.policy.document import Document, Usd
 from pointwork.policy.pack import Pack
 from pointwork.policy.situation import Situation
 from pointwork.policy.strict_yaml import read_document
@@ -39,6 +39,8 @@ class World(Document):
     host: Name = "embedded"
     free: tuple[Name, ...] = ()
     """Models that cost nothing here, so nothing is cheaper than they."""
+    prices: dict[Name, Usd] = Field(default_factory=dict)
+    """What a million tokens, read or written, cost here: for ceilings of models that cost little."""
     unpriced: tuple[Name, ...] = ()
     approved_private: tuple[Name, ...] = ()
     retired: tuple[Name, ...] = ()
@@ -50,6 +52,10 @@ class World(Document):
         models = dict(bundle.models)
         for name in self.free:
             tiers = tuple(tier.model_copy(update=_FREE) for tier in models[name].tiers)
+            models[name] = models[name].model_copy(update={"tiers": tiers})
+        for name, usd in self.prices.items():
+            paid = {"input_per_mtok": usd, "output_per_mtok": usd}
+            tiers = tuple(tier.model_copy(update=paid) for tier in models[name].tiers)
             models[name] = models[name].model_copy(update={"tiers": tiers})
         for name in self.unpriced:
             models[name] = models[name].model_copy(update={"tiers": ()})

@@ -9,7 +9,6 @@ from pointwork.policy.ranking import (
     Ranked,
     by_cost,
     cheaper_than,
-    codes,
     members,
     money_cause,
     refuse,
@@ -26,7 +25,7 @@ def cheapest_sufficient(facts: Facts, refused: Refused) -> Ranked:
     serving, waiting = _lowest_rung(facts, refused, rungs)
     ordered = by_cost(facts, serving)
     passed = _passed_over(facts, refused, ordered, waiting)
-    if ordered and not _is_near_ceiling(facts, ordered[0]):
+    if ordered and not is_near_ceiling(facts, ordered[0]):
         return Ranked(ordered, passed)
     cause = ReasonCode.CEILING_NEAR if ordered else money_cause(refused, waiting)
     below = ordered[:1] or waiting
@@ -73,15 +72,19 @@ def _refuse_unrouted(
     guarded = facts.bundle.pack.frontier_guard == "purpose" and row.frontier_purpose is None
     bulk = tuple(families_of(r) for r in row.rungs) == ((facts.bundle.pack.local_family,),)
     frontier = ReasonCode.FRONTIER_BULK if bulk else ReasonCode.FRONTIER_PURPOSE
-    for entry in facts.bundle.index.entries:
-        if entry.family in routed:
-            if entry.quality < floor:
-                detail = f"{entry.quality} of {floor}"
-                refuse(refused, entry, ReasonCode.QUALITY_FLOOR, detail)
-        elif entry.is_frontier and guarded:
-            refuse(refused, entry, frontier, facts.task_class)
-        else:
-            refuse(refused, entry, ReasonCode.NOT_IN_ROUTE, entry.family)
+    for family, entries in facts.bundle.index.by_family.items():
+        unrouted = (ReasonCode.NOT_IN_ROUTE, family)
+        for entry in entries:
+            if family in routed:
+                if entry.quality < floor:
+                    detail = f"{entry.quality} of {floor}"
+                    refuse(refused, entry, ReasonCode.QUALITY_FLOOR, detail)
+                continue
+            why = (frontier, facts.task_class) if entry.is_frontier and guarded else unrouted
+            if (reasons := refused.get(entry.name)) is None:
+                refused[entry.name] = [why]
+            else:
+                reasons.append(why)
 
 
 def _lowest_rung(
@@ -102,8 +105,10 @@ def _lowest_rung(
 
 
 def _waits(facts: Facts, refused: Refused, entry: Entry) -> bool:
-    found = codes(refused, entry.name)
-    return all(code is ReasonCode.BUDGET or can_lift(facts, code) for code in found)
+    for code, _ in refused[entry.name]:
+        if code is not ReasonCode.BUDGET and not can_lift(facts, code):
+            return False
+    return True
 
 
 def _passed_over(
@@ -122,7 +127,7 @@ def _passed_over(
     }
 
 
-def _is_near_ceiling(facts: Facts, entry: Entry) -> bool:
+def is_near_ceiling(facts: Facts, entry: Entry) -> bool:
     ratio = facts.bundle.pack.ceiling_near_ratio
     if ratio is None or facts.cost_grant_nano_usd:
         return False

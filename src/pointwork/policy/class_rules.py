@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pointwork.contract.decision import GrantKind, Obligation, Trigger
 from pointwork.contract.money import format_usd
 from pointwork.contract.reasons import ReasonCode
-from pointwork.policy.condition_words import condition_words, rule_words, rung_words
 from pointwork.policy.pack import Pack
+from pointwork.policy.route_words import condition_words, rule_words, rung_words
 from pointwork.policy.routes import RouteRule, TaskClass
 from pointwork.policy.rule_evidence import Evidence, Rule, Test
 
@@ -62,8 +62,11 @@ def _models(pack: Pack, name: str, row: TaskClass) -> Iterator[Rule]:
         yield Rule(f"cloud_if_high_risk:{name}", words, test)
     if row.quality_floor > 1 and pack.rank in _FLOORED:
         words = f"{name} takes no model of a quality below {row.quality_floor} of 3."
-        test = _where(name, lambda seen: seen.shows(ReasonCode.QUALITY_FLOOR))
-        yield Rule(f"quality:{name}", words, test)
+        yield Rule(f"quality:{name}", words, _where(name, _below(row.quality_floor)))
+    if row.eval_confidence_min is not None:
+        words = f"{name} takes models that passed {row.eval_confidence_min} of its evaluations."
+        test = _where(name, lambda seen: seen.rejects(ReasonCode.QUALITY_FLOOR, begins="passed "))
+        yield Rule(f"eval:{name}", words, test)
     if row.needs:
         words = f"{name} takes only models that offer {', '.join(row.needs)}."
         test = _where(name, lambda seen: seen.bars(ReasonCode.CAPABILITY))
@@ -74,6 +77,14 @@ def _models(pack: Pack, name: str, row: TaskClass) -> Iterator[Rule]:
     if row.simpler_class:
         words = f"{name} goes as {row.simpler_class} where it is simpler than expected."
         yield Rule(f"simpler:{name}", words, lambda seen: seen.is_simpler_than(name))
+
+
+def _below(floor: int) -> Test:
+    """Whether some model's own grade is refused, and not its evaluations or its lane."""
+    grades = tuple(f"{prefix}{grade} of {floor}" for prefix in ("", "grade ") for grade in (1, 2))
+    return lambda seen: any(
+        seen.rejects(ReasonCode.QUALITY_FLOOR, begins=grade) for grade in grades
+    )
 
 
 def _used_up(seen: Evidence) -> bool:
@@ -91,7 +102,7 @@ def _money(pack: Pack, name: str, row: TaskClass) -> Iterator[Rule]:
     said = [f"{format_usd(usd)} on {family}" for family, usd in cells.items()]
     said += [format_usd(row.ceiling)] if row.ceiling is not None else []
     words = f"A call of {name} costs at most {', '.join(said)}."
-    test = _where(name, lambda seen: seen.bars(ReasonCode.CEILING))
+    test = _where(name, lambda seen: seen.bars_alone(ReasonCode.CEILING))
     yield Rule(f"ceiling:{name}", words, test)
     if row.budget_gated:
         words = f"{name} waits for its owner where the budget is exhausted."

@@ -17,6 +17,7 @@ from pointwork.contract.decision import (
 )
 from pointwork.contract.reasons import ReasonCode
 from pointwork.contract.task import Lane, Sensitivity
+from pointwork.policy.branches import side_by_side
 from pointwork.policy.bundle import PolicyBundle
 from pointwork.policy.cheapest import cheapest_sufficient, route_of
 from pointwork.policy.facts import Facts
@@ -58,14 +59,14 @@ def decide(given: DecisionInput, bundle: PolicyBundle) -> Plan:
     closed = closed_gate(facts)
     if closed is not None:
         return _stop(given, bundle, *closed)
-    refused = refusals(facts, bundle.index.entries)
+    refused = refusals(facts)
     ranked = _overridden(facts, refused, _ORDERINGS[bundle.pack.rank](facts, refused))
     wish = given.request.requested_model
     if wish is not None and (not ranked.chosen or ranked.chosen[0].name != wish):
         return _refuse_wish(facts, wish, refused, ranked)
     if not ranked.chosen:
         return _no_candidate(facts, refused, ranked)
-    return _run(facts, refused, ranked)
+    return _run(facts, refused, side_by_side(facts, refused, ranked))
 
 
 def _facts(given: DecisionInput, bundle: PolicyBundle, task_class: str) -> Facts:
@@ -101,6 +102,8 @@ def _overridden(facts: Facts, refused: Refused, ranked: Ranked) -> Ranked:
 
 
 def _trigger(facts: Facts, ranked: Ranked, entry: Entry) -> str:
+    if entry in ranked.chosen[1 : ranked.branches]:
+        return Trigger.PARALLEL
     if ranked.downgrade is not None:
         return DOWNGRADE_TRIGGER[ranked.downgrade]
     if ranked.trigger is not None:
@@ -124,7 +127,8 @@ def _move(facts: Facts, ranked: Ranked, entry: Entry, trigger: str) -> Move | No
         return None  # decisions recorded under that schema carry no moves
     failed, by_name = facts.given.failed, facts.bundle.index.by_name
     last = by_name.get(failed[-1].model) if failed else None
-    if trigger in (Trigger.DEFAULT, Trigger.REQUESTED, ranked.home) or last is entry:
+    unmoved = (Trigger.DEFAULT, Trigger.REQUESTED, Trigger.PARALLEL, ranked.home)
+    if trigger in unmoved or last is entry:
         return None
     ranks = list(Lane)
     before = last.lane_rank if last else ranked.default_rank
@@ -193,9 +197,11 @@ def _run(facts: Facts, refused: Refused, ranked: Ranked) -> Plan:
         complexity=facts.complexity,
         contract=facts.row.contract,
         adviser=candidate_of(facts, adviser, Trigger.DEFAULT) if adviser else None,
-        branches=min(facts.row.parallel or 1, len(candidates)),
+        branches=ranked.branches,
+        parallel_shortfall=ranked.shortfall,
         batch_key=_batch_key(facts, candidates[0]),
-        cache_ttl_seconds=_cache_ttl_seconds(facts),
+        # An answer that several models were asked for is never an earlier one.
+        cache_ttl_seconds=0 if ranked.branches > 1 else _cache_ttl_seconds(facts),
         override_id=override.override_id if override else "",
     )
 
@@ -349,11 +355,13 @@ def _rejections(facts: Facts, refused: Refused, ranked: Ranked) -> tuple[Rejecti
     """Sorted by name, as the entries are. Being passed over is told before a filter's refusal."""
     chosen, passed = {entry.name for entry in ranked.chosen}, ranked.passed_over
     found = []
-    for entry in facts.bundle.index.entries:
-        name = entry.name
+    for name in facts.bundle.index.by_name:
         reasons = refused.get(name)
-        if name in chosen or not (reasons or name in passed):
+        if name in chosen or (reasons is None and name not in passed):
             continue
-        code, detail = passed.get(name) or first_reason(reasons or [])
+        if reasons is None or name in passed:
+            code, detail = passed[name]
+        else:
+            code, detail = reasons[0] if len(reasons) == 1 else first_reason(reasons)
         found.append(rejection(name, code, detail))
     return tuple(found)

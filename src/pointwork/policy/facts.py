@@ -2,15 +2,16 @@
 
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import cached_property
 
 from pointwork.contract.decision import DecisionInput, GrantKind
+from pointwork.contract.money import TOKENS_PER_MTOK
 from pointwork.contract.override import Override
 from pointwork.contract.snapshot import EndpointSignal, Receipt, ReceiptKind
 from pointwork.contract.task import Complexity, DataClass, PrivacyTier, Risk, Sensitivity
 from pointwork.policy.bundle import PolicyBundle
 from pointwork.policy.estimate import input_tokens_bound, input_tokens_likely
 from pointwork.policy.index import Entry
+from pointwork.policy.once import once
 from pointwork.policy.overrides import in_force
 from pointwork.policy.routes import FrontierPurpose, TaskClass, families_of
 from pointwork.policy.sensitivity import (
@@ -43,46 +44,46 @@ class Facts:
     task_class: str
     row: TaskClass
 
-    @cached_property
+    @once
     def sensitivity(self) -> Sensitivity | None:
         return effective_sensitivity(self.given, self.bundle.pack)
 
-    @cached_property
+    @once
     def data_classes(self) -> tuple[DataClass, ...]:
         return effective_data_classes(self.given)
 
-    @cached_property
+    @once
     def is_confirmed(self) -> bool:
         return is_confirmed(self.given, self.bundle.pack)
 
-    @cached_property
+    @once
     def is_sensitive(self) -> bool:
         """Sensitive or restricted, so that the pack's sensitive route applies where it has one."""
         level = self.sensitivity
         return level is not None and level.rank >= Sensitivity.SENSITIVE.rank
 
-    @cached_property
+    @once
     def is_local_only(self) -> bool:
         spec = self.given.request.spec
         declared = self.given.request.privacy_tier is PrivacyTier.LOCAL_ONLY
         return declared or (spec is not None and spec.local_only)
 
-    @cached_property
+    @once
     def needs(self) -> frozenset[str]:
         """Capabilities the model must have."""
         image = {"vision"} if self.given.classification.has_image else set()
         schema = {"json_schema"} if self.given.request.answer_schema else set()
         return frozenset({*self.row.needs, *image, *schema})
 
-    @cached_property
+    @once
     def marks(self) -> frozenset[str]:
         return frozenset({*self.given.request.marks, *self.given.classification.marks})
 
-    @cached_property
+    @once
     def local_marks(self) -> tuple[str, ...]:
         return tuple(m for m in self.given.request.marks if m in self.bundle.pack.local_marks)
 
-    @cached_property
+    @once
     def is_high_risk(self) -> bool:
         request = self.given.request
         if request.risk is Risk.HIGH or (request.spec is not None and request.spec.high_risk):
@@ -122,34 +123,34 @@ class Facts:
             case _:
                 return declared
 
-    @cached_property
+    @once
     def quality_failures(self) -> int:
         """Tries of this task whose answer a check refused; transport failures do not count."""
         return sum(each.kind is None for each in self.given.failed)
 
-    @cached_property
+    @once
     def input_tokens_bound(self) -> int:
         return input_tokens_bound(self.given.classification)
 
-    @cached_property
+    @once
     def input_tokens_likely(self) -> int:
         return input_tokens_likely(self.given.classification)
 
-    @cached_property
+    @once
     def output_tokens_asked(self) -> int:
         """What the caller may have at most, after the row's own cap."""
         asked = self.given.request.constraints.max_output_tokens
         return min(asked, self.row.max_output_tokens or asked)
 
-    @cached_property
+    @once
     def endpoints(self) -> dict[str, EndpointSignal]:
         return {signal.endpoint: signal for signal in self.given.snapshot.endpoints}
 
-    @cached_property
+    @once
     def failed_models(self) -> frozenset[str]:
         return frozenset(each.model for each in self.given.failed)
 
-    @cached_property
+    @once
     def left_models(self) -> frozenset[str]:
         """Models the task does not go back to: a binding is never revisited (R-5).
 
@@ -169,13 +170,13 @@ class Facts:
     def grant(self, kind: GrantKind) -> bool:
         return any(each.kind is kind for each in self.given.grants)
 
-    @cached_property
+    @once
     def cost_grant_nano_usd(self) -> int:
         """The ceiling a person approved for this task; 0 where nobody did."""
         ceilings = [g.ceiling_nano_usd for g in self.given.grants if g.kind is GrantKind.COST]
         return max(ceilings, default=0)
 
-    @cached_property
+    @once
     def receipts(self) -> tuple[Receipt, ...]:
         """Receipts that hold now and belong to this task or its user."""
         return receipts_in_force(self.given)
@@ -190,14 +191,14 @@ class Facts:
             for each in self.receipts
         )
 
-    @cached_property
+    @once
     def override(self) -> Override | None:
         """The override in force for this task; the latest where several are (OM-72)."""
         request, now = self.given.request, self.given.snapshot.taken_at
         held = [o for o in self.given.snapshot.overrides if in_force(o, request, now)]
         return max(held, key=lambda each: (each.starts_at, each.override_id), default=None)
 
-    @cached_property
+    @once
     def window_over_budget(self) -> str | None:
         """A budget window whose spending reached what people call its budget; None if none."""
         request, snapshot = self.given.request, self.given.snapshot
@@ -225,13 +226,19 @@ class Facts:
         """Worst case of one call in nano-USD."""
         return entry.estimate(self.input_tokens_bound, self.output_tokens_asked)
 
-    @cached_property
+    @once
     def estimates(self) -> dict[str, int]:
         """Worst case of every priced model."""
         tokens, asked = self.input_tokens_bound, self.output_tokens_asked
-        return {e.name: e.estimate(tokens, asked) for e in self.bundle.index.entries if e.has_price}
+        # ``Entry.estimate`` written out: a call for each model would take longer than the sum.
+        up = TOKENS_PER_MTOK - 1
+        return {
+            name: (tokens * price_in + (asked if asked < most else most) * price_out + up)
+            // TOKENS_PER_MTOK
+            for name, price_in, price_out, most in self.bundle.index.costs
+        }
 
-    @cached_property
+    @once
     def ceilings(self) -> dict[str, int]:
         """Most one call may cost by family; 0 where the pack names none for this class."""
         cells, row = self.bundle.pack.ceilings.get(self.task_class, {}), self.row.ceiling or 0

@@ -39,8 +39,8 @@ class Entry:
     output_price: int
     approved: bool
     priced: PricedModel
-    fixed: dict[str, Any]
-    """The fields of its candidates that no decision changes."""
+    template: Candidate
+    """Its candidates but for what each decision fills in."""
 
     def estimate(self, input_tokens: int, output_tokens_asked: int) -> int:
         """Worst case in nano-USD, as ``worst_case_nano_usd`` gives it for the same prices."""
@@ -49,17 +49,27 @@ class Entry:
 
     def candidate(self, **decided: Any) -> Candidate:
         """Built without validating again what was validated when the documents were read."""
-        return Candidate.model_construct(_CANDIDATE_FIELDS, **self.fixed, **decided)
-
-
-_CANDIDATE_FIELDS = set(Candidate.model_fields)
+        return self.template.model_copy(update=decided)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PackIndex:
-    """Every entry of the pack, sorted by name, and by family."""
+    """Every entry of the pack, sorted by name, and those that one filter alone looks at."""
 
     entries: tuple[Entry, ...]
+    outside: tuple[Entry, ...]
+    """Those that are not in the house."""
+    unserved: tuple[Entry, ...]
+    """Those of the house that this host does not serve."""
+    retired: tuple[Entry, ...]
+    frontier: tuple[Entry, ...]
+    personal: tuple[Entry, ...]
+    unpriced: tuple[Entry, ...]
+    needing_room: tuple[Entry, ...]
+    """Those that want room on the host before they are tried."""
+    costs: tuple[tuple[str, int, int, int], ...]
+    """Name, input price, output price and longest answer of every priced model."""
+    context_tokens_min: int
     by_name: dict[str, Entry]
     by_family: dict[str, tuple[Entry, ...]]
     endpoints: frozenset[str]
@@ -102,11 +112,31 @@ def build_index(pack: Pack, models: dict[str, PricedModel], host: HostProfile) -
         by_family[each.family] = (*by_family[each.family], each)
     return PackIndex(
         entries=entries,
+        outside=tuple(each for each in entries if not each.is_local),
+        unserved=tuple(each for each in entries if not each.on_host),
+        retired=tuple(each for each in entries if each.is_retired),
+        frontier=tuple(each for each in entries if each.is_frontier),
+        personal=tuple(each for each in entries if each.is_personal),
+        unpriced=tuple(each for each in entries if not each.has_price),
+        needing_room=tuple(e for e in entries if e.priced.model.host_needs is not None),
+        costs=tuple(
+            (each.name, each.input_price, each.output_price, each.output_tokens_max)
+            for each in entries
+            if each.has_price
+        ),
+        context_tokens_min=min((each.context_tokens for each in entries), default=0),
         by_name={each.name: each for each in entries},
         by_family=by_family,
         endpoints=frozenset(each.endpoint for each in entries),
         hosted_endpoints=frozenset(each.endpoint for each in entries if not each.is_local),
     )
+
+
+def _template(fixed: dict[str, Any]) -> Candidate:
+    """Every field in its own order, those that a decision fills in with what they hold without."""
+    fields = Candidate.model_fields
+    values = {name: fixed.get(name, field.get_default()) for name, field in fields.items()}
+    return Candidate.model_construct(set(fields), **values)
 
 
 def _entry(
@@ -161,5 +191,5 @@ def _entry(
         output_price=max((tier.output_per_mtok for tier in tiers), default=0),
         approved=approved,
         priced=priced,
-        fixed=fixed,
+        template=_template(fixed),
     )

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from pointwork.contract.decision import Trigger
 from pointwork.contract.reasons import ReasonCode
 from pointwork.contract.task import Lane
-from pointwork.policy.condition_words import condition_words
 from pointwork.policy.conditions import met
 from pointwork.policy.pack import Pack
+from pointwork.policy.route_words import condition_words
 from pointwork.policy.routes import LaneRule
 from pointwork.policy.rule_evidence import Evidence, Rule, Test
 
@@ -19,6 +19,9 @@ def lane_rules(pack: Pack) -> Iterator[Rule]:
         yield Rule(f"floor:{number}", words, _holds_floor(number))
     for lane, rule in pack.lanes.items():
         yield from _lane(lane, rule)
+    for tool in pack.guarded_tools:
+        words = f"The tool {tool} needs the guardrail authority's word, not only its silence."
+        yield Rule(f"guarded:{tool}", words, _unheard(tool))
     for name, stage in pack.stages.items():
         words = f"The stage {name} begins at {stage.lane} and goes up to {stage.lane_max}."
         yield Rule(f"stage:{name}", words, _bounds(name))
@@ -57,6 +60,14 @@ def _lane(lane: Lane, rule: LaneRule) -> Iterator[Rule]:
     if rule.latency_ms_max is not None:
         words = f"The lane {called} takes at most {rule.latency_ms_max} ms."
         yield Rule(f"lane:{lane}/latency", words, _refused(lane, ReasonCode.LATENCY))
+
+
+def _unheard(tool: str) -> Test:
+    def decided(seen: Evidence) -> bool:
+        asked = tool in seen.given.request.tools and seen.given.snapshot.guardrail is None
+        return asked and seen.bars(ReasonCode.LANE_TOOLS)
+
+    return decided
 
 
 def _refused(lane: Lane, code: ReasonCode) -> Test:

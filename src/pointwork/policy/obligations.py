@@ -31,7 +31,7 @@ def obligations_of(facts: Facts, ranked: Ranked) -> tuple[Obligation, ...]:
         Obligation.CLOUD_REVIEW: first.is_local and _holds(row.review_when, facts),
         Obligation.CLOUD_JUDGE: judged,
         Obligation.SECOND_OPINION: _holds(row.second_opinion, facts),
-        Obligation.COMPARE: row.parallel is not None and len(ranked.chosen) > 1,
+        Obligation.COMPARE: ranked.branches > 1,
         Obligation.ALERT_BUDGET: _nears_budget(facts, first),
     }
     return tuple(obligation for obligation, is_owed in owed.items() if is_owed)

@@ -7,7 +7,7 @@ models (another route, not good enough), never fewer.
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from pointwork.contract.decision import MoveKind, Trigger
+from pointwork.contract.decision import MoveKind, ParallelShortfall, Trigger
 from pointwork.contract.reasons import ReasonCode
 from pointwork.policy.facts import Facts
 from pointwork.policy.filters import Refusal, Refused
@@ -44,6 +44,9 @@ class Ranked:
     """Lane the task would have begun on, where a rule moved it."""
     home: str | None = None
     """The rule that names the default route itself: its trigger tells why, and moves nothing."""
+    branches: int = 1
+    """How many of ``chosen``, from the first on, answer side by side."""
+    shortfall: ParallelShortfall | None = None
 
 
 Ordering = Callable[[Facts, Refused], Ranked]
@@ -54,7 +57,7 @@ def refuse(refused: Refused, entry: Entry, code: ReasonCode, detail: str) -> Non
 
 
 def codes(refused: Refused, name: str) -> frozenset[ReasonCode]:
-    return frozenset(code for code, _ in refused.get(name, ()))
+    return frozenset([code for code, _ in refused.get(name, ())])
 
 
 def failed_vendors(facts: Facts) -> frozenset[str]:

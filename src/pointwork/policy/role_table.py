@@ -136,8 +136,8 @@ def _why_left(facts: Facts, earlier: Sequence[Entry]) -> str:
     if all(entry.is_local for entry in earlier):
         return Trigger.LOCAL_UNAVAILABLE
     if facts.is_local_only:
-        return ReasonCode.PRIVACY_TIER
-    return ReasonCode.OFFLINE if facts.is_offline else Trigger.PROVIDER_OUTAGE
+        return ReasonCode.PRIVACY_TIER.value
+    return ReasonCode.OFFLINE.value if facts.is_offline else Trigger.PROVIDER_OUTAGE
 
 
 def _kind(facts: Facts, earlier: Sequence[Entry]) -> MoveKind:

@@ -55,15 +55,20 @@ class Evidence:
         return self.is_open and self.facts is not None and self.facts.task_class == task_class
 
     def is_simpler_than(self, task_class: str) -> bool:
-        """Whether the task was declared or found to be ``task_class`` and routes as a simpler."""
-        found = self.given.classification.task_class
-        return found == task_class and self.plan.task_class not in (None, task_class)
+        """Whether the task came by ``task_class`` and went on to a simpler one (JG-54)."""
+        at, ends = self.given.classification.task_class, self.plan.task_class
+        passed: list[str] = []
+        while at is not None and at != ends and at not in passed:
+            passed.append(at)
+            row = self.bundle.pack.classes.get(at)
+            at = row.simpler_class if row else None
+        return task_class in passed
 
     @cached_property
     def refused(self) -> Refused:
         if not self.is_open or self.facts is None:
             return {}
-        return refusals(self.facts, self.bundle.index.entries)
+        return refusals(self.facts)
 
     @cached_property
     def routed(self) -> tuple[Entry, ...]:
@@ -86,6 +91,15 @@ class Evidence:
             for found in self.refused.get(entry.name, ())
         )
 
+    def bars_alone(self, code: ReasonCode) -> bool:
+        """Whether ``code`` is all that stands against a model of the class's own route.
+
+        Money is the last thing a person is told: where anything else refuses the model, a higher
+        bound would change nothing.
+        """
+        names = {entry.name for entry in self.routed}
+        return any(each.reason is code for each in self.plan.rejected if each.model in names)
+
     def bars_any(self, code: ReasonCode) -> bool:
         """The same over every model: for rules about models that no route names."""
         return any(code in codes(self.refused, entry.name) for entry in self.bundle.index.entries)
@@ -93,6 +107,10 @@ class Evidence:
     def shows(self, code: ReasonCode) -> bool:
         """Whether ``code`` is the reason shown for some model, or for the end of the task."""
         return self.plan.reason is code or any(e.reason is code for e in self.plan.rejected)
+
+    def rejects(self, code: ReasonCode, *, begins: str) -> bool:
+        """Whether ``code`` is shown for some model with a detail that begins so."""
+        return any(e.reason is code and e.detail.startswith(begins) for e in self.plan.rejected)
 
     def owes(self, obligation: Obligation) -> bool:
         return obligation in self.plan.obligations

@@ -28,7 +28,7 @@ def rules_of(bundle: PolicyBundle) -> tuple[Rule, ...]:
     found = [*class_rules(pack), *lane_rules(pack)]
     for part in parts:
         found += part(pack)
-    return tuple(found)
+    return (*found, *_models(bundle))
 
 
 def fired(given: DecisionInput, bundle: PolicyBundle) -> frozenset[str]:
@@ -41,8 +41,24 @@ def _barred(code: ReasonCode, detail: str | None = None) -> Test:
     return lambda seen: seen.bars(code, detail)
 
 
+def _alone(code: ReasonCode) -> Test:
+    return lambda seen: seen.bars_alone(code)
+
+
 def _closed(code: ReasonCode, detail: str | None = None) -> Test:
     return lambda seen: seen.closed_by(code, detail)
+
+
+def _shown(code: ReasonCode) -> Test:
+    return lambda seen: seen.shows(code)
+
+
+def _owed(obligation: Obligation) -> Test:
+    return lambda seen: seen.owes(obligation)
+
+
+def _moved_by(trigger: Trigger) -> Test:
+    return lambda seen: seen.trigger == trigger
 
 
 def _gates(pack: Pack) -> Iterator[Rule]:
@@ -109,7 +125,7 @@ def _privacy(pack: Pack) -> Iterator[Rule]:
     if privacy.redact_before_egress:
         what, obligation = ("Sensitive identifiers are", Obligation.REDACT)
     words = f"{what} replaced before content leaves the house."
-    yield Rule(str(obligation), words, lambda seen: seen.owes(obligation))
+    yield Rule(str(obligation), words, _owed(obligation))
 
 
 def _local(pack: Pack) -> Iterator[Rule]:
@@ -125,8 +141,7 @@ def _local(pack: Pack) -> Iterator[Rule]:
         yield Rule("offline", words, _barred(ReasonCode.OFFLINE))
     if pack.rank == "role_table":
         words = "Work that needs the cloud and may only run locally waits or is denied."
-        test: Test = lambda seen: seen.plan.reason is ReasonCode.UNSATISFIABLE_LOCAL_ONLY
-        yield Rule("unsatisfiable", words, test)
+        yield Rule("unsatisfiable", words, _shown(ReasonCode.UNSATISFIABLE_LOCAL_ONLY))
 
 
 def _forces_local(mark: str) -> Test:
@@ -176,12 +191,14 @@ def _high_risk(pack: Pack) -> Iterator[Rule]:
         words = f"Work marked {mark} is High-Risk."
         yield Rule(f"high_risk:{mark}", words, _makes_high_risk(mark))
     words = "Work that its caller calls High-Risk is."
-    test: Test = lambda seen: (
-        seen.given.request.risk is Risk.HIGH and seen.changes(request={"risk": Risk.ROUTINE})
-    )
-    yield Rule("high_risk", words, test)
+    yield Rule("high_risk", words, _caller_makes_high_risk)
     words = "Work whose spec says that it is High-Risk is."
     yield Rule("spec_high_risk", words, _spec_makes_high_risk)
+
+
+def _caller_makes_high_risk(seen: Evidence) -> bool:
+    said = seen.given.request.risk is Risk.HIGH
+    return said and seen.changes(request={"risk": Risk.ROUTINE})
 
 
 def _makes_high_risk(mark: str) -> Test:
@@ -234,20 +251,18 @@ def _held_for(kind: GrantKind) -> Test:
 
 def _money(pack: Pack) -> Iterator[Rule]:
     budgets = ", ".join(f"{format_usd(each.limit)} a {each.period}" for each in pack.budgets)
-    yield Rule("budget", f"The pack spends at most {budgets}.", _barred(ReasonCode.BUDGET))
+    yield Rule("budget", f"The pack spends at most {budgets}.", _alone(ReasonCode.BUDGET))
     if pack.ceiling_near_ratio is not None:
         words = f"Above {pack.ceiling_near_ratio} of its ceiling a call goes to a cheaper model."
-        test: Test = lambda seen: seen.shows(ReasonCode.CEILING_NEAR)
-        yield Rule("ceiling_near", words, test)
+        yield Rule("ceiling_near", words, _shown(ReasonCode.CEILING_NEAR))
     if pack.on_budget == "pause_expensive":
         amounts = ", ".join(f"{format_usd(each.budget)} a {each.period}" for each in pack.budgets)
         words = f"Expensive models pause from {amounts} on."
-        yield Rule("pause", words, _barred(ReasonCode.PAUSED_OVER_BUDGET))
+        yield Rule("pause", words, _alone(ReasonCode.PAUSED_OVER_BUDGET))
     alerts = sorted({each.alert_ratio for each in pack.budgets if each.alert_ratio})
     if alerts:
         words = f"People are told from {', '.join(str(each) for each in alerts)} of a budget on."
-        test = lambda seen: seen.owes(Obligation.ALERT_BUDGET)
-        yield Rule("alert", words, test)
+        yield Rule("alert", words, _owed(Obligation.ALERT_BUDGET))
 
 
 def _moves(pack: Pack) -> Iterator[Rule]:
@@ -259,15 +274,15 @@ def _moves(pack: Pack) -> Iterator[Rule]:
         yield Rule("quality_up", words, _moves_up)
     else:
         words = "An answer that a check refused moves the task down to a cheaper model."
-        test: Test = lambda seen: seen.trigger == Trigger.EXPENSIVE_FAILED
-        yield Rule("quality_down", words, test)
+        yield Rule("quality_down", words, _answered_badly)
     if pack.rank == "cheapest_sufficient":
         words = "An outage moves the task to another vendor where one is left."
-        test = lambda seen: seen.trigger == Trigger.OUTAGE
-        yield Rule("outage", words, test)
+        yield Rule("outage", words, _moved_by(Trigger.OUTAGE))
         words = "An outage moves the task to the same vendor where no other is left."
-        test = lambda seen: seen.trigger == Trigger.SAME_VENDOR_FALLBACK
-        yield Rule("same_vendor", words, test)
+        yield Rule("same_vendor", words, _moved_by(Trigger.SAME_VENDOR_FALLBACK))
+    if pack.rank == "cheapest_safe_lane":
+        words = "A local model that is out is replaced by a hosted one only where that is approved."
+        yield Rule("outage", words, _moved_by(Trigger.LOCAL_UNAVAILABLE))
     if pack.overlay is not None:
         words = f"Results move a model by at most {pack.overlay.shift_max} place."
         yield Rule("overlay", words, _is_reordered)
@@ -277,6 +292,13 @@ def _moves(pack: Pack) -> Iterator[Rule]:
     if pack.batch is not None:
         words = f"Up to {pack.batch.items_max} like tasks share one model."
         yield Rule("batch", words, lambda seen: bool(seen.plan.batch_key))
+
+
+def _answered_badly(seen: Evidence) -> bool:
+    """From then on only cheaper models serve, or none does."""
+    names = seen.bundle.index.by_name
+    bad = any(each.kind is None and each.model in names for each in seen.given.failed)
+    return seen.is_open and bad
 
 
 def _moves_up(seen: Evidence) -> bool:
@@ -289,7 +311,41 @@ def _moves_up(seen: Evidence) -> bool:
 def _is_reordered(seen: Evidence) -> bool:
     if not seen.is_open or seen.facts is None:
         return False
-    return listed_order(seen.facts) != members(seen.facts, seen.facts.row.families)
+    return listed_order(seen.facts, seen.facts.task_class) != members(
+        seen.facts, seen.facts.row.families
+    )
+
+
+def _models(bundle: PolicyBundle) -> Iterator[Rule]:
+    """What only some models of the bundle ask for, and what a task may ask of all."""
+    entries, measures = (
+        bundle.index.entries,
+        bundle.pack.facts.measures if bundle.pack.facts else {},
+    )
+    if any(entry.is_personal for entry in entries):
+        words = "A personal model needs its user's consent and a contract for it."
+        yield Rule("personal", words, _barred(ReasonCode.PERSONALISATION))
+    if any(entry.priced.model.host_needs for entry in entries):
+        words = "A local model waits for the room it needs on the host."
+        yield Rule("resources", words, _barred(ReasonCode.RESOURCES))
+    if "latency_ms_max" in measures:
+        words = "A task that states its longest time takes no model that is slower."
+        yield Rule("latency", words, _is_slower)
+    if "quality_floor" in measures:
+        words = "A task that states a grade takes no model below it."
+        yield Rule("grade", words, _is_below_asked)
+
+
+def _is_slower(seen: Evidence) -> bool:
+    asked = "latency_ms_max" in seen.given.request.measures
+    return asked and seen.bars(ReasonCode.LATENCY)
+
+
+def _is_below_asked(seen: Evidence) -> bool:
+    asked = seen.given.request.measures.get("quality_floor")
+    if asked is None or seen.facts is None or asked <= seen.facts.row.quality_floor:
+        return False
+    return seen.rejects(ReasonCode.QUALITY_FLOOR, begins="grade ")
 
 
 def _state(pack: Pack) -> Iterator[Rule]:

@@ -3,7 +3,7 @@
 Every field of the pack, of each model and of the host is in the list, so that no change is silent.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
@@ -150,27 +150,21 @@ def rules_of(bundle: PolicyBundle) -> Listing:
 
 def _pack_field(found: Listing, pack: Pack, name: str) -> None:
     group, value = GROUP_OF_FIELD[name], getattr(pack, name)
-    match name:
-        case "classes":
-            for each, row in pack.classes.items():
-                _class(found, each, row, pack.ceilings.get(each, {}))
-        case "ceilings":
-            _ceilings(found, pack)
-        case "budgets":
-            for budget in pack.budgets:
-                _budget(found, budget)
-        case "lane_floors":
-            _floors(found, pack)
-        case "privacy":
-            _privacy(found, pack)
-        case _ if name in _ENTRIES:
-            for each, entry in value.items():
-                _entry(found, group, name, each, entry)
-        case _:
-            # The header's sentences are known by their own names: what, why, affects.
-            prefix = () if name == "change" else (name,)
-            for path, part in _flat(value, prefix, name):
-                found.put(group, path, Rule(part, name in _PRIVACY_FIELDS))
+    if name in _OF_THEIR_OWN:
+        _OF_THEIR_OWN[name](found, pack)
+    elif name in _ENTRIES:
+        for each, entry in value.items():
+            _entry(found, group, name, each, entry)
+    else:
+        # The header's sentences are known by their own names: what, why, affects.
+        prefix = () if name == "change" else (name,)
+        for path, part in _flat(value, prefix, name):
+            found.put(group, path, Rule(part, name in _PRIVACY_FIELDS))
+
+
+def _classes(found: Listing, pack: Pack) -> None:
+    for name, row in pack.classes.items():
+        _class(found, name, row, pack.ceilings.get(name, {}))
 
 
 def _ceilings(found: Listing, pack: Pack) -> None:
@@ -200,6 +194,20 @@ def _floors(found: Listing, pack: Pack) -> None:
         found.put(Group.LANES, (name, "reason"), Rule(floor.reason))
         found.put(Group.LANES, (name, "lane"), Rule(floor.lane.value))
         _condition(found, Group.LANES, (name, "when"), floor.when, "")
+
+
+def _budgets(found: Listing, pack: Pack) -> None:
+    for budget in pack.budgets:
+        _budget(found, budget)
+
+
+_OF_THEIR_OWN: dict[str, Callable[[Listing, Pack], None]] = {
+    "classes": _classes,
+    "ceilings": _ceilings,
+    "budgets": _budgets,
+    "lane_floors": _floors,
+    "privacy": _privacy,
+}
 
 
 def _entry(found: Listing, group: Group, name: str, key: str, value: BaseModel) -> None:
@@ -318,8 +326,13 @@ def _flat(value: Any, path: Path = (), name: str = "") -> Iterator[tuple[Path, V
         case None | ():
             return
         case BaseModel():
-            for part in type(value).model_fields:
-                yield from _flat(getattr(value, part), (*path, part), part)
+            parts = type(value).model_fields
+            found = [
+                one for part in parts for one in _flat(getattr(value, part), (*path, part), part)
+            ]
+            # A part that is there and says nothing is not one that is missing: `facts` without
+            # any mark refuses every mark.
+            yield from found or [(path, "there and empty")]
         case Mapping():
             for key, each in value.items():
                 yield from _flat(each, (*path, str(key)), name)

@@ -1,6 +1,7 @@
 """Calendar budget windows in the pack's own time zone, half open, with stable keys."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from pointwork.contract.decision import WindowSpec
@@ -37,29 +38,34 @@ def _budgets(
     model: str | None = None,
 ) -> list[tuple[WindowSpec, BudgetLimit]]:
     subjects = {"pack": pack.pack, "caller": caller, "vendor": vendor, "model": model}
+    zone, name = pack.timezone, pack.pack
+    today = moment.astimezone(ZoneInfo(zone)).date()
     return [
-        (_window(pack, budget, subject, moment), budget)
+        (_window(name, zone, budget.scope, subject, budget.period, budget.limit, today), budget)
         for budget in pack.budgets
         if (subject := subjects[budget.scope]) is not None
     ]
 
 
-def _window(pack: Pack, budget: BudgetLimit, subject: str, moment: datetime) -> WindowSpec:
-    zone = ZoneInfo(pack.timezone)
-    starts_at, ends_at = _bounds(budget.period, moment.astimezone(zone))
+@lru_cache(maxsize=4096)
+def _window(
+    pack: str, zone: str, scope: str, subject: str, period: str, limit_nano_usd: int, today: date
+) -> WindowSpec:
+    """Kept, because every decision of a day in the zone asks for the same few windows."""
+    midnight = datetime.combine(today, time(), ZoneInfo(zone))
+    starts_at, ends_at = _bounds(period, midnight)
     return WindowSpec(
-        key=f"{pack.pack}/{budget.scope}/{subject}/{budget.period}/{starts_at:%Y-%m-%d}",
-        scope=f"{budget.scope}/{subject}",
-        period=budget.period,
+        key=f"{pack}/{scope}/{subject}/{period}/{starts_at:%Y-%m-%d}",
+        scope=f"{scope}/{subject}",
+        period=period,
         starts_at=starts_at.astimezone(UTC),
         ends_at=ends_at.astimezone(UTC),
-        limit_nano_usd=budget.limit,
+        limit_nano_usd=limit_nano_usd,
     )
 
 
-def _bounds(period: str, local: datetime) -> tuple[datetime, datetime]:
+def _bounds(period: str, midnight: datetime) -> tuple[datetime, datetime]:
     """Midnights in the zone. Wall-clock arithmetic keeps a day a calendar day over a DST change."""
-    midnight = local.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
     match period:
         case "day":
             return midnight, midnight + timedelta(days=1)

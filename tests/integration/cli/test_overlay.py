@@ -149,6 +149,7 @@ def test_a_pack_without_the_field_has_no_overlay(
 ) -> None:
     document = policies / "omega" / "1.0.yaml"
     document.write_text(document.read_text().removesuffix(RULES))
+    seal_all(policies)
     where = ("--state-dir", state_dir, "--policies-dir", policies)
     done = call("overlay", command, "omega", *where)
     assert done.code == ExitCode.BAD_INPUT
