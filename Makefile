@@ -40,12 +40,13 @@ up: $(READY) ## start Pointwork on this machine and keep it running
 test: $(READY) ## run the tests
 	$(BIN)/python -m pytest -q -n $(TEST_WORKERS) --dist loadgroup
 
-check: $(READY) ## style, types, import rules, policy documents
+check: $(READY) ## style, types, import rules, policy documents and their cases
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pointwork policy validate --all
+	$(BIN)/pointwork policy test
 
 format: $(READY) ## put the code into its one form
 	$(BIN)/ruff check --fix .

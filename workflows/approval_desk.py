@@ -6,6 +6,7 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 from workflows import calls
+from workflows.branches import selection_of
 
 with workflow.unsafe.imports_passed_through():
     from pointwork.contract.approval import (
@@ -72,32 +73,40 @@ class ApprovalDesk:
         self._verdict = signed.verdict
 
     async def ask(self, request: ApprovalRequest, times: ApprovalTimes) -> Verdict | None:
-        """The verdict, or None where nobody gave one in time."""
+        """The verdict, or None where nobody gave one in time.
+
+        One that the ledger refuses, because its token was used before, changes nothing: the
+        request waits on.
+        """
         self._verdict = None
         self._open = await calls.human_approval(_step(ApprovalAction.OPEN, request))
+        stages = [
+            (ApprovalAction.REMIND, times.remind_after_seconds),
+            (ApprovalAction.ESCALATE, times.escalate_after_seconds),
+            (None, times.expire_after_seconds),
+        ]
         try:
-            for action, at_seconds in (
-                (ApprovalAction.REMIND, times.remind_after_seconds),
-                (ApprovalAction.ESCALATE, times.escalate_after_seconds),
-                (None, times.expire_after_seconds),
-            ):
-                if await self._decided_by(request.opened_at + timedelta(seconds=at_seconds)):
-                    break
-                if action is not None:
-                    await calls.human_approval(_step(action, request))
+            while True:
+                verdict = await self._verdict_in_time(request, stages)
+                closed = await calls.human_approval(_closing(request, verdict))
+                if verdict is None or not closed.is_refused:
+                    return verdict
+                self._verdict = None
         finally:
             self._open = None
-        verdict = self._verdict
-        await calls.human_approval(
-            ApprovalStep(
-                action=ApprovalAction.CLOSE,
-                request=request,
-                verdict=verdict.verdict if verdict else None,
-                approver=verdict.approver if verdict else None,
-                token_id=verdict.token_id if verdict else None,
-            )
-        )
-        return verdict
+
+    async def _verdict_in_time(
+        self, request: ApprovalRequest, stages: list[tuple[ApprovalAction | None, int]]
+    ) -> Verdict | None:
+        """Wait stage by stage; ``stages`` keeps those still to come."""
+        while stages:
+            action, at_seconds = stages[0]
+            if await self._decided_by(request.opened_at + timedelta(seconds=at_seconds)):
+                break
+            stages.pop(0)
+            if action is not None:
+                await calls.human_approval(_step(action, request))
+        return self._verdict
 
     async def _decided_by(self, moment: datetime) -> bool:
         try:
@@ -117,6 +126,17 @@ def is_approved(verdict: Verdict) -> bool:
 
 def _step(action: ApprovalAction, request: ApprovalRequest) -> ApprovalStep:
     return ApprovalStep(action=action, request=request)
+
+
+def _closing(request: ApprovalRequest, verdict: Verdict | None) -> ApprovalStep:
+    return ApprovalStep(
+        action=ApprovalAction.CLOSE,
+        request=request,
+        verdict=verdict.verdict if verdict else None,
+        approver=verdict.approver if verdict else None,
+        token_id=verdict.token_id if verdict else None,
+        selection=selection_of(request, verdict) if verdict else None,
+    )
 
 
 def _refused(reason: str) -> ApplicationError:

@@ -125,14 +125,14 @@ def invoke(call: Invoke, give_up_after: timedelta) -> Awaitable[Invocation]:
     )
 
 
-def verify(step: Verify) -> Awaitable[CheckResult]:
+def verify(step: Verify, summary: str = "answer satisfies its schema") -> Awaitable[CheckResult]:
     return workflow.execute_activity_method(
         VerifyActivities.parallel_verify,
         step,
         task_queue=TaskQueue.VERIFY,
         start_to_close_timeout=STEP_TIMEOUT,
         retry_policy=STEP_RETRY,
-        summary="answer satisfies its schema",
+        summary=summary,
     )
 
 

@@ -6,6 +6,7 @@ from temporalio.common import SearchAttributeKey, SearchAttributeUpdate
 from workflows.trail import Trail
 
 with workflow.unsafe.imports_passed_through():
+    from pointwork.contract.decision import GrantKind
     from pointwork.contract.money import NANO_PER_USD
     from pointwork.contract.names import SearchAttribute
     from pointwork.contract.outcome import TaskStatus
@@ -44,7 +45,8 @@ def details(trail: Trail, status: TaskStatus, waits_for: str = "") -> str:
         f"worst case {trail.estimate_nano_usd / NANO_PER_USD:.6f} USD",
     ]
     if waits_for:
+        command = "choose" if waits_for == GrantKind.CHOICE else "approve"
         lines.append(
-            f"waits for a person: {waits_for}; `pointwork approve {trail.request.task_id}`"
+            f"waits for a person: {waits_for}; `pointwork {command} {trail.request.task_id}`"
         )
     return "\n\n".join(lines)

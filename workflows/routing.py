@@ -11,7 +11,9 @@ from datetime import timedelta
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
+import workflows.branches as branches
 import workflows.caching as caching
+import workflows.call_steps as call_steps
 import workflows.calls as calls
 import workflows.executors as executors
 from workflows.approval_desk import ApprovalDesk, approval_request, is_approved
@@ -21,7 +23,7 @@ from workflows.failures import internal, read_failure
 from workflows.trail import Ending, Trail
 
 with workflow.unsafe.imports_passed_through():
-    from pointwork.contract.approval import SignedVerdict
+    from pointwork.contract.approval import ApprovalRequest, SignedVerdict, Verdict
     from pointwork.contract.canonical import canonical_json, sha256_hex
     from pointwork.contract.decision import (
         Candidate,
@@ -30,34 +32,24 @@ with workflow.unsafe.imports_passed_through():
         Effect,
         FailedAttempt,
         Grant,
-        Obligation,
         Plan,
-        Site,
     )
     from pointwork.contract.failures import FailureType
     from pointwork.contract.outcome import (
         Invocation,
         InvocationFailure,
-        Invoke,
-        ReserveOutcome,
         TaskOutcome,
         TaskStatus,
         TaskView,
     )
     from pointwork.contract.reasons import ReasonCode
     from pointwork.contract.snapshot import PolicyRef
-    from pointwork.contract.steps import (
-        LogOutcome,
-        Redact,
-        Reserve,
-        Verify,
-    )
+    from pointwork.contract.steps import LogOutcome
     from pointwork.contract.task import TaskRequest
     from pointwork.policy.bundle import PolicyBundle
     from pointwork.policy.decide import decide
     from pointwork.temporal import BUNDLE_EXTERN
 
-_HELD = frozenset({ReserveOutcome.RESERVED, ReserveOutcome.EXISTS})
 _DENIED_AS = {
     ReasonCode.BUDGET: (TaskStatus.DENIED, FailureType.BUDGET_EXCEEDED),
     ReasonCode.CANDIDATES_EXHAUSTED: (TaskStatus.FAILED, FailureType.PROVIDERS_EXHAUSTED),
@@ -155,6 +147,8 @@ class Routing:
                 return _denial(plan)
             if plan.effect is Effect.HOLD:
                 ending = await self._ask(bundle)
+            elif plan.branches > 1:
+                ending = await self._answer_side_by_side(bundle)
             else:
                 ending = await self._attempt(plan.candidates[0], bundle)
             if ending is not None:
@@ -177,18 +171,10 @@ class Routing:
 
     async def _ask(self, bundle: PolicyBundle) -> Ending | None:
         """Hold until a person decides. None where they approved: the task is decided anew."""
-        record, times = _required(self._trail.record), bundle.pack.approvals
-        request = approval_request(record, times)
-        self._status = TaskStatus.PENDING_APPROVAL
-        show(self._trail, self._status, waits_for=request.asks_for)
-        verdict = await self._desk.ask(request, times)
-        show(self._trail, self._status)
-        if verdict is None:
-            failure = FailureType.APPROVAL_EXPIRED
-            return Ending(TaskStatus.EXPIRED, failure, failure.sentence)
-        if not is_approved(verdict):
-            failure = FailureType.APPROVAL_REJECTED
-            return Ending(TaskStatus.DENIED, failure, failure.sentence)
+        request = approval_request(self._trail.decided(), bundle.pack.approvals)
+        verdict = await self._verdict_on(request, bundle)
+        if isinstance(verdict, Ending):
+            return verdict
         self._trail.grants.append(
             Grant(
                 kind=request.asks_for,
@@ -198,6 +184,33 @@ class Routing:
             )
         )
         return None
+
+    async def _verdict_on(self, request: ApprovalRequest, bundle: PolicyBundle) -> Verdict | Ending:
+        """A person's approval, or how the task ends without one."""
+        self._status = TaskStatus.PENDING_APPROVAL
+        show(self._trail, self._status, waits_for=request.asks_for)
+        verdict = await self._desk.ask(request, bundle.pack.approvals)
+        show(self._trail, self._status)
+        if verdict is None:
+            failure = FailureType.APPROVAL_EXPIRED
+            return Ending(TaskStatus.EXPIRED, failure, failure.sentence)
+        if not is_approved(verdict):
+            failure = FailureType.APPROVAL_REJECTED
+            return Ending(TaskStatus.DENIED, failure, failure.sentence)
+        return verdict
+
+    async def _answer_side_by_side(self, bundle: PolicyBundle) -> Ending | None:
+        """Several models answer. Where they differ, a person chooses or nobody does (OM-59)."""
+        found = await branches.answer(self._trail, bundle, self._enter)
+        if not isinstance(found, branches.Disagreement):
+            return found
+        request = branches.choice_request(self._trail, found, bundle.pack.approvals)
+        verdict = await self._verdict_on(request, bundle)
+        return verdict if isinstance(verdict, Ending) else branches.chosen(found, request, verdict)
+
+    def _enter(self, status: TaskStatus) -> None:
+        self._status = status
+        workflow.set_current_details(details(self._trail, status))
 
     async def _attempt(self, candidate: Candidate, bundle: PolicyBundle) -> Ending | None:
         """Reserve, call, verify. None where the attempt failed and the plan is to be made anew."""
@@ -214,11 +227,11 @@ class Routing:
             refusal = await self._prepare(candidate, number, bundle)
             if refusal is not None:
                 return refusal
-            self._status = TaskStatus.INVOKING
-            workflow.set_current_details(details(self._trail, self._status))
+            self._enter(TaskStatus.INVOKING)
             try:
                 give_up_after = timedelta(seconds=bundle.pack.deadline_seconds)
-                invocation = await calls.invoke(self._call(candidate, number), give_up_after)
+                call = call_steps.call_of(trail, candidate, number)
+                invocation = await calls.invoke(call, give_up_after)
             except ActivityError as error:
                 failed = read_failure(error, candidate)
                 attempt = FailedAttempt(
@@ -251,59 +264,13 @@ class Routing:
         self, candidate: Candidate, number: int, bundle: PolicyBundle
     ) -> Ending | None:
         """Hold the money and, where the text leaves the house, redact it, side by side."""
-        trail, record = self._trail, _required(self._trail.record)
         self._status = TaskStatus.RESERVING
-        reserving = calls.reserve(
-            Reserve(
-                record=record,
-                part_id=f"{trail.request.task_id}/{number}",
-                invoke=self._call(candidate, number),
-                expires_in_seconds=bundle.pack.deadline_seconds + candidate.timeout_seconds,
-            )
-        )
-        owed = {Obligation.REDACT, Obligation.REDACT_SECRETS} & {*record.plan.obligations}
-        if candidate.site is not Site.LOCAL and owed and trail.redaction is None:
-            step = Redact(
-                task_id=trail.request.task_id,
-                content=trail.request.content,
-                secrets_only=Obligation.REDACT not in owed,
-            )
-            held, redacted = await asyncio.gather(
-                reserving, calls.redact(step), return_exceptions=True
-            )
-            if isinstance(held, BaseException):
-                raise held
-            trail.is_recorded = True
-            if isinstance(redacted, BaseException):
-                raise redacted
-            trail.redaction = redacted
-        else:
-            held = await reserving
-            trail.is_recorded = True
-        if held.outcome in _HELD:
+        (held,) = await call_steps.hold_and_redact(self._trail, [(candidate, number)], bundle)
+        if call_steps.is_held(held):
             return None
         failure = FailureType.BUDGET_EXCEEDED
         reason = f"{failure.sentence} Refused by {held.refused_by or held.outcome}."
         return Ending(TaskStatus.DENIED, failure, reason)
-
-    def _call(self, candidate: Candidate, number: int) -> Invoke:
-        request, redaction = self._trail.request, self._trail.redaction
-        leaves = redaction is not None and candidate.site is not Site.LOCAL
-        return Invoke(
-            task_id=request.task_id,
-            number=number,
-            candidate=candidate,
-            content=redaction.content if leaves and redaction else request.content,
-            answer_schema=request.answer_schema,
-            placeholders=redaction.placeholders if leaves and redaction else None,
-            temperature=(
-                request.constraints.temperature
-                if candidate.temperature is None
-                else float(candidate.temperature)
-            ),
-            seed=request.constraints.seed,
-            contract=self.plan.contract if self.plan else None,
-        )
 
     def _retry_wait(
         self, failed: InvocationFailure, attempt: FailedAttempt, bundle: PolicyBundle
@@ -323,21 +290,11 @@ class Routing:
 
     async def _check(self, candidate: Candidate, invocation: Invocation) -> Ending | None:
         """Verify the answer where the plan obliges it; a refused answer is a failed attempt."""
-        request = self._trail.request
-        schema, contract = request.answer_schema, self.plan.contract if self.plan else None
         done = Ending(TaskStatus.SUCCEEDED, candidate=candidate, invocation=invocation)
-        if schema is None and contract is None:
+        if not call_steps.is_checked(self._trail):
             return done
         self._status = TaskStatus.VERIFYING
-        result = await calls.verify(
-            Verify(
-                task_id=request.task_id,
-                answer=invocation.answer,
-                answer_schema=schema,
-                contract=contract,
-                sources=request.sources,
-            )
-        )
+        result = await call_steps.check(self._trail, invocation)
         if result.passed:
             return done
         self._trail.last_cause = f"{result.check}: {result.detail}"
@@ -353,13 +310,6 @@ def _bundle(ref: PolicyRef) -> PolicyBundle:
 def _metrics_sha256(given: DecisionInput, bundle: PolicyBundle) -> str:
     """Where metrics may move the order, the record says which ones those were (JG-13)."""
     return "" if bundle.pack.overlay is None else sha256_hex(canonical_json(given.snapshot))
-
-
-def _required(record: DecisionRecord | None) -> DecisionRecord:
-    if record is None:
-        msg = "a step ran before the first decision"
-        raise RuntimeError(msg)
-    return record
 
 
 def _denial(plan: Plan) -> Ending:

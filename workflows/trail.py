@@ -1,11 +1,13 @@
 """What a task has been through so far, and the record it makes of it at the end."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
+    from pointwork.contract.branches import Comparison, Selection
     from pointwork.contract.decision import (
         Candidate,
         Classification,
@@ -21,7 +23,13 @@ with workflow.unsafe.imports_passed_through():
         Site,
     )
     from pointwork.contract.failures import FailureType
-    from pointwork.contract.outcome import Fallback, Invocation, TaskOutcome, TaskStatus
+    from pointwork.contract.outcome import (
+        BranchSummary,
+        Fallback,
+        Invocation,
+        TaskOutcome,
+        TaskStatus,
+    )
     from pointwork.contract.snapshot import Snapshot
     from pointwork.contract.task import TaskRequest
 
@@ -35,6 +43,7 @@ class Ending:
     reason: str = ""
     candidate: Candidate | None = None
     invocation: Invocation | None = None
+    selection: Selection | None = None
 
 
 @dataclass
@@ -59,6 +68,14 @@ class Trail:
     last_cause: str = ""
     is_cached: bool = False
     """Whether the answer of an equal request serves this task."""
+    branches: list[BranchSummary] = field(default_factory=list)
+    comparison: Comparison | None = None
+
+    def decided(self) -> DecisionRecord:
+        if self.record is None:
+            msg = "a step ran before the first decision"
+            raise RuntimeError(msg)
+        return self.record
 
     def decision_input(self) -> DecisionInput:
         if self.classification is None or self.snapshot is None:
@@ -90,6 +107,15 @@ class Trail:
         self.last = candidate
         return self.attempts
 
+    def begin_branches(self, candidates: Sequence[Candidate]) -> list[int]:
+        """Number calls that are made side by side; only the first can be a move."""
+        numbers = [self.begin_attempt(candidates[0])]
+        for candidate in candidates[1:]:
+            self.attempts += 1
+            self.estimate_nano_usd += candidate.estimate_nano_usd
+            numbers.append(self.attempts)
+        return numbers
+
     def outcome(self, ending: Ending, finished_at: datetime) -> TaskOutcome:
         """The terminal record, before the ledger adds attempts, cost and audit sequence."""
         classification, plan = self.classification, self.record.plan if self.record else None
@@ -114,7 +140,7 @@ class Trail:
             fallbacks=tuple(self.fallbacks),
             redactions=self.redaction.counts if self.redaction else (),
             estimate_nano_usd=self.estimate_nano_usd,
-            cost_nano_usd=invocation.cost_nano_usd if invocation else 0,
+            cost_nano_usd=self._spent_nano_usd(invocation),
             policy=plan.policy if plan else None,
             approval_ids=tuple(grant.approval_id for grant in self.grants),
             is_cached=self.is_cached,
@@ -122,10 +148,20 @@ class Trail:
             reviews=self.request.reviews
             if candidate and candidate.site is not Site.LOCAL
             else None,
+            branches=tuple(self.branches),
+            comparison=self.comparison,
+            selection=ending.selection,
             started_at=self.started_at,
             answered_at=finished_at if invocation else None,
             finished_at=finished_at,
         )
+
+    def _spent_nano_usd(self, invocation: Invocation | None) -> int:
+        """Of every branch and of the answer, until the ledger adds what else was called."""
+        spent = sum(each.cost_nano_usd for each in self.branches)
+        if invocation is None or any(each.answer == invocation.answer for each in self.branches):
+            return spent
+        return spent + invocation.cost_nano_usd
 
 
 def _direction(before: Lane, after: Lane) -> Direction:

@@ -16,6 +16,7 @@ from pointwork.contract.approval import (
     Verdict,
 )
 from pointwork.contract.canonical import canonical_json
+from pointwork.contract.decision import GrantKind
 
 
 class VerdictRefusedError(ValueError):
@@ -62,10 +63,11 @@ def check(
 def _check_choice(verdict: Verdict, request: ApprovalRequest) -> None:
     """A choice is settled by one of its options, and nothing else names an option (OM-63)."""
     letters = tuple(each.letter for each in request.options)
-    if not letters or verdict.verdict is ApprovalVerdict.REJECTED:
+    chooses = verdict.verdict is ApprovalVerdict.APPROVED
+    if request.asks_for is not GrantKind.CHOICE or not chooses:
         if verdict.choice is not None:
             raise VerdictRefusedError(
-                "there is nothing to choose in this verdict; leave choice out"
+                "nothing is to be chosen here; leave choice out"
             )
     elif verdict.choice not in letters:
         named = ", ".join(letters)

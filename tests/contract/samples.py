@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from pointwork.contract import (
     approval,
+    branches,
     decision,
     executors,
     outcome,
@@ -70,6 +71,8 @@ DECLARATION = task.TaskDeclaration(
     tools=("read", "write"),
     subject="user-7",
     spec=SPEC,
+    corpus="manuals",
+    sources=("s-1", "s-2"),
     reviews="invoice-4710",
 )
 REQUEST = task.TaskRequest(
@@ -275,6 +278,7 @@ PLAN = decision.Plan(
     contract="plan",
     adviser=CANDIDATE,
     branches=2,
+    parallel_shortfall=decision.ParallelShortfall.SINGLE_VENDOR,
     batch_key="juggernaut/code/gpt-4o",
     cache_ttl_seconds=3_600,
     override_id="override-1",
@@ -290,17 +294,51 @@ RECORD = decision.DecisionRecord(
 REDACTION = decision.RedactionSummary(
     content=TEXT, placeholders=MAPPING, counts=(FINDING,), rules=("email/1",)
 )
+OTHER_ANSWER = task.ContentRef(digest=HASH_A, bytes=64, media_type=prompt.MEDIA_TYPE_ANSWER)
+OPTIONS = (
+    branches.BranchOption(
+        letter="A", model="gemini-3.1-pro", answer=OTHER_ANSWER, cost_nano_usd=1_300_000
+    ),
+    branches.BranchOption(letter="B", model="gpt-5.1", answer=ANSWER, cost_nano_usd=1_100_000),
+)
+COMPARISON = branches.Comparison(
+    comparison_id="invoice-4711/decision/1/comparison",
+    kind="json",
+    agree=False,
+    letters=("A", "B"),
+    differences=("/total", "/items/0/*"),
+    differences_count=2,
+)
+COMPARE = steps.Compare(
+    comparison_id=COMPARISON.comparison_id,
+    decision_id="invoice-4711/decision/1",
+    options=OPTIONS,
+)
+SELECTION = branches.Selection(
+    approval_id="invoice-4711/decision/1/approval",
+    task_id="invoice-4711",
+    comparison_id=COMPARISON.comparison_id,
+    choice="B",
+    model="gpt-5.1",
+    answer=ANSWER,
+    approver="ada",
+    token_id="token-1",
+    reason="The quarter closes tonight.",
+    chosen_at=START,
+)
 APPROVAL = approval.ApprovalRequest(
     approval_id="invoice-4711/decision/1/approval",
     task_id="invoice-4711",
     requester="billing",
-    asks_for=decision.GrantKind.COST,
-    reason=reasons.ReasonCode.CEILING,
+    asks_for=decision.GrantKind.CHOICE,
+    reason=reasons.ReasonCode.ANSWERS_DIFFER,
     ceiling_nano_usd=600_000_000,
     policy_sha256=HASH_B,
     request_sha256=HASH_C,
     opened_at=START,
     expires_at=LATER,
+    options=OPTIONS,
+    comparison=COMPARISON,
 )
 VERDICT = approval.Verdict(
     approval_id=APPROVAL.approval_id,
@@ -314,6 +352,7 @@ VERDICT = approval.Verdict(
     decided_at=START,
     expires_at=LATER,
     token_id="token-1",
+    choice="B",
 )
 KEY = approval.ApproverKey(key_id="ada-1", approver="ada", public_key="A" * 43 + "=")
 USAGE = outcome.TokenUsage(
@@ -352,6 +391,18 @@ INVOKE = outcome.Invoke(
     placeholders=MAPPING,
     temperature=0.5,
     seed=7,
+    contract="plan",
+)
+BRANCH = outcome.BranchSummary(
+    number=1,
+    model="gpt-5.1",
+    vendor="openai",
+    state=outcome.BranchState.ANSWERED,
+    cause="none",
+    letter="B",
+    answer=ANSWER,
+    cost_nano_usd=1_100_000,
+    settlement=outcome.Settlement.AT_LEAST,
 )
 OUTCOME = outcome.TaskOutcome(
     task_id="invoice-4711",
@@ -381,8 +432,32 @@ OUTCOME = outcome.TaskOutcome(
     started_at=START,
     answered_at=LATER,
     finished_at=LATER,
+    branches=(
+        BRANCH,
+        BRANCH.model_copy(
+            update={"number": 2, "model": "gemini-3.1-pro", "letter": "A", "answer": OTHER_ANSWER}
+        ),
+    ),
+    comparison=COMPARISON,
+    selection=SELECTION,
+    is_cached=True,
+    is_draft=True,
+    reviews="invoice-4710",
     audit_sequence=17,
 )
+INVOCATION = outcome.Invocation(
+    attempt_id="invoice-4711/2",
+    answer=ANSWER,
+    served_model="gemini-3.1-pro-preview",
+    finish_reason=outcome.FinishReason.STOP,
+    usage=USAGE,
+    cost_nano_usd=1_300_000,
+    settlement=outcome.Settlement.AT_LEAST,
+    duration_ms=2_100,
+    provider_request_id="req-1",
+    unknown_placeholders=1,
+)
+FIND_CACHED = steps.FindCached(request=REQUEST, plan=PLAN, has_findings=True)
 TURN = prompt.Turn(
     speaker=prompt.Speaker.USER,
     parts=(
@@ -439,23 +514,16 @@ SAMPLES: tuple[BaseModel, ...] = (
     VERDICT,
     approval.SignedVerdict(verdict=VERDICT, key_id="ada-1", signature="A" * 86 + "=="),
     KEY,
-    approval.OpenApproval(request=APPROVAL, keys=(KEY,)),
+    approval.OpenApproval(request=APPROVAL, keys=(KEY,), is_refused=True),
+    OPTIONS[0],
+    COMPARISON,
+    SELECTION,
+    BRANCH,
     USAGE,
     ATTEMPT,
     FALLBACK,
     INVOKE,
-    outcome.Invocation(
-        attempt_id="invoice-4711/2",
-        answer=ANSWER,
-        served_model="gemini-3.1-pro-preview",
-        finish_reason=outcome.FinishReason.STOP,
-        usage=USAGE,
-        cost_nano_usd=1_300_000,
-        settlement=outcome.Settlement.AT_LEAST,
-        duration_ms=2_100,
-        provider_request_id="req-1",
-        unknown_placeholders=1,
-    ),
+    INVOCATION,
     outcome.InvocationFailure(
         attempt_id="invoice-4711/1",
         model="gpt-5.1",
@@ -471,7 +539,9 @@ SAMPLES: tuple[BaseModel, ...] = (
         refused_by="omega/pack/omega/day/2026-03-04",
         decision_id="invoice-4711/decision/1",
     ),
-    outcome.CheckResult(passed=False, check="json_schema", detail="properties/total/type"),
+    outcome.CheckResult(
+        passed=False, check="json_schema", detail="properties/total/type", comparison=COMPARISON
+    ),
     OUTCOME,
     outcome.TaskView(
         task_id="invoice-4711",
@@ -490,14 +560,25 @@ SAMPLES: tuple[BaseModel, ...] = (
     prompt.Prompt(turns=(TURN,)),
     prompt.Answer(text="Bonjour."),
     steps.Reserve(record=RECORD, part_id="invoice-4711/2", invoke=INVOKE, expires_in_seconds=900),
-    steps.Redact(task_id="invoice-4711", content=TEXT),
-    steps.Verify(task_id="invoice-4711", answer=ANSWER, answer_schema=SCHEMA),
+    FIND_CACHED,
+    steps.KeepAnswer(find=FIND_CACHED, invocation=INVOCATION),
+    steps.Redact(task_id="invoice-4711", content=TEXT, secrets_only=True),
+    COMPARE,
+    steps.Verify(
+        task_id="invoice-4711",
+        answer=ANSWER,
+        answer_schema=SCHEMA,
+        contract="cited-answer",
+        sources=("s-1",),
+        compare=COMPARE,
+    ),
     steps.ApprovalStep(
         action=steps.ApprovalAction.CLOSE,
         request=APPROVAL,
         verdict=approval.ApprovalVerdict.REJECTED,
         approver="ada",
         token_id="token-1",
+        selection=SELECTION,
     ),
     steps.LogOutcome(outcome=OUTCOME, record=RECORD),
     steps.BudgetRefusal(window="omega/pack/omega/day/2026-03-04", amount_nano_usd=10_816_000),

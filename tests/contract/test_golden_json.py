@@ -12,6 +12,7 @@ from temporalio.converter import DataConverter
 
 from pointwork.contract import (
     approval,
+    branches,
     decision,
     executors,
     outcome,
@@ -30,6 +31,7 @@ from tests.contract.wire import GOLDEN, SCHEMA_FILE, golden_files
 
 MODULES = (
     approval,
+    branches,
     decision,
     executors,
     outcome,

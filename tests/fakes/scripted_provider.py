@@ -39,7 +39,15 @@ class Hangs:
     """Take the call and never answer, until it is cancelled."""
 
 
-Step = Says | Fails | Hangs
+@dataclass(frozen=True)
+class Meets:
+    """Take part in ``then`` once this many calls of the task are under way at the same time."""
+
+    calls: int
+    then: Says | Fails = field(default_factory=Says)
+
+
+Step = Says | Fails | Hangs | Meets
 
 
 @dataclass
@@ -53,23 +61,35 @@ class Script:
 
     def __init__(self) -> None:
         self._steps: dict[str, list[Step]] = {}
+        self._steps_at: dict[tuple[str, str], list[Step]] = {}
         self.calls: dict[str, list[Call]] = defaultdict(list)
         self._called: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
 
     def write(self, task_id: str, *steps: Step) -> None:
         self._steps[task_id] = list(steps)
 
+    def write_at(self, task_id: str, endpoint: str, *steps: Step) -> None:
+        """What the task's calls to one endpoint meet, where several are called at once."""
+        self._steps_at[task_id, endpoint] = list(steps)
+
     def next(self, call: Call) -> Step:
         task_id = call.request.request_id.split("/")[0]
         self.calls[task_id].append(call)
         self._called[task_id].set()
-        remaining = self._steps.get(task_id, [])
+        at_endpoint = self._steps_at.get((task_id, call.endpoint))
+        remaining = at_endpoint if at_endpoint is not None else self._steps.get(task_id, [])
         return remaining.pop(0) if remaining else Says()
 
     async def called(self, task_id: str) -> None:
         """Return once the task's first call has arrived."""
         async with asyncio.timeout(60):
             await self._called[task_id].wait()
+
+    async def met(self, task_id: str, calls: int) -> None:
+        """Return once ``calls`` calls of the task have arrived."""
+        async with asyncio.timeout(60):
+            while len(self.calls[task_id]) < calls:
+                await asyncio.sleep(0.01)
 
 
 class ScriptedProvider:
@@ -81,6 +101,9 @@ class ScriptedProvider:
         self, request: CompletionRequest, on_progress: OnProgress | None = None
     ) -> CompletionResponse:
         step = self._script.next(Call(self._endpoint, request))
+        if isinstance(step, Meets):
+            await self._script.met(request.request_id.split("/")[0], step.calls)
+            step = step.then
         match step:
             case Fails():
                 raise ProviderError(

@@ -292,13 +292,13 @@ def _overlay(rng: Random, words: Words, pack: str) -> Overlay:
     )
 
 
-def fact_sets(rng: Random, bundle: PolicyBundle) -> Iterator[DecisionInput]:
+def fact_sets(rng: Random, bundle: PolicyBundle, pool: int = POOL) -> Iterator[DecisionInput]:
     """Without end: a random request, what was found in a text, and a state of the world.
 
     The three are drawn apart from each other out of validated ones, which is what makes a hundred
     thousand of them cheap.
     """
-    drawn = [situation(rng, bundle).facts(bundle) for _ in range(POOL)]
+    drawn = [situation(rng, bundle).facts(bundle) for _ in range(pool)]
     while True:
         yield DecisionInput.model_construct(
             request=rng.choice(drawn).request,

@@ -25,7 +25,8 @@ from pointwork.policy.sensitivity import effective_sensitivity
 from tests.fakes.policy_facts import free
 from tests.policy.random_facts import REGIONS, bundle_of, fact_sets, present
 
-FACT_SETS = 2_500
+FACT_SETS = 500
+POOL = 250
 every_pack = pytest.mark.parametrize(("pack", "host"), present())
 Refused = dict[str, set[ReasonCode]]
 Change = Callable[[DecisionInput, PolicyBundle, Random], DecisionInput | None]
@@ -42,10 +43,11 @@ clock enforce anyway; a pack that wants them known requires them, and then their
 
 def refused_by_filters(facts: DecisionInput, bundle: PolicyBundle) -> Refused | None:
     """None where the task has no class of the pack, so that no filter is asked."""
-    row = bundle.pack.classes.get(facts.classification.task_class or "")
+    name = decide(facts, bundle).task_class or ""  # the class that routes it, simpler or not
+    row = bundle.pack.classes.get(name)
     if row is None:
         return None
-    found = refusals(Facts(facts, bundle, facts.classification.task_class or "", row))
+    found = refusals(Facts(facts, bundle, name, row))
     return {name: {code for code, _ in reasons} for name, reasons in found.items()}
 
 
@@ -75,7 +77,8 @@ def less_budget(facts: DecisionInput, bundle: PolicyBundle, rng: Random) -> Deci
     if not budgets:
         return None
     at = rng.randrange(len(budgets))
-    spent = budgets[at].committed_nano_usd + rng.randint(1, 10 ** rng.randint(1, 10))
+    left = rng.randint(0, 10 ** rng.randint(1, 10))
+    spent = max(budgets[at].limit_nano_usd - left, budgets[at].committed_nano_usd)
     budgets[at] = budgets[at].model_copy(update={"committed_nano_usd": spent})
     return _seen(facts, budgets=tuple(budgets))
 
@@ -144,7 +147,7 @@ def test_what_is_stricter_permits_no_model_that_was_refused(
 ) -> None:
     bundle, rng = bundle_of(pack, host), Random(f"{pack}/{change.__name__}")
     lost = compared = 0
-    for facts in islice(fact_sets(rng, bundle), FACT_SETS):
+    for facts in islice(fact_sets(rng, bundle, POOL), FACT_SETS):
         stricter, before = change(facts, bundle, rng), refused_by_filters(facts, bundle)
         if stricter is None or before is None:
             continue
@@ -157,7 +160,7 @@ def test_what_is_stricter_permits_no_model_that_was_refused(
         assert not outside & before.keys() - _forgiven(before)
         compared += 1
         lost += len(after) > len(before)
-    assert compared > 200
+    assert compared > 20
     assert lost or change in (resources_unread, receipt_gone, grant_gone)
 
 
@@ -170,9 +173,9 @@ def _forgiven(refused: Refused) -> set[str]:
 def test_a_failed_attempt_permits_no_model_but_what_its_lane_opens_for(
     pack: str, host: str
 ) -> None:
-    """A lane may open because of a bad answer; that is what it is for, and it is the pack's word."""
+    """A lane may open because of a bad answer: that is what the pack has it for."""
     bundle, rng = bundle_of(pack, host), Random(f"{pack}/failed")
-    for facts in islice(fact_sets(rng, bundle), FACT_SETS):
+    for facts in islice(fact_sets(rng, bundle, POOL), FACT_SETS):
         plan, before = decide(facts, bundle), refused_by_filters(facts, bundle)
         if plan.effect is not Effect.RUN or before is None:
             continue
@@ -189,7 +192,7 @@ def test_a_failed_attempt_permits_no_model_but_what_its_lane_opens_for(
 def test_less_budget_never_buys_a_dearer_model(pack: str, host: str) -> None:
     bundle, rng = bundle_of(pack, host), Random(f"{pack}/dearer")
     moved = 0
-    for facts in islice(fact_sets(rng, bundle), 2 * FACT_SETS):
+    for facts in islice(fact_sets(rng, bundle, POOL), 2 * FACT_SETS):
         poorer = less_budget(facts, bundle, rng)
         if poorer is None:
             continue
@@ -210,7 +213,7 @@ def test_a_signal_that_is_missing_denies_or_lifts_only_its_own_refusals(
 ) -> None:
     bundle, rng = bundle_of(pack, host), Random(f"{pack}/{signal}")
     name = {"budgets": "budget", "quotas": "quota", "latencies": "latency"}[signal]
-    for facts in islice(fact_sets(rng, bundle), FACT_SETS):
+    for facts in islice(fact_sets(rng, bundle, POOL), FACT_SETS):
         before = refused_by_filters(facts, bundle)
         missing = _seen(facts, **{signal: () if signal == "budgets" else None})
         if before is None:
@@ -227,7 +230,7 @@ def test_a_signal_that_is_missing_denies_or_lifts_only_its_own_refusals(
 def test_no_price_readmits_a_model_that_anything_but_money_refused(pack: str, host: str) -> None:
     bundle, rng = bundle_of(pack, host), Random(f"{pack}/free")
     costless = free(bundle, *bundle.models)
-    for facts in islice(fact_sets(rng, bundle), FACT_SETS):
+    for facts in islice(fact_sets(rng, bundle, POOL), FACT_SETS):
         before, after = refused_by_filters(facts, bundle), refused_by_filters(facts, costless)
         if before is None or after is None:
             continue

@@ -110,8 +110,7 @@ def test_a_task_that_would_leave_the_house_crosses() -> None:
 def test_a_task_that_could_leave_only_after_a_failure_crosses_too() -> None:
     after = with_class("bulk_generation", rungs=[["local_open"], ["gpt_class"]])
     told = (
-        "could go on to deepseek-chat (public api) after a failure; "
-        "could not leave so far before"
+        "could go on to deepseek-chat (public api) after a failure; could not leave so far before"
     )
     found = under(after, BULK)
     assert (found.first_changes, found.order_changes) == (0, 0)

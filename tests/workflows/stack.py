@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -39,6 +39,7 @@ from pointwork.policy.pack import ApprovalTimes
 from pointwork.temporal import pointwork_plugin
 from pointwork.verdicts import sign
 from tests.fakes.fixed_inference import FixedInference
+from tests.fakes.policy_facts import changed
 from tests.fakes.scripted_provider import Script, ScriptedProvider
 from workers.settings import Settings
 from workers.wiring import (
@@ -54,6 +55,9 @@ QUICK_PACK = "quick"
 """The omega pack under another name, whose approvals expire within seconds."""
 THRIFTY_PACK = "thrifty"
 """The juggernaut pack under another name, with budgets of its own to use up and no cache."""
+SIDE_BY_SIDE_PACK, QUICK_CHOICE_PACK = "side-by-side", "quick-choice"
+"""The omega pack whose classes ask several vendors at once; the second's choices expire soon."""
+PARALLEL = {"high_stakes_logic": 3, "creative_synthesis": 2, "exploratory_reasoning": 2}
 
 
 @dataclass
@@ -138,10 +142,17 @@ def with_more_packs(library: PolicyLibrary) -> PolicyLibrary:
     thrifty = juggernaut.pack.model_copy(
         update={"pack": THRIFTY_PACK, "budgets": days, "cache": None}
     )
+    classes = {
+        name: row.model_dump() | {"parallel": PARALLEL.get(name)}
+        for name, row in omega.pack.classes.items()
+    }
+    soon = {"pack": QUICK_CHOICE_PACK, "classes": classes, "approvals": times.model_dump()}
     shipped = [library.active(name) for name in library.packs]
     return PolicyLibrary(
         [
             *shipped,
+            changed(omega, pack={"pack": SIDE_BY_SIDE_PACK, "classes": classes}),
+            changed(omega, pack=soon),
             omega.model_copy(update={"pack": pack}),
             juggernaut.model_copy(update={"pack": thrifty}),
         ]
@@ -175,17 +186,27 @@ def open_test_parts(folder: Path, library: PolicyLibrary, script: Script) -> Par
 
 @asynccontextmanager
 async def running(
-    server: WorkflowEnvironment, parts: Parts, script: Script
+    server: WorkflowEnvironment,
+    parts: Parts,
+    script: Script,
+    standins: Mapping[TaskQueue, Sequence[Callable[..., Any]]] | None = None,
 ) -> AsyncIterator[Stack]:
-    """Every worker of the deployment, the GPU one with a scripted model."""
+    """Every worker of the deployment, the GPU one with a scripted model.
+
+    A queue of ``standins`` is served by those activities instead of the deployment's own.
+    """
+    replaced = standins or {}
     temporal = await Client.connect(
         server.client.service_client.config.target_host,
         plugins=[pointwork_plugin(parts.library)],
     )
     outcomes = OutcomeLog(parts.engine)
     async with AsyncExitStack() as stack:
+        for queue, activities in replaced.items():
+            worker = Worker(temporal, task_queue=queue, activities=activities)
+            await stack.enter_async_context(worker)
         for queue in TaskQueue:
-            if queue is not TaskQueue.GPU:
+            if queue is not TaskQueue.GPU and queue not in replaced:
                 await stack.enter_async_context(build_worker(temporal, queue, parts))
         local = {"local-gpu": ScriptedProvider("local-gpu", script)}
         gpu = Worker(

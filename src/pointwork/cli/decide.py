@@ -93,33 +93,13 @@ def decide(
     key and answers, and no budget is spent. Exits as `run` would: with 0 where the task would run,
     5 where a person would have to decide, 1 where it would be denied.
     """
+    options = dict(locals())
     from pointwork.policy.decide import decide as decide_facts
 
-    given = {
-        "task_class": task_class,
-        "sensitivity": sensitivity,
-        "data_classes": tuple(data_class or ()),
-        "privacy_tier": tier if tier is not PrivacyTier.ANY else None,
-        "residency": tuple(residency or ()),
-        "risk": risk if risk is not Risk.ROUTINE else None,
-        "marks": tuple(mark or ()),
-        "measures": parse_measures(measure or ()),
-        "items": items,
-        "stage": stage,
-        "tools": tuple(tool or ()),
-        "escalation_reason": escalation_reason,
-        "complexity": complexity,
-        "requested_model": model,
-        "output_tokens": max_tokens,
-        "input_bytes": text_bytes,
-        "caller": caller,
-        "justification": justification,
-    }
     if task_class is not None and task_type is not None:
         raise CliError("--class and --type are both given", "declare one of them")
     bundle = load_policy(policies_dir, host).active(pack)
-    stated = {name: value for name, value in given.items() if value not in (None, (), {}, "")}
-    stated |= _mapped(task_type, bundle)
+    stated = _stated(options) | _mapped(task_type, bundle)
     situation, facts_given = _situation(file, stated, bundle)
     _check_names(situation, stated, file, bundle)
     plan = decide_facts(facts_given, bundle)
@@ -136,6 +116,27 @@ def decide(
     else:
         _print(screen, record, bundle)
     return _EXIT_CODES[plan.effect]
+
+
+_AS_THEY_ARE = (
+    *("task_class", "sensitivity", "items", "stage", "escalation_reason", "complexity"),
+    *("caller", "justification"),
+)
+_RENAMED = {"model": "requested_model", "max_tokens": "output_tokens", "text_bytes": "input_bytes"}
+_LISTS = {"data_class": "data_classes", "residency": "residency", "mark": "marks", "tool": "tools"}
+
+
+def _stated(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The situation's fields that the options state, by the situation's own names."""
+    fields = {each: options[each] for each in _AS_THEY_ARE}
+    fields |= {field: options[each] for each, field in _RENAMED.items()}
+    fields |= {field: tuple(options[each] or ()) for each, field in _LISTS.items()}
+    fields["measures"] = parse_measures(options["measure"] or ())
+    if options["tier"] is not PrivacyTier.ANY:
+        fields["privacy_tier"] = options["tier"]
+    if options["risk"] is not Risk.ROUTINE:
+        fields["risk"] = options["risk"]
+    return {name: value for name, value in fields.items() if value not in (None, (), {}, "")}
 
 
 _OPTIONS = {

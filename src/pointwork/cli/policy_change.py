@@ -234,8 +234,10 @@ def _limits(found: "Replan") -> Sequence[tuple[str, str]]:
     """What the comparison could not know."""
     pairs = []
     if found.rules_unknown:
-        told = "were made by rules that are not in this ledger; their regions are not compared"
-        pairs.append(("unknown rules", f"{found.rules_unknown} of the decisions {told}"))
+        was = "was" if found.rules_unknown == 1 else "were"
+        told = "made by rules that are not in this ledger; regions are not compared for them"
+        decisions = _counted(found.rules_unknown, "decision")
+        pairs.append(("unknown rules", f"{decisions} {was} {told}"))
     if found.assumed:
         told = "not recorded then; taken as present and healthy"
         pairs.append(("assumed", f"{listed(found.assumed)}: {told}"))

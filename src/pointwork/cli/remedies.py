@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pointwork.policy.bundle import PolicyBundle
 
 _TOGETHER_MAX = 4
-_DECISIONS_MAX = 4_000
+_DECISIONS_MAX = 2_000
 """How often a person's question may be decided again before it ends without an answer."""
 _SHOWN_MAX = 12
 
@@ -49,12 +49,36 @@ def _that_run(given: DecisionInput, bundle: "PolicyBundle") -> list[str]:
     and the smallest that works is told.
     """
     budget = iter(range(_DECISIONS_MAX))
-    changes = list(what_ifs(given, bundle))
+    changes = _that_matter(given, bundle)
     for size in range(1, _TOGETHER_MAX + 1):
         said = list(_sets_that_run(given, bundle, changes, size, budget))
         if said:
             return said[:_SHOWN_MAX]
     return []
+
+
+def _that_matter(given: DecisionInput, bundle: "PolicyBundle") -> list[WhatIf]:
+    """The changes that alone move the plan, or a gate or filter behind what the plan shows."""
+    as_it_is = _read(given, bundle)
+    return [
+        each
+        for each in what_ifs(given, bundle)
+        if each.is_asked_for or _read(each.applied(given), bundle) != as_it_is
+    ]
+
+
+def _read(given: DecisionInput, bundle: "PolicyBundle") -> tuple[object, ...]:
+    """The plan, and every gate's and filter's own word, of which a plan shows only the first."""
+    from pointwork.policy.decide import decide
+    from pointwork.policy.facts import Facts
+    from pointwork.policy.filters import refusals
+    from pointwork.policy.gates import GATES
+
+    plan, name = decide(given, bundle), given.classification.task_class
+    if name is None or name not in bundle.pack.classes:
+        return (plan,)
+    facts = Facts(given, bundle, name, bundle.pack.classes[name])
+    return plan, [gate(facts) for gate in GATES], refusals(facts)
 
 
 def _sets_that_run(

@@ -45,6 +45,8 @@ class WhatIf:
     kind: str
     sentence: str
     applied: Applied
+    is_asked_for: bool = False
+    """The pack requires it and the facts lack it, whatever else stands in the way."""
 
 
 def what_ifs(given: DecisionInput, bundle: "PolicyBundle") -> Iterator[WhatIf]:
@@ -76,6 +78,10 @@ def _signalled(**changed: object) -> Applied:
     return lambda given: given.model_copy(
         update={"snapshot": given.snapshot.model_copy(update=changed)}
     )
+
+
+def _asked_for(kind: str, sentence: str, **changed: object) -> WhatIf:
+    return WhatIf(kind, sentence, _signalled(**changed), is_asked_for=True)
 
 
 def _keys(given: DecisionInput, bundle: "PolicyBundle") -> Iterator[WhatIf]:
@@ -234,12 +240,12 @@ def _signals(given: DecisionInput, bundle: "PolicyBundle") -> Iterator[WhatIf]:
         for name in sorted(bundle.index.hosted_endpoints)
     )
     if snapshot.quotas is None and "quota" in required:
-        yield WhatIf("quota", "The quota signal", _signalled(quotas=quotas))
+        yield _asked_for("quota", "The quota signal", quotas=quotas)
     elif any(not each.remaining_requests for each in snapshot.quotas or ()):
         words = "Known quota with requests left at every vendor"
         yield WhatIf("quota", words, _signalled(quotas=quotas))
     if snapshot.latencies is None and "latency" in required:
-        yield WhatIf("latency", "The latency signal", _signalled(latencies=()))
+        yield _asked_for("latency", "The latency signal", latencies=())
     if "budget" in required:
         known = {each.window for each in snapshot.budgets}
         windows = windows_at(bundle.pack, snapshot.taken_at, caller=given.request.caller)
@@ -250,12 +256,12 @@ def _signals(given: DecisionInput, bundle: "PolicyBundle") -> Iterator[WhatIf]:
         )
         if fresh:
             budgets = (*snapshot.budgets, *fresh)
-            yield WhatIf("budget", "The budget signal", _signalled(budgets=budgets))
+            yield _asked_for("budget", "The budget signal", budgets=budgets)
     unread = sorted(bundle.index.endpoints - {each.endpoint for each in snapshot.endpoints})
     if unread and "provider_health" in required:
         signals = tuple(EndpointSignal(endpoint=name, has_credentials=True) for name in unread)
         words = f"The health of {', '.join(unread)}"
-        yield WhatIf("health", words, _signalled(endpoints=(*snapshot.endpoints, *signals)))
+        yield _asked_for("health", words, endpoints=(*snapshot.endpoints, *signals))
 
 
 def _world(given: DecisionInput, bundle: "PolicyBundle") -> Iterator[WhatIf]:
@@ -265,7 +271,7 @@ def _world(given: DecisionInput, bundle: "PolicyBundle") -> Iterator[WhatIf]:
     missing = snapshot.resources is None and "resources" in bundle.pack.required_signals
     if missing or (wants_room and snapshot.resources != _ROOM):
         words = "The resource signal, with room on the host" if missing else "Room on the host"
-        yield WhatIf("room", words, _signalled(resources=_ROOM))
+        yield WhatIf("room", words, _signalled(resources=_ROOM), is_asked_for=missing)
     for each in snapshot.endpoints:
         until = each.rate_limited_until
         if not each.is_healthy and each.endpoint in bundle.index.endpoints:
@@ -287,4 +293,4 @@ def _world(given: DecisionInput, bundle: "PolicyBundle") -> Iterator[WhatIf]:
     if wanted or (guardrail is not None and guardrail.verdict is not GuardrailVerdict.ALLOW):
         allowed = GuardrailSignal(verdict=GuardrailVerdict.ALLOW)
         words = "The guardrail signal, allowing it" if wanted else "A guardrail verdict that allows"
-        yield WhatIf("guardrail", words, _signalled(guardrail=allowed))
+        yield WhatIf("guardrail", words, _signalled(guardrail=allowed), is_asked_for=wanted)

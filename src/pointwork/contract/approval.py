@@ -39,11 +39,11 @@ class ApprovalRequest(Message):
     """Where the options differ (OM-57)."""
 
     @model_validator(mode="after")
-    def _a_choice_has_options(self) -> Self:
+    def _options_are_compared_answers(self) -> Self:
         letters = tuple(each.letter for each in self.options)
         compared = self.comparison.letters if self.comparison else ()
-        if letters != compared or (self.asks_for is GrantKind.CHOICE) != bool(letters):
-            msg = "options are compared answers, and a choice has them; give both or neither"
+        if letters != compared or (letters and self.asks_for is not GrantKind.CHOICE):
+            msg = "options are the compared answers of a choice; give both, and asks_for choice"
             raise ValueError(msg)
         return self
 

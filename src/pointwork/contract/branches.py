@@ -35,7 +35,7 @@ class Comparison(Message):
     letters: Annotated[tuple[Letter, ...], Field(min_length=2, max_length=BRANCHES_MAX)]
     differences: tuple[str, ...] = ()
     """Places where not all answers are equal; a JSON key that is no plain word stands as ``*``."""
-    differences_count: Annotated[int, Field(ge=0)] = 0
+    differences_count: Annotated[int, Field(ge=0)]
     """All of them, where ``differences`` lists the first."""
 
     @model_validator(mode="after")

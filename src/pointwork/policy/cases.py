@@ -40,7 +40,7 @@ class World(Document):
     free: tuple[Name, ...] = ()
     """Models that cost nothing here, so nothing is cheaper than they."""
     prices: dict[Name, Usd] = Field(default_factory=dict)
-    """What a million tokens, read or written, cost here: for ceilings of models that cost little."""
+    """USD a million tokens, read or written, so that a cheap model can reach a ceiling."""
     unpriced: tuple[Name, ...] = ()
     approved_private: tuple[Name, ...] = ()
     retired: tuple[Name, ...] = ()

@@ -84,7 +84,7 @@ def _bundle(path: Path, models: dict[str, PricedModel], host: HostProfile) -> Po
     pack = read_document(path, Pack)
     if _PACK_FILE.match(path.name) and pack.version != path.stem:
         place = place_in(path, "version")
-        raise PolicyError(f"{place}: version {pack.version!r} is not the file's name; align them")
+        raise PolicyError(f"{place}: version: {pack.version!r} is not the file's name; align them")
     _check_models(path, pack, models)
     routed = _routed(pack, models, host)
     vendors = {models[name].model.vendor for name in routed}
@@ -105,14 +105,16 @@ def _check_models(path: Path, pack: Pack, models: dict[str, PricedModel]) -> Non
         if approved.model not in models:
             place = place_in(path, "privacy", "approved_private_models")
             raise PolicyError(
-                f"{place}: {approved.model!r} is not in models.yaml; add it there or remove it"
+                f"{place}: privacy.approved_private_models: {approved.model!r} is not in "
+                "models.yaml; add it there or remove it"
             )
     for name, family in pack.families.items():
         for model in family.models:
             if model not in models:
                 place = place_in(path, "families", name, "models")
                 raise PolicyError(
-                    f"{place}: {model!r} is not in models.yaml; add it there or remove it"
+                    f"{place}: families.{name}.models: {model!r} is not in models.yaml; "
+                    "add it there or remove it"
                 )
 
 
@@ -134,7 +136,7 @@ def _check_folder(folder: Path, bundles: list[PolicyBundle]) -> None:
         if bundle.pack.pack != folder.name:
             place = place_in(path, "pack")
             raise PolicyError(
-                f"{place}: pack {bundle.pack.pack!r} is not the folder's name; align them"
+                f"{place}: pack: {bundle.pack.pack!r} is not the folder's name; align them"
             )
 
 
@@ -169,7 +171,7 @@ def _profile(policies: Path, host: str, catalogue: Catalogue) -> HostProfile:
             field = next((each for each in fields if model in getattr(profile, each)), "gpu")
             place = place_in(path, field)
             raise PolicyError(
-                f"{place}: {model!r} is not in models.yaml; add it there or remove it"
+                f"{place}: {field}: {model!r} is not in models.yaml; add it there or remove it"
             )
     _check_card(path, profile, catalogue)
     return profile
@@ -183,12 +185,14 @@ def _check_card(path: Path, profile: HostProfile, catalogue: Catalogue) -> None:
         weights = catalogue.models[name].weights
         place = place_in(path, "local_models")
         if weights is None:
-            raise PolicyError(f"{place}: {name!r} has no weights in models.yaml; state its VRAM")
+            raise PolicyError(
+                f"{place}: local_models: {name!r} has no weights in models.yaml; state its VRAM"
+            )
         plan = vram_plan(profile.gpu, name, weights)
         if not plan.fits:
             raise PolicyError(
-                f"{place}: {name!r} needs {-plan.headroom_mb} MB more than the card has beside "
-                "its slices; shrink a slice, the reserve or the model"
+                f"{place}: local_models: {name!r} needs {-plan.headroom_mb} MB more than the card "
+                "has beside its slices; shrink a slice, the reserve or the model"
             )
 
 

@@ -1,10 +1,12 @@
 """YAML without its traps: no aliases, tags, duplicate keys or merges; bounded size and depth."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from pointwork.policy.document import IS_DOCUMENT
 
@@ -128,7 +130,7 @@ def place_in(path: Path, *location: int | str) -> str:
 
 def _first_problem(error: ValidationError, text: str) -> str:
     details = error.errors(include_url=False)
-    first = details[0]
+    first = _deepest(details)
     location = first["loc"]
     place = ".".join(str(part)[:SHOWN_CHARACTERS_MAX] for part in location)
     message = first["msg"].removeprefix("Value error, ")
@@ -147,20 +149,40 @@ def _first_problem(error: ValidationError, text: str) -> str:
     return f"{where}{place}: {message}{more}" if place else f"{where}{message}{more}"
 
 
-def _location_named(message: str, text: str) -> tuple[str, ...]:
+def _deepest(details: list[ErrorDetails]) -> ErrorDetails:
+    """The first problem. Of a value that may be one of several kinds, the kind that fits best:
+
+    there each kind has a problem of its own, and the one that was read furthest is what was meant.
+    """
+    place = details[0]["loc"][:-1]
+    alike = [each for each in details if each["loc"][: len(place)] == place]
+    return max(alike, key=lambda each: len(each["loc"]))
+
+
+def _location_named(message: str, text: str) -> tuple[int | str, ...]:
     """The keys of the dotted path that ``message`` begins with; a key may hold dots itself."""
     rest = message.partition(": ")[0]
     node = yaml.compose(text, Loader=yaml.CSafeLoader)
-    found: list[str] = []
-    while rest and isinstance(node, yaml.MappingNode):
-        pair = next(
-            (each for each in node.value if f"{rest}.".startswith(f"{each[0].value}.")), None
-        )
-        if pair is None:
+    found: list[int | str] = []
+    while rest:
+        step = next((each for each in _steps(node) if f"{rest}.".startswith(f"{each[0]}.")), None)
+        if step is None:
             break
-        found.append(pair[0].value)
-        rest, node = rest[len(pair[0].value) + 1 :], pair[1]
+        name, key, node = step
+        found.append(key)
+        rest = rest[len(name) + 1 :]
     return tuple(found)
+
+
+def _steps(node: yaml.Node | None) -> Iterator[tuple[str, int | str, yaml.Node]]:
+    """How an error may call each part of ``node``, its key or number, and the part itself."""
+    if isinstance(node, yaml.MappingNode):
+        yield from ((key.value, key.value, value) for key, value in node.value)
+    elif isinstance(node, yaml.SequenceNode):
+        for number, each in enumerate(node.value):
+            yield str(number), number, each
+            fields = each.value if isinstance(each, yaml.MappingNode) else ()
+            yield from ((v.value, number, each) for k, v in fields if k.value == "trigger")
 
 
 def _line_of(text: str, location: tuple[int | str, ...]) -> int | None:

@@ -1,12 +1,15 @@
 """Real decisions in a real ledger, as the workflow leaves them there."""
 
 from datetime import datetime, timedelta
+from functools import partial
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from pointwork.contract.canonical import canonical_json
 from pointwork.contract.decision import DecisionRecord, Effect, FailedAttempt
 from pointwork.contract.outcome import TaskOutcome, TaskStatus
+from pointwork.ledger.budgets import remember_decision
+from pointwork.ledger.engine import transact
 from pointwork.ledger.outcomes import OutcomeLog
 from pointwork.ledger.policies import RevisionStore
 from pointwork.policy.bundle import PolicyBundle
@@ -60,13 +63,14 @@ def record(
     )
 
 
-def log(engine: Engine, *records: DecisionRecord) -> TaskOutcome:
-    """Put one task's decisions and its outcome on record; the last decision is the one that held."""
-    from pointwork.ledger.budgets import remember_decision
-    from pointwork.ledger.engine import transact
+def _remember_decision(kept: DecisionRecord, connection: Connection) -> None:
+    remember_decision(connection, kept)
 
+
+def log(engine: Engine, *records: DecisionRecord) -> TaskOutcome:
+    """Put one task's decisions, oldest first, and its outcome on record."""
     for each in records[:-1]:
-        transact(engine, lambda connection, kept=each: remember_decision(connection, kept))
+        transact(engine, partial(_remember_decision, each))
     last = records[-1]
     ended = outcome(
         last.task_id,

@@ -13,7 +13,18 @@ from pointwork.cli.errors import ExitCode, expected_errors
 from pointwork.cli.main import main
 
 HEAVY = ("temporalio", "sqlalchemy", "sqlmodel", "yaml", "numpy", "xllamacpp", "phonenumbers")
-COMMANDS = ["up", "demo", "run", "list", "show", "explain", "cancel", "approvals", "approve"]
+COMMANDS = [
+    "up",
+    "demo",
+    "run",
+    "decide",
+    "list",
+    "show",
+    "explain",
+    "cancel",
+    "approvals",
+    "approve",
+]
 COMMANDS += ["reject", "doctor", "version", "audit", "policy", "models"]
 
 

@@ -1,0 +1,121 @@
+"""What stands around every charged call: money held and text redacted before, a check after."""
+
+import asyncio
+from collections.abc import Sequence
+
+from temporalio import workflow
+
+import workflows.calls as calls
+from workflows.trail import Trail
+
+with workflow.unsafe.imports_passed_through():
+    from pointwork.contract.decision import Candidate, Obligation, Site
+    from pointwork.contract.outcome import (
+        CheckResult,
+        Invocation,
+        Invoke,
+        Reservation,
+        ReserveOutcome,
+    )
+    from pointwork.contract.steps import Redact, Reserve, Verify
+    from pointwork.policy.bundle import PolicyBundle
+
+_HELD = frozenset({ReserveOutcome.RESERVED, ReserveOutcome.EXISTS})
+
+NumberedCall = tuple[Candidate, int]
+"""A candidate, and the number of the attempt that calls it."""
+
+
+def is_held(reservation: Reservation) -> bool:
+    return reservation.outcome in _HELD
+
+
+async def hold_and_redact(
+    trail: Trail, wanted: Sequence[NumberedCall], bundle: PolicyBundle
+) -> list[Reservation]:
+    """Hold each call's worst case, in order, and beside it redact the text once if it may leave.
+
+    Raises:
+        ActivityError: the text could not be redacted; what was held ends with the task.
+    """
+    step = _redaction_owed(trail, [candidate for candidate, _ in wanted])
+    if step is None:
+        return await _hold(trail, wanted, bundle)
+    held, redacted = await asyncio.gather(
+        _hold(trail, wanted, bundle), calls.redact(step), return_exceptions=True
+    )
+    if isinstance(held, BaseException):
+        raise held
+    if isinstance(redacted, BaseException):
+        raise redacted
+    trail.redaction = redacted
+    return held
+
+
+async def _hold(
+    trail: Trail, wanted: Sequence[NumberedCall], bundle: PolicyBundle
+) -> list[Reservation]:
+    """One after the other, so that the first choice gets the money that is left."""
+    held = []
+    for candidate, number in wanted:
+        step = Reserve(
+            record=trail.decided(),
+            part_id=f"{trail.request.task_id}/{number}",
+            invoke=call_of(trail, candidate, number),
+            expires_in_seconds=bundle.pack.deadline_seconds + candidate.timeout_seconds,
+        )
+        held.append(await calls.reserve(step))
+        trail.is_recorded = True
+    return held
+
+
+def _redaction_owed(trail: Trail, candidates: Sequence[Candidate]) -> Redact | None:
+    obligations = trail.decided().plan.obligations
+    owed = {Obligation.REDACT, Obligation.REDACT_SECRETS} & {*obligations}
+    leaves = any(candidate.site is not Site.LOCAL for candidate in candidates)
+    if not (leaves and owed) or trail.redaction is not None:
+        return None
+    return Redact(
+        task_id=trail.request.task_id,
+        content=trail.request.content,
+        secrets_only=Obligation.REDACT not in owed,
+    )
+
+
+def call_of(trail: Trail, candidate: Candidate, number: int) -> Invoke:
+    """The call, with the redacted text where it leaves the house."""
+    request, redaction = trail.request, trail.redaction
+    leaves = redaction is not None and candidate.site is not Site.LOCAL
+    return Invoke(
+        task_id=request.task_id,
+        number=number,
+        candidate=candidate,
+        content=redaction.content if leaves and redaction else request.content,
+        answer_schema=request.answer_schema,
+        placeholders=redaction.placeholders if leaves and redaction else None,
+        temperature=(
+            request.constraints.temperature
+            if candidate.temperature is None
+            else float(candidate.temperature)
+        ),
+        seed=request.constraints.seed,
+        contract=trail.decided().plan.contract,
+    )
+
+
+def is_checked(trail: Trail) -> bool:
+    """Whether an answer must satisfy the task's schema or the pack's contract."""
+    return trail.request.answer_schema is not None or trail.decided().plan.contract is not None
+
+
+async def check(trail: Trail, invocation: Invocation) -> CheckResult:
+    request = trail.request
+    return await calls.verify(
+        Verify(
+            task_id=request.task_id,
+            answer=invocation.answer,
+            answer_schema=request.answer_schema,
+            contract=trail.decided().plan.contract,
+            sources=request.sources,
+        )
+    )
