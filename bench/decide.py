@@ -19,8 +19,9 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from pointwork.contract.decision import DecisionInput, GrantKind
 from pointwork.contract.failures import ProviderFailureKind
@@ -43,7 +44,6 @@ MODELS = 60
 GROWTH = (10, 100, 1_000)
 TASKS = 400
 SEED = 20_260_304
-T = TypeVar("T")
 _PUBLIC, _INTERNAL, _SENSITIVE = Sensitivity.PUBLIC, Sensitivity.INTERNAL, Sensitivity.SENSITIVE
 
 
@@ -72,7 +72,7 @@ def mix(bundle: PolicyBundle, seed: int = 0, count: int = TASKS) -> list[Decisio
     return [_task(bundle, rng).facts(bundle) for _ in range(count)]
 
 
-def _now_and_then(rng: random.Random, share: float, make: Callable[[], T], otherwise: T) -> T:
+def _now_and_then(rng: random.Random, share: float, make: Callable[[], Any], otherwise: Any) -> Any:
     return make() if rng.random() < share else otherwise
 
 
@@ -329,11 +329,9 @@ def growth(bundle: PolicyBundle, rounds: int) -> None:
             f"models={count} median_us={medians[count]:.1f} us_per_model="
             f"{medians[count] / count:.2f} min_us={plain:.1f}"
         )
-    steps = list(zip(GROWTH, GROWTH[1:], strict=False))
+    steps = list(pairwise(GROWTH))
     slopes = [math.log(medians[b] / medians[a]) / math.log(b / a) for a, b in steps]
-    shown = ", ".join(
-        f"{s:.2f} from {a} to {b}" for s, (a, b) in zip(slopes, steps, strict=True)
-    )
+    shown = ", ".join(f"{s:.2f} from {a} to {b}" for s, (a, b) in zip(slopes, steps, strict=True))
     print(f"growth: log-log slope {shown} (1 is linear)")
 
 

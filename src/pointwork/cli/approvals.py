@@ -15,8 +15,11 @@ from pointwork.cli.options import STATE_DIR_DEFAULT, AsJson, StateDir, TaskIdArg
 from pointwork.cli.owner import OWNER, key_id_of, load_key
 from pointwork.cli.screen import Screen, age, table, usd
 from pointwork.contract.approval import ApprovalRequest, ApprovalVerdict
+from pointwork.contract.decision import GrantKind
 
 if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
     from pointwork.contract.approval import SignedVerdict
 
 _VALID_FOR = timedelta(minutes=10)
@@ -54,6 +57,10 @@ def approvals(state_dir: StateDir = STATE_DIR_DEFAULT, as_json: AsJson = False) 
     screen.say()
     for each in waiting:
         screen.say(f"{each.task_id}: {each.reason.sentence}")
+    if any(each.asks_for is GrantKind.CHOICE for each in waiting):
+        screen.note("`pointwork choose ID` shows the answers that a choice is between.")
+    if all(each.asks_for is GrantKind.CHOICE for each in waiting):
+        return None
     return screen.note('See `pointwork explain ID`, then `pointwork approve ID --reason "..."`.')
 
 
@@ -87,16 +94,13 @@ def _decide(
     state_dir: Path,
     as_json: bool,
 ) -> int:
-    from pointwork.ledger.approvals import ApprovalBook
-
-    _check_reason(reason)
-    waiting = ApprovalBook(open_ledger(state_dir)).waiting()
-    request = next((each for each in waiting if each.task_id == task_id), None)
-    if request is None:
-        problem = f"task {task_id!r} waits for no approval"
-        raise CliError(problem, "see `pointwork approvals` for those that do")
-    signed = _signed(request, verdict, reason, approver, state_dir)
-    asyncio.run(_deliver(state_dir, signed))
+    check_reason(reason)
+    request = waiting_for(open_ledger(state_dir), task_id)
+    if request.asks_for is GrantKind.CHOICE and verdict is ApprovalVerdict.APPROVED:
+        problem = f"task {task_id} waits for a choice between answers"
+        raise CliError(problem, f"see them with `pointwork choose {task_id}`")
+    signed = signed_verdict(request, verdict, reason, approver, state_dir)
+    asyncio.run(deliver(state_dir, signed))
     screen = Screen(as_json=as_json)
     if as_json:
         screen.document(signed.verdict.model_dump(mode="json"))
@@ -105,7 +109,27 @@ def _decide(
     return ExitCode.OK
 
 
-def _check_reason(reason: str) -> None:
+def waiting_for(engine: "Engine", task_id: str) -> ApprovalRequest:
+    """What the task asks a person.
+
+    Raises:
+        CliError: it asks nothing.
+    """
+    from pointwork.ledger.approvals import ApprovalBook
+
+    for each in ApprovalBook(engine).waiting():
+        if each.task_id == task_id:
+            return each
+    problem = f"task {task_id!r} waits for no approval"
+    raise CliError(problem, "see `pointwork approvals` for those that do")
+
+
+def check_reason(reason: str) -> None:
+    """Refuse what is no sentence, or holds a credential.
+
+    Raises:
+        CliError: with the bounds.
+    """
     length = len(reason.strip())
     if not _REASON_CHARACTERS_MIN <= length <= _REASON_CHARACTERS_MAX:
         raise CliError(
@@ -115,9 +139,16 @@ def _check_reason(reason: str) -> None:
     refuse_credentials("--reason", reason)
 
 
-def _signed(
-    request: ApprovalRequest, verdict: ApprovalVerdict, reason: str, approver: str, state_dir: Path
+def signed_verdict(
+    request: ApprovalRequest,
+    verdict: ApprovalVerdict,
+    reason: str,
+    approver: str,
+    state_dir: Path,
+    *,
+    choice: str | None = None,
 ) -> "SignedVerdict":
+    """The verdict of ``approver``, whose key lies on this machine."""
     from pointwork.contract.approval import Verdict
     from pointwork.verdicts import sign
 
@@ -135,9 +166,10 @@ def _signed(
         decided_at=now,
         expires_at=now + _VALID_FOR,
         token_id=f"token-{uuid.uuid4()}",
+        choice=choice,
     )
     return sign(unsigned, key, key_id_of(approver, key.public_key().public_bytes_raw()))
 
 
-async def _deliver(state_dir: Path, signed: "SignedVerdict") -> None:
+async def deliver(state_dir: Path, signed: "SignedVerdict") -> None:
     await (await connect(state_dir)).client.submit_verdict(signed)

@@ -86,6 +86,12 @@ def families_of_models(
             listed = [model for model in family.models if model in models]
         elif family.from_host:
             listed = [model for model in host.local_models if model in models]
+            # One the catalogue puts here and this host lacks is refused by name, not passed over.
+            listed += sorted(
+                each
+                for each, priced in models.items()
+                if priced.model.family == name and each not in listed
+            )
         else:
             listed = [each for each, priced in models.items() if priced.model.family == name]
             listed.sort(key=lambda each: (_place(host, each), each))
