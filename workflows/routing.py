@@ -11,6 +11,7 @@ from datetime import timedelta
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
+import workflows.advising as advising
 import workflows.branches as branches
 import workflows.caching as caching
 import workflows.call_steps as call_steps
@@ -76,6 +77,7 @@ class Routing:
         outcome = self._trail.outcome(ending, workflow.now())
         self._ended, self._status = outcome, ending.status
         await caching.keep(self._trail, self.plan, ending)
+        outcome = await self._advised(outcome, ending)
         record = None if self._trail.is_recorded else self._trail.record
         recorded = await finish(calls.log_outcome(LogOutcome(outcome=outcome, record=record)))
         show(self._trail, self._status, recorded.cost_nano_usd)
@@ -85,6 +87,15 @@ class Routing:
         if recorded.failure is not None:
             raise _failure(recorded)
         return recorded
+
+    async def _advised(self, outcome: TaskOutcome, ending: Ending) -> TaskOutcome:
+        """The outcome with a second opinion beside it, where one was owed and given."""
+        if self.plan is None or self.plan.adviser is None:
+            return outcome
+        advice = await advising.advise(self._trail, ending, _bundle(self.plan.policy))
+        return outcome.model_copy(
+            update={"advice": advice, "estimate_nano_usd": self._trail.estimate_nano_usd}
+        )
 
     async def answer(self) -> TaskOutcome:
         """The outcome as soon as it is known, before the record is written."""

@@ -107,6 +107,12 @@ class Trail:
         self.last = candidate
         return self.attempts
 
+    def begin_advice(self, candidate: Candidate) -> int:
+        """Number the call of an adviser: another voice, and no move of the task."""
+        self.attempts += 1
+        self.estimate_nano_usd += candidate.estimate_nano_usd
+        return self.attempts
+
     def begin_branches(self, candidates: Sequence[Candidate]) -> list[int]:
         """Number calls that are made side by side; only the first can be a move."""
         numbers = [self.begin_attempt(candidates[0])]

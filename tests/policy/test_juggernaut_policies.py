@@ -82,6 +82,7 @@ def test_a_policy_with_an_impossible_value_is_rejected(fields: dict[str, Any]) -
         RoutingPolicy.model_validate_json(example(**fields))
 
 
+@pytest.mark.req("JG-5")
 def test_the_pack_renders_its_normal_policy_as_the_example() -> None:
     by_name = {each.name: each for each in routing_policies(JUGGERNAUT)}
     assert by_name["normal"] == RoutingPolicy.model_validate_json(EXAMPLE)

@@ -180,3 +180,48 @@ async def test_high_risk_work_owes_a_judge_in_the_cloud(stack: Stack) -> None:
     await stack.run(task, "Change the FFI.")
     plan = stack.outcomes.decisions(task.task_id)[0].plan
     assert Obligation.CLOUD_JUDGE in plan.obligations
+
+
+@pytest.mark.req("CX-33")
+@pytest.mark.parametrize(
+    ("fact", "calls"),
+    [
+        ({}, 1),
+        ({"measures": {"confidence": "0.59"}}, 2),
+        ({"measures": {"confidence": "0.60"}}, 1),
+        ({"measures": {"failed_loops": 2}}, 2),
+        ({"measures": {"failed_loops": 1}}, 1),
+        ({"marks": ("user_requested_second_opinion",)}, 2),
+    ],
+    ids=["none", "unsure", "sure enough", "two failed loops", "one failed loop", "asked for"],
+)
+async def test_each_trigger_alone_gets_one_second_opinion_that_changes_no_answer(
+    stack: Stack, fact: dict[str, Any], calls: int
+) -> None:
+    task = role(stack, "architect", **fact)
+    own, other = json.dumps(PLAN), json.dumps(PLAN | {"confidence": 0.1})
+    stack.script.write(task.task_id, Says(own), Says(other))
+    outcome = await stack.run(task, "Plan the split.")
+
+    assert len(stack.script.calls[task.task_id]) == calls
+    assert outcome.answer is not None
+    assert stack.parts.content.answer_text(task.task_id, outcome.answer) == own
+    assert outcome.served_model == "claude-sonnet-5"
+    assert not outcome.fallbacks
+    assert (outcome.advice is not None) is (calls == 2)
+    if outcome.advice is not None:
+        assert outcome.advice.vendor != "anthropic"
+        said = stack.parts.content.answer_text(task.task_id, outcome.advice.answer)
+        assert said == other
+
+
+async def test_an_adviser_that_fails_costs_the_owner_nothing_but_the_record(
+    stack: Stack,
+) -> None:
+    task = role(stack, "architect", marks=("user_requested_second_opinion",))
+    stack.script.write(task.task_id, Says(json.dumps(PLAN)), DOWN)
+    outcome = await stack.run(task, "Plan the split.")
+
+    assert outcome.status is TaskStatus.SUCCEEDED
+    assert outcome.advice is None
+    assert [each.failure for each in outcome.attempts] == [None, ProviderFailureKind.OVERLOADED]

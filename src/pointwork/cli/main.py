@@ -11,6 +11,7 @@ import typer
 from pointwork.cli import (
     approvals,
     audit,
+    choose,
     decide,
     demo,
     doctor,
@@ -54,6 +55,7 @@ def build_app() -> typer.Typer:
     app.command("approvals")(approvals.approvals)
     app.command("approve")(approvals.approve)
     app.command("reject")(approvals.reject)
+    app.command("choose")(choose.choose)
     app.add_typer(audit.app, name="audit")
     app.add_typer(policy.app, name="policy")
     app.add_typer(overlay.app, name="overlay")

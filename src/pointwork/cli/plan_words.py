@@ -121,10 +121,19 @@ def plan_facts(plan: Plan, given: "DecisionInput") -> Iterator[tuple[str, str]]:
         ("purpose", plan.justification),
         ("batch", plan.batch_key),
         ("cache", f"{plan.cache_ttl_seconds} s" if plan.cache_ttl_seconds else ""),
-        ("side by side", f"{plan.branches} models" if plan.branches > 1 else ""),
+        ("side by side", _branch_words(plan)),
     ):
         if words:
             yield name, words
     overlay = given.snapshot.overlay
     if overlay is not None:
         yield "overlay", f"version {overlay.version}: {overlay.reason}"
+
+
+def _branch_words(plan: Plan) -> str:
+    """How many models answer at once, and what that lacks (OM-53)."""
+    lacks = plan.parallel_shortfall
+    if plan.branches == 1 and lacks is None:
+        return ""
+    models = listed(each.model for each in plan.candidates[: plan.branches])
+    return f"{models}; {lacks}" if lacks else models

@@ -146,6 +146,20 @@ def fallback_words(outcome: TaskOutcome) -> list[str]:
     ]
 
 
+def branch_words(outcome: TaskOutcome) -> list[str]:
+    """What became of answers given side by side: whether they agree, and who chose which."""
+    compared, selection = outcome.comparison, outcome.selection
+    if compared is None:
+        return []
+    letters = listed(compared.letters)
+    if compared.agree:
+        return [f"{letters} agree"]
+    if selection is None:
+        return [f"{letters} differ, and no person chose one"]
+    chosen = f"{selection.choice} ({selection.model}) by {selection.approver}"
+    return [f"{letters} differ", f"chosen: {chosen}, {selection.reason}"]
+
+
 def cost_words(outcome: TaskOutcome) -> str:
     actual = _at_least(usd(outcome.cost_nano_usd), outcome.settlement)
     held = outcome.estimate_nano_usd

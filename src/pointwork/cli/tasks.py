@@ -15,6 +15,7 @@ from pointwork.cli.options import STATE_DIR_DEFAULT, AsJson, StateDir, TaskIdArg
 from pointwork.cli.route import (
     STATUS_STYLES,
     attempt_rows,
+    branch_words,
     count_words,
     other_models,
     result_document,
@@ -164,6 +165,7 @@ def _print_ended(screen: Screen, outcome: TaskOutcome, decisions: "list[Decision
     if outcome.redactions:
         more.append(("redacted", count_words(outcome.redactions)))
     more += [("approval", each) for each in outcome.approval_ids]
+    more += [("answers", words) for words in branch_words(outcome)]
     more.append(("decisions", f"{len(decisions)}; see `pointwork explain {outcome.task_id}`"))
     if outcome.reason:
         more.append(("reason", short_reason(outcome, last)))

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from pointwork.cli.errors import CliError, ExitCode
 from pointwork.cli.screen import Screen, milliseconds
+from pointwork.contract.decision import GrantKind
 from pointwork.contract.failures import PointworkError, TaskFailedError
 from pointwork.contract.outcome import TaskOutcome, TaskStatus, TaskView
 
@@ -49,10 +50,15 @@ class HeldForPersonError(CliError):
     """The task waits for a person's verdict, and the caller did not ask to wait for that."""
 
     def __init__(self, view: TaskView) -> None:
+        remedy = (
+            f"see `pointwork explain {view.task_id}`, then `pointwork approve {view.task_id} "
+            '--reason "..."` or `pointwork reject`'
+        )
+        if view.waits_for == GrantKind.CHOICE:
+            remedy = f"its answers differ; see them with `pointwork choose {view.task_id}`"
         super().__init__(
             f"task {view.task_id} waits for a person to decide on {view.waits_for}",
-            f"see `pointwork explain {view.task_id}`, then `pointwork approve {view.task_id} "
-            '--reason "..."` or `pointwork reject`',
+            remedy,
             ExitCode.WAITING,
         )
         self.view = view

@@ -197,6 +197,15 @@ class BranchSummary(Message):
     settlement: Settlement = Settlement.EXACT
 
 
+class Advice(Message):
+    """What a second model said to the same task."""
+
+    model: Name
+    vendor: Name
+    answer: ContentRef
+    cost_nano_usd: NanoUsd
+
+
 class TaskOutcome(Message):
     """The terminal record of a task, one per task, denials and cancellations included."""
 
@@ -236,6 +245,8 @@ class TaskOutcome(Message):
     """Whether the answer is none to act on before a cloud model has reviewed it (CX-44)."""
     reviews: TaskId | None = added(None)
     """The draft that a model outside the house reviewed in this task."""
+    advice: Advice | None = added(None)
+    """A second opinion; it binds nobody, and the answer is the owner's (CX-33)."""
     branches: tuple[BranchSummary, ...] = added(())
     """Every model that was to answer side by side, with what it cost (OM-63)."""
     comparison: Comparison | None = added(None)

@@ -56,7 +56,9 @@ def load_library(
     active: list[PolicyBundle] = []
     retired: list[PolicyBundle] = []
     for folder in folders:
-        bundles = [_bundle(path, priced, served) for path in _versions(folder)]
+        bundles = [
+            _bundle(path, read_document(path, Pack), priced, served) for path in _versions(folder)
+        ]
         _check_folder(folder, bundles)
         _check_record(folder, bundles, profile, release_keys)
         active.append(bundles[-1])
@@ -70,9 +72,10 @@ def load_pack(path: Path, policies: Path, host: str) -> PolicyBundle:
     Raises:
         PolicyError: the document, the catalogue or the profile is wrong.
     """
+    pack = read_document(path, Pack)  # first, so that most bad packs cost no look at any price
     catalogue = read_document(policies / "models.yaml", Catalogue)
     profile = _profile(policies, host, catalogue)
-    return _bundle(path, _priced(catalogue, policies / "models.yaml"), profile)
+    return _bundle(path, pack, _priced(catalogue, policies / "models.yaml"), profile)
 
 
 def _versions(folder: Path) -> list[Path]:
@@ -80,8 +83,9 @@ def _versions(folder: Path) -> list[Path]:
     return sorted(files, key=lambda path: [int(part) for part in path.stem.split(".")])
 
 
-def _bundle(path: Path, models: dict[str, PricedModel], host: HostProfile) -> PolicyBundle:
-    pack = read_document(path, Pack)
+def _bundle(
+    path: Path, pack: Pack, models: dict[str, PricedModel], host: HostProfile
+) -> PolicyBundle:
     if _PACK_FILE.match(path.name) and pack.version != path.stem:
         place = place_in(path, "version")
         raise PolicyError(f"{place}: version: {pack.version!r} is not the file's name; align them")

@@ -68,7 +68,7 @@ def first_reason(reasons: list[Refusal]) -> Refusal:
     return first
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=16_384)
 def rejection(model: str, code: ReasonCode, detail: str) -> Rejection:
     """Immutable, so that equal ones of many decisions are one."""
     return Rejection(model=model, reason=code, detail=detail)

@@ -126,8 +126,8 @@ def test_a_choice_that_fits_nothing_shown_changes_nothing(
 ) -> None:
     waiting(ledger)
     selection = None if changed is None else SELECTION.model_copy(update=changed)
-    arguments = (REQUEST.approval_id, APPROVED, "ada", "token-1", NOW, selection)
-    assert not ledger.approvals.close(*arguments)
+    closed = ledger.approvals.close(REQUEST.approval_id, APPROVED, "ada", "token-1", NOW, selection)
+    assert not closed
     assert fault in ledger.chain.records(100)[-1].body["fault"]
     assert ledger.approvals.state(REQUEST.approval_id) is ApprovalState.WAITING
     assert chosen(ledger) == []
@@ -138,8 +138,8 @@ def test_a_rejection_and_silence_choose_nothing(
     ledger: Ledger, verdict: ApprovalVerdict | None
 ) -> None:
     waiting(ledger)
-    person = ("ada", "token-1") if verdict else (None, None)
-    assert ledger.approvals.close(REQUEST.approval_id, verdict, *person, NOW)
+    approver, token_id = ("ada", "token-1") if verdict else (None, None)
+    assert ledger.approvals.close(REQUEST.approval_id, verdict, approver, token_id, NOW)
     assert chosen(ledger) == []
 
 
