@@ -8,6 +8,7 @@ from temporalio import activity
 
 from pointwork.contract.decision import WindowSpec
 from pointwork.contract.names import ActivityName, TaskQueue
+from pointwork.contract.overlay import Overlay
 from pointwork.contract.snapshot import BudgetSignal, EndpointSignal, PolicyRef, Snapshot
 from pointwork.contract.task import Sensitivity, TaskRequest
 
@@ -23,6 +24,8 @@ class SignalReading(Protocol):
     def loaded_model(self) -> str | None: ...
     @property
     def conversation_sensitivity(self) -> Sensitivity | None: ...
+    @property
+    def overlay(self) -> Overlay | None: ...
 
 
 class Signals(Protocol):
@@ -34,6 +37,7 @@ class Signals(Protocol):
         conversation: str | None,
         queue: str,
         now: datetime,
+        overlay_of: str | None,
     ) -> SignalReading: ...
 
 
@@ -41,6 +45,7 @@ class ActivePolicy(Protocol):
     def ref(self, pack: str) -> PolicyRef | None: ...
     def endpoints(self, pack: str) -> tuple[str, ...]: ...
     def windows(self, request: TaskRequest, moment: datetime) -> tuple[WindowSpec, ...]: ...
+    def takes_overlay(self, pack: str) -> bool: ...
 
 
 class GovernedSignals(Protocol):
@@ -77,6 +82,7 @@ class SignalActivities:
             conversation=request.conversation,
             queue=TaskQueue.GPU,
             now=now,
+            overlay_of=request.pack if self._policy.takes_overlay(request.pack) else None,
         )
         snapshot = Snapshot(
             taken_at=now,
@@ -100,5 +106,6 @@ class SignalActivities:
             ),
             loaded_local_model=reading.loaded_model,
             conversation_sensitivity=reading.conversation_sensitivity,
+            overlay=reading.overlay,
         )
         return self._governed.extend(request, snapshot)

@@ -114,6 +114,10 @@ class LibraryPolicy:
     def windows(self, request: TaskRequest, moment: datetime) -> tuple[WindowSpec, ...]:
         return windows_at(self._library.active(request.pack).pack, moment, caller=request.caller)
 
+    def takes_overlay(self, pack: str) -> bool:
+        """Whether measured results may move the pack's order (R-9)."""
+        return self._library.active(pack).pack.overlay is not None
+
     def uses_complexity(self, pack: str) -> bool:
         """Whether a class of the pack states how complex its work is."""
         try:

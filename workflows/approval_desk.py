@@ -1,12 +1,14 @@
 """Waiting for a person: ask, remind, escalate, and take silence for a no."""
 
+import asyncio
 from datetime import datetime, timedelta
 
 from temporalio import workflow
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ActivityError, ApplicationError
 
 from workflows import calls
 from workflows.branches import selection_of
+from workflows.completion import finish
 
 with workflow.unsafe.imports_passed_through():
     from pointwork.contract.approval import (
@@ -92,6 +94,10 @@ class ApprovalDesk:
                 if verdict is None or not closed.is_refused:
                     return verdict
                 self._verdict = None
+        except (asyncio.CancelledError, ActivityError):
+            # The task is cancelled or out of time: nobody is to be asked any longer.
+            await finish(calls.human_approval(_closing(request, None)))
+            raise
         finally:
             self._open = None
 

@@ -27,6 +27,7 @@ with workflow.unsafe.imports_passed_through():
         BranchSummary,
         Fallback,
         Invocation,
+        Moved,
         TaskOutcome,
         TaskStatus,
     )
@@ -65,6 +66,7 @@ class Trail:
     fallbacks: list[Fallback] = field(default_factory=list)
     redaction: RedactionSummary | None = None
     last: Candidate | None = None
+    moves: list[Moved] = field(default_factory=list)
     last_cause: str = ""
     is_cached: bool = False
     """Whether the answer of an equal request serves this task."""
@@ -104,6 +106,9 @@ class Trail:
                     attempt=self.attempts,
                 )
             )
+        if candidate.move is not None:
+            move = candidate.move.model_copy(update={"attempt": self.attempts})
+            self.moves.append(Moved(to_model=candidate.model, move=move))
         self.last = candidate
         return self.attempts
 
@@ -150,6 +155,7 @@ class Trail:
             policy=plan.policy if plan else None,
             approval_ids=tuple(grant.approval_id for grant in self.grants),
             is_cached=self.is_cached,
+            moves=tuple(self.moves),
             is_draft=plan is not None and Obligation.CLOUD_REVIEW in plan.obligations,
             reviews=self.request.reviews
             if candidate and candidate.site is not Site.LOCAL

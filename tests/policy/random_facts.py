@@ -16,7 +16,7 @@ from pointwork.contract.decision import DecisionInput, GrantKind
 from pointwork.contract.failures import ProviderFailureKind
 from pointwork.contract.overlay import Overlay, OverlayPlace
 from pointwork.contract.override import Override, OverrideDuration, OverrideScope
-from pointwork.contract.snapshot import GuardrailVerdict, ReceiptKind, ResourceSignal
+from pointwork.contract.snapshot import EvalSignal, GuardrailVerdict, ReceiptKind, ResourceSignal
 from pointwork.contract.task import (
     OUTPUT_TOKENS_MAX,
     Complexity,
@@ -222,6 +222,7 @@ def _world(rng: Random, words: Words, pack: str) -> dict[str, Any]:
         ),
         "resources": _often(rng, room, full, None),
         "latencies": _often(rng, latencies, None, share=0.97),
+        "evals": _often(rng, None, tuple(_eval(rng, words, name) for name in words.models)),
         "guardrail": _often(rng, GuardrailVerdict.ALLOW, None, *GuardrailVerdict, share=0.95),
         "failed": tuple(failed(rng, words) for _ in range(_often(rng, 0, 1, 2, 3, share=0.6))),
         "grants": tuple(
@@ -232,6 +233,11 @@ def _world(rng: Random, words: Words, pack: str) -> dict[str, Any]:
         "overrides": _often(rng, (), (_override(rng, words),), share=0.9),
         "overlay": _often(rng, None, _overlay(rng, words, pack), share=0.85),
     }
+
+
+def _eval(rng: Random, words: Words, model: str) -> EvalSignal:
+    share = Decimal(rng.randint(0, 20)) / 20
+    return EvalSignal(model=model, task_class=rng.choice(words.classes), confidence=share)
 
 
 def failed(rng: Random, words: Words) -> Failed:

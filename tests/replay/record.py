@@ -1,5 +1,7 @@
 """Records one history for each way a task can go; run by ``make record-histories``.
 
+Given names, such as ``branches-agree``, it records those alone and leaves the others as they are.
+
 The histories come from the workflow tests' own running system. They hold references and facts only,
 so they can stand in the repository. Each pins its policy bundle by hash; the bundles lie beside.
 """
@@ -9,7 +11,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,13 @@ from pointwork.contract.task import DataClass
 from pointwork.policy.load import load_library
 from tests.conftest import REPOSITORY, start_temporal_server
 from tests.fakes.scripted_provider import Fails, Hangs, Says, Script
-from tests.workflows.stack import QUICK_PACK, Stack, open_test_parts, running
+from tests.workflows.stack import (
+    QUICK_PACK,
+    SIDE_BY_SIDE_PACK,
+    Stack,
+    open_test_parts,
+    running,
+)
 
 FOLDER = Path(__file__).parent
 SCHEMA = {"type": "object", "required": ["name"]}
@@ -119,6 +127,25 @@ async def caller_waits(stack: Stack) -> str:
     return (await stack.recorded(declaration.task_id)).task_id
 
 
+async def branches_agree(stack: Stack) -> str:
+    declaration = stack.declare(task_class="high_stakes_logic", pack=SIDE_BY_SIDE_PACK)
+    for vendor, text in (("openai", '{"go": 1}'), ("anthropic", '{ "go": 1.0 }')):
+        stack.script.write_at(declaration.task_id, vendor, Says(text))
+    stack.script.write_at(declaration.task_id, "google", INVALID)
+    return (await stack.run(declaration, "Decide this.")).task_id
+
+
+async def branches_choice(stack: Stack) -> str:
+    declaration = stack.declare(task_class="high_stakes_logic", pack=SIDE_BY_SIDE_PACK)
+    for vendor in ("openai", "anthropic", "google"):
+        stack.script.write_at(declaration.task_id, vendor, Says(f"As {vendor} sees it."))
+    await stack.client.submit(Prompt.from_text("Decide this."), declaration)
+    request = await stack.open_approval(declaration.task_id)
+    signed = stack.signed(request, ApprovalVerdict.APPROVED, choice="B")
+    await stack.client.submit_verdict(signed)
+    return (await stack.recorded(declaration.task_id)).task_id
+
+
 SCENARIOS: tuple[Scenario, ...] = (
     success,
     success_inferred,
@@ -134,6 +161,8 @@ SCENARIOS: tuple[Scenario, ...] = (
     approved_and_redacted,
     approval_rejected,
     approval_expired,
+    branches_agree,
+    branches_choice,
 )
 
 
@@ -148,28 +177,39 @@ def without_machine(value: Any) -> Any:
     return [without_machine(each) for each in value] if isinstance(value, list) else value
 
 
-async def record_all() -> None:
+async def record(scenarios: Sequence[Scenario]) -> None:
+    """Record the histories, and the bundles that they pin."""
     library = load_library(REPOSITORY / "policies", "embedded")
     server = await start_temporal_server()
     with tempfile.TemporaryDirectory() as folder:
         script = Script()
         parts = open_test_parts(Path(folder), library, script)
-        for bundle in parts.library.all():
-            path = FOLDER / "bundles" / f"{bundle.sha256}.json"
-            path.parent.mkdir(exist_ok=True)
-            path.write_bytes(canonical_json(bundle))
         async with running(server, parts, script) as stack:
-            for scenario in SCENARIOS:
+            for scenario in scenarios:
                 task_id = await scenario(stack)
                 history = await stack.temporal.get_workflow_handle(task_id).fetch_history()
-                name = scenario.__name__.replace("_", "-")
                 raw = json.dumps(without_machine(json.loads(history.to_json())), indent=1)
-                (FOLDER / "histories" / f"{name}.json").write_text(raw + "\n")
-                sys.stdout.write(f"{name}: {len(history.events)} events\n")
+                (FOLDER / "histories" / f"{name_of(scenario)}.json").write_text(raw + "\n")
+                keep_bundles(stack, task_id)
+                sys.stdout.write(f"{name_of(scenario)}: {len(history.events)} events\n")
     await server.shutdown()
 
 
+def keep_bundles(stack: Stack, task_id: str) -> None:
+    pinned = {each.plan.policy.bundle_sha256 for each in stack.outcomes.decisions(task_id)}
+    for bundle in stack.parts.library.all():
+        if bundle.sha256 in pinned:
+            path = FOLDER / "bundles" / f"{bundle.sha256}.json"
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(canonical_json(bundle))
+
+
+def name_of(scenario: Scenario) -> str:
+    return scenario.__name__.replace("_", "-")
+
+
 if __name__ == "__main__":
-    asyncio.run(record_all())
+    wanted = sys.argv[1:]
+    asyncio.run(record([each for each in SCENARIOS if not wanted or name_of(each) in wanted]))
     sys.stdout.flush()
     os._exit(0)

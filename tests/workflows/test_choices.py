@@ -17,6 +17,7 @@ from pointwork.contract.outcome import BranchState, CheckResult, TaskStatus
 from pointwork.contract.prompt import Prompt
 from pointwork.contract.steps import Verify
 from pointwork.ledger.audit import AuditChain
+from pointwork.ledger.tables import ApprovalState
 from pointwork.policy.bundle import PolicyLibrary
 from tests.conftest import start_temporal_server
 from tests.fakes.scripted_provider import Fails, Says, Script
@@ -248,6 +249,7 @@ async def test_a_task_cancelled_while_its_answers_wait_has_no_answer(stack: Stac
     assert outcome.status is TaskStatus.CANCELLED
     assert outcome.answer is None
     assert len(outcome.branches) == 3
+    assert stack.approvals.state(request.approval_id) is ApprovalState.VOID
 
 
 async def test_no_answer_stands_in_the_history_of_a_choice(stack: Stack) -> None:

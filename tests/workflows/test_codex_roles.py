@@ -1,15 +1,17 @@
 """Codex roles in running tasks: contracts of answers, drafts, outages, specs."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from pointwork.contract.decision import Obligation, Trigger
+from pointwork.contract.decision import MoveKind, Obligation, Trigger
 from pointwork.contract.failures import FailureType, ProviderFailureKind
 from pointwork.contract.outcome import TaskStatus
-from pointwork.contract.task import PrivacyTier, SpecFacts, TaskDeclaration
+from pointwork.contract.task import Lane, PrivacyTier, SpecFacts, TaskDeclaration
 from pointwork.ledger.logline import render_log_line
+from pointwork.ledger.signals import SignalStore
 from tests.fakes.scripted_provider import Fails, Says
 from tests.workflows.stack import Stack
 
@@ -225,3 +227,39 @@ async def test_an_adviser_that_fails_costs_the_owner_nothing_but_the_record(
     assert outcome.status is TaskStatus.SUCCEEDED
     assert outcome.advice is None
     assert [each.failure for each in outcome.attempts] == [None, ProviderFailureKind.OVERLOADED]
+
+
+@pytest.mark.req("CX-92")
+async def test_a_move_before_the_first_try_is_on_the_record_with_its_rule_and_figures(
+    stack: Stack,
+) -> None:
+    task = role(stack, "implementer", measures={"failed_loops": 2})
+    outcome = await stack.run(task, "Fix the loop.")
+
+    (moved,) = outcome.moves
+    assert (moved.to_model, moved.move.kind) == ("deepseek-chat", MoveKind.ESCALATION)
+    assert moved.move.trigger == "two_failed_loops"
+    assert moved.move.evidence == ("failed_loops=2 at least 2",)
+    assert (moved.move.from_lane, moved.move.to_lane) == (Lane.LOCAL, Lane.STANDARD)
+    assert moved.move.attempt == 1
+    assert outcome.policy is not None
+    assert len(outcome.policy.pack_sha256) == 64
+    assert not outcome.used_fallback
+
+
+@pytest.mark.req("CX-84")
+async def test_a_fallback_known_before_the_first_try_is_not_silent(stack: Stack) -> None:
+    signals, now = SignalStore(stack.parts.engine), datetime.now(UTC)
+    for _ in range(5):
+        kind = ProviderFailureKind.LOCAL_MODEL_UNAVAILABLE
+        signals.record_endpoint("local-gpu", False, kind, None, now)
+    outcome = await stack.run(role(stack, "tutor"), "Coach me.")
+
+    assert outcome.served_model == "claude-haiku-4-5"
+    (moved,) = outcome.moves
+    assert (moved.move.kind, moved.move.trigger) == (
+        MoveKind.FALLBACK,
+        Trigger.LOCAL_UNAVAILABLE,
+    )
+    assert outcome.used_fallback
+    assert render_log_line(outcome).endswith(" yes")

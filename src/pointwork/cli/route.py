@@ -140,7 +140,13 @@ def count_words(counts: Sequence[FindingCount]) -> str:
 
 
 def fallback_words(outcome: TaskOutcome) -> list[str]:
+    """Moves after a failed try, and one that was known to be needed before the first."""
     return [
+        f"to {each.to_model} ({each.move.kind.replace('_', ' ')} {each.move.direction}), "
+        f"{each.move.trigger}: {listed(each.move.evidence) or 'before the first try'}"
+        for each in outcome.moves
+        if each.move.from_model is None
+    ] + [
         f"{each.from_model} to {each.to_model} ({each.direction}), {each.trigger}: {each.cause}"
         for each in outcome.fallbacks
     ]

@@ -140,6 +140,7 @@ class Trigger(StrEnum):
     BUDGET_LOW = "budget_low"
     REQUESTED = "requested"
     PROVIDER_OUTAGE = "provider_outage"
+    FIRST_RUNG_OUT = "first_rung_out"
     NEXT_PRIORITY = "next_priority"
     EXPENSIVE_FAILED = "expensive_failed"
     SIMPLER_THAN_EXPECTED = "simpler_than_expected"

@@ -13,6 +13,8 @@ from pointwork.contract.decision import (
     CostClass,
     Direction,
     FindingCount,
+    Move,
+    MoveKind,
     TriggerName,
 )
 from pointwork.contract.failures import FailureType, ProviderFailureKind
@@ -197,6 +199,13 @@ class BranchSummary(Message):
     settlement: Settlement = Settlement.EXACT
 
 
+class Moved(Message):
+    """A move as it was made: to which model, and by which rule."""
+
+    to_model: Name
+    move: Move
+
+
 class Advice(Message):
     """What a second model said to the same task."""
 
@@ -245,6 +254,8 @@ class TaskOutcome(Message):
     """Whether the answer is none to act on before a cloud model has reviewed it (CX-44)."""
     reviews: TaskId | None = added(None)
     """The draft that a model outside the house reviewed in this task."""
+    moves: tuple[Moved, ...] = added(())
+    """Every typed move the task made, the first try's included (GR-005, GR-013)."""
     advice: Advice | None = added(None)
     """A second opinion; it binds nobody, and the answer is the owner's (CX-33)."""
     branches: tuple[BranchSummary, ...] = added(())
@@ -278,6 +289,12 @@ class TaskOutcome(Message):
             msg = "answer is not the one that the selection names"
             raise ValueError(msg)
         return self
+
+    @property
+    def used_fallback(self) -> bool:
+        """Whether another model than the route's own answered, known before the call or after."""
+        degraded = (MoveKind.FALLBACK, MoveKind.DOWNGRADE)
+        return bool(self.fallbacks) or any(each.move.kind in degraded for each in self.moves)
 
 
 class TaskView(Message):

@@ -55,7 +55,7 @@ def log_line(outcome: TaskOutcome) -> LogLine:
         family=outcome.served_family,
         cost=cost,
         outcome=outcome.status,
-        used_fallback=bool(outcome.fallbacks),
+        used_fallback=outcome.used_fallback,
     )
 
 

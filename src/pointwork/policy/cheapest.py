@@ -1,5 +1,6 @@
 """Ordering ``cheapest_sufficient``: the lowest open rung, by worst-case cost (OM-2 to OM-4)."""
 
+from pointwork.contract.decision import MoveKind, Trigger
 from pointwork.contract.reasons import ReasonCode
 from pointwork.policy.facts import Facts
 from pointwork.policy.filters import Refusal, Refused
@@ -26,7 +27,7 @@ def cheapest_sufficient(facts: Facts, refused: Refused) -> Ranked:
     ordered = by_cost(facts, serving)
     passed = _passed_over(facts, refused, ordered, waiting)
     if ordered and not is_near_ceiling(facts, ordered[0]):
-        return Ranked(ordered, passed)
+        return _past_first_rung(facts, refused, rungs, Ranked(ordered, passed))
     cause = ReasonCode.CEILING_NEAR if ordered else money_cause(refused, waiting)
     below = ordered[:1] or waiting
     cheaper = cheaper_than(facts, refused, below, forgiven=_QUALITY) if cause else []
@@ -38,6 +39,21 @@ def cheapest_sufficient(facts: Facts, refused: Refused) -> Ranked:
     for entry in chosen:
         passed.pop(entry.name, None)
     return Ranked(chosen, passed, downgrade=cause)
+
+
+def _past_first_rung(
+    facts: Facts, refused: Refused, rungs: tuple[tuple[str, ...], ...], ranked: Ranked
+) -> Ranked:
+    """Names the move where nothing was tried yet and the first rung cannot serve (invariant 6)."""
+    first = members(facts, rungs[0])
+    is_first = ranked.chosen[0].family in rungs[0]
+    # Decisions recorded under pack/1 call such a start the default.
+    if is_first or facts.given.failed or facts.bundle.pack.schema_version == "pointwork/pack/1":
+        return ranked
+    ranked.trigger, ranked.kind = Trigger.FIRST_RUNG_OUT, MoveKind.FALLBACK
+    ranked.default_rank = first[0].lane_rank if first else None
+    ranked.evidence = tuple(f"{each.name}={refused[each.name][0][0]}" for each in first)
+    return ranked
 
 
 def route_of(facts: Facts) -> tuple[tuple[tuple[str, ...], ...], int]:

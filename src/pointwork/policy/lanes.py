@@ -9,13 +9,15 @@ from pointwork.policy.conditions import met
 from pointwork.policy.facts import Facts
 from pointwork.policy.routes import LaneRule
 
+Floor = tuple[Lane, ReasonCode, str]
+
 
 def lane_refusals(facts: Facts) -> dict[Lane, list[tuple[ReasonCode, str]]]:
     """Why each closed lane is closed; an open lane has no reason."""
-    pack = facts.bundle.pack
+    pack, floors = facts.bundle.pack, floors_met(facts)
     found: dict[Lane, list[tuple[ReasonCode, str]]] = {}
     for lane, rule in pack.lanes.items():
-        reasons = [*_too_low(facts, lane), *_too_high(facts, lane), *_closed(facts, lane, rule)]
+        reasons = [*_too_low(floors, lane), *_too_high(facts, lane), *_closed(facts, lane, rule)]
         if reasons:
             found[lane] = reasons
     return found
@@ -26,7 +28,7 @@ def tokens_needed(facts: Facts) -> Decimal:
     return (facts.measure("context_tokens") or Decimal(0)) + facts.output_tokens_asked
 
 
-def floors_met(facts: Facts) -> list[tuple[Lane, ReasonCode, str]]:
+def floors_met(facts: Facts) -> list[Floor]:
     """The floors that hold for the step: lowest lane, reason, and what made the rule hold."""
     return [
         (floor.lane, ReasonCode(floor.reason), ", ".join(evidence))
@@ -35,14 +37,14 @@ def floors_met(facts: Facts) -> list[tuple[Lane, ReasonCode, str]]:
     ]
 
 
-def _too_low(facts: Facts, lane: Lane) -> list[tuple[ReasonCode, str]]:
+def _too_low(floors: list[Floor], lane: Lane) -> list[tuple[ReasonCode, str]]:
     """The cheapest lane is only as cheap as the next irreversible decision lets it be (SP-13).
 
     A deterministic solver is not a model that might err, so no floor shuts its lane.
     """
     if lane is Lane.NONE:
         return []
-    return [(code, why) for floor, code, why in floors_met(facts) if lane.rank < floor.rank]
+    return [(code, why) for floor, code, why in floors if lane.rank < floor.rank]
 
 
 def _too_high(facts: Facts, lane: Lane) -> list[tuple[ReasonCode, str]]:

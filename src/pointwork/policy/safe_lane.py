@@ -77,15 +77,21 @@ def eval_confidence(facts: Facts, model: str) -> Decimal | None:
 
     None where the class was never evaluated, or the pack asks for no evaluations.
     """
+    found = _confidences(facts)
+    return found.get(model, Decimal(0)) if found else None
+
+
+def _confidences(facts: Facts) -> dict[str, Decimal]:
+    """By model; empty where the class was never evaluated or the pack asks for no evaluations."""
     evals = facts.given.snapshot.evals or ()
-    found = {each.model: each.confidence for each in evals if each.task_class == facts.task_class}
-    if not found or facts.row.eval_confidence_min is None:
-        return None
-    return found.get(model, Decimal(0))
+    if facts.row.eval_confidence_min is None:
+        return {}
+    return {each.model: each.confidence for each in evals if each.task_class == facts.task_class}
 
 
 def _refuse_unfit(facts: Facts, refused: Refused) -> None:
     routed, begins = set(facts.row.families), entry_lane(facts)
+    asked, confidences = int(facts.measure("quality_floor") or 0), _confidences(facts)
     for entry in facts.bundle.index.entries:
         if entry.family not in routed:
             refuse(refused, entry, ReasonCode.NOT_IN_ROUTE, entry.family)
@@ -93,17 +99,17 @@ def _refuse_unfit(facts: Facts, refused: Refused) -> None:
             continue  # what solves a step without a model is never too low for it
         elif entry.lane_rank < begins.rank:
             refuse(refused, entry, ReasonCode.QUALITY_FLOOR, f"begins at {begins}")
-        elif short := _falls_short(facts, entry):
+        elif short := _falls_short(facts, entry, asked, confidences):
             refuse(refused, entry, ReasonCode.QUALITY_FLOOR, short)
 
 
-def _falls_short(facts: Facts, entry: Entry) -> str:
+def _falls_short(facts: Facts, entry: Entry, asked: int, confidences: dict[str, Decimal]) -> str:
     """Why the model is not good enough: by its evaluations where there are any, else its grade."""
-    asked = int(facts.measure("quality_floor") or 0)
-    passed, least = eval_confidence(facts, entry.name), facts.row.eval_confidence_min
-    if passed is None or least is None:
-        floor = quality_floor(facts)
+    least = facts.row.eval_confidence_min
+    if not confidences or least is None:
+        floor = max(facts.row.quality_floor, asked)
         return f"grade {entry.quality} of {floor}" if entry.quality < floor else ""
+    passed = confidences.get(entry.name, Decimal(0))
     if passed < least:
         return f"passed {passed} of {least}"
     return f"grade {entry.quality} of {asked}" if entry.quality < asked else ""

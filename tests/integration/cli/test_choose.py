@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import uuid
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -184,7 +185,7 @@ async def test_rejecting_a_choice_ends_the_task_without_an_answer(
 async def test_what_cannot_be_a_choice_is_told_in_a_sentence_and_changes_nothing(
     stack: Stack, pointwork: CallAside, arguments: tuple[str, ...], words: str
 ) -> None:
-    task_id = f"choose-{abs(hash(arguments)) % 10**9}"
+    task_id = f"choose-{uuid.uuid4().hex[:12]}"
     await disagree(stack, task_id, TEXTS)
     called = await pointwork(*(task_id if each == "ID" else each for each in arguments))
 

@@ -26,7 +26,8 @@ def pointwork(call: Call, served_dir: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return aside
 
 
-def decided(stack: Stack, task_id: str) -> DecisionInput:
+async def decided(stack: Stack, task_id: str) -> DecisionInput:
+    await stack.recorded(task_id)
     return stack.outcomes.decisions(task_id)[0].input
 
 
@@ -43,10 +44,10 @@ async def test_a_spec_and_a_diff_make_a_codex_task(
     done = await pointwork(
         *("run", "Make the change.", "--id", "facts-1", "--sensitivity", "public"),
         *("--pack", "codex", "--class", "implementer", "--spec", spec, "--diff", Path(*diff)),
-        *("--mark", "first_pass", "--measure", "failed_loops=1", "--wait", "20", "--json"),
+        *("--mark", "first_pass", "--measure", "failed_loops=1", "--no-wait", "--json"),
     )
     assert done.err == ""
-    given = decided(stack, "facts-1").request
+    given = (await decided(stack, "facts-1")).request
     assert given.spec is not None
     assert (given.spec.name, given.spec.roles) == ("full", ("architect", "implementer", "judge"))
     assert {"first_pass", "hr_tooling"} <= set(given.marks)
@@ -61,9 +62,10 @@ async def test_the_facts_of_a_chain_make_a_socioprophet_task(
         *("run", "Next step.", "--id", "facts-2", "--sensitivity", "public"),
         *("--pack", "socioprophet", "--class", _a_class(stack, "socioprophet")),
         *("--stage", _a_stage(stack), "--previous-lane", "standard", "--subject", "user-1"),
-        *("--tool", "read", "--escalation-reason", "irreversible_decision", "--json"),
+        *("--tool", "read", "--escalation-reason", "irreversible_decision"),
+        *("--no-wait", "--json"),
     )
-    given = decided(stack, "facts-2").request
+    given = (await decided(stack, "facts-2")).request
     assert given.stage == _a_stage(stack)
     assert given.previous_lane == "standard"
     assert (given.tools, given.subject) == (("read",), "user-1")
@@ -76,9 +78,9 @@ async def test_complexity_review_corpus_and_sources_are_declared(
     await pointwork(
         *("run", "Summarise.", "--id", "facts-3", "--class", "summarisation_formatting"),
         *("--sensitivity", "public", "--complexity", "low", "--reviews", "facts-1"),
-        *("--corpus", "docs", "--source", "b", "--source", "a", "--json"),
+        *("--corpus", "docs", "--source", "b", "--source", "a", "--no-wait", "--json"),
     )
-    given: TaskRequest = decided(stack, "facts-3").request
+    given: TaskRequest = (await decided(stack, "facts-3")).request
     assert given.complexity == "low"
     assert (given.reviews, given.corpus, given.sources) == ("facts-1", "docs", ("a", "b"))
 
