@@ -19,7 +19,9 @@ def obligations_of(facts: Facts, ranked: Ranked) -> tuple[Obligation, ...]:
     row, first = facts.row, ranked.chosen[0]
     redacts = facts.bundle.pack.privacy.redact_before_egress
     leaves = any(not entry.is_local for entry in ranked.chosen)
-    below_class = first.quality < row.quality_floor
+    # Ranked by lane, a model below the class's grade is only there for its evaluations.
+    by_grade = facts.bundle.pack.rank != "cheapest_safe_lane"
+    below_class = by_grade and first.quality < row.quality_floor
     judged = facts.is_high_risk and "judge" in facts.bundle.pack.verification
     owed = {
         Obligation.REDACT: leaves and redacts,
