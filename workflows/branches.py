@@ -331,3 +331,8 @@ def chosen(found: Disagreement, request: ApprovalRequest, verdict: Verdict) -> E
         invocation=branch.invocation,
         selection=selection_of(request, verdict),
     )
+
+
+def unresolved(ending: Ending) -> Ending:
+    """Without a choice there is no answer, and the reason says that there were several (OM-59)."""
+    return replace(ending, reason=f"{ending.reason} The answers differ and nobody chose one.")

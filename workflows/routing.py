@@ -217,7 +217,9 @@ class Routing:
             return found
         request = branches.choice_request(self._trail, found, bundle.pack.approvals)
         verdict = await self._verdict_on(request, bundle)
-        return verdict if isinstance(verdict, Ending) else branches.chosen(found, request, verdict)
+        if isinstance(verdict, Ending):
+            return branches.unresolved(verdict)
+        return branches.chosen(found, request, verdict)
 
     def _enter(self, status: TaskStatus) -> None:
         self._status = status

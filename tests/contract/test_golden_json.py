@@ -26,7 +26,8 @@ from pointwork.contract import (
 from pointwork.contract.canonical import canonical_bytes, canonical_json
 from pointwork.contract.task import Message
 from pointwork.temporal import pointwork_plugin
-from tests.contract.samples import DECLARATION, SAMPLES
+from tests.contract.decision_samples import DECLARATION
+from tests.contract.samples import SAMPLES
 from tests.contract.wire import GOLDEN, SCHEMA_FILE, golden_files
 
 MODULES = (

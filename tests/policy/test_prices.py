@@ -45,7 +45,7 @@ def _library_nano_usd(price: GenaiPrice, usage: dict[str, int]) -> Fraction:
 @pytest.mark.parametrize("name", LISTED)
 def test_a_call_costs_what_the_library_says_to_the_nano(name: str, usage: dict[str, int]) -> None:
     cost = usage_cost_nano_usd(
-        shipped().models[name].tiers,
+        look_up(LISTED[name]),
         input_tokens=usage["input_tokens"],
         output_tokens=usage["output_tokens"],
         cached_input_tokens=usage.get("cache_read_tokens", 0),

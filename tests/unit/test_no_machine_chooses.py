@@ -11,7 +11,8 @@ from pointwork.contract.branches import BranchOption, Comparison, Selection
 from pointwork.contract.decision import Candidate, CostClass
 from pointwork.contract.outcome import BranchState, BranchSummary, TaskOutcome, TaskStatus
 from pointwork.contract.task import ContentRef
-from tests.contract.samples import ANSWER, APPROVAL, CANDIDATE, OUTCOME, START, TEXT, VERDICT
+from tests.contract.decision_samples import ANSWER, CANDIDATE, START, TEXT
+from tests.contract.samples import APPROVAL, OUTCOME, VERDICT
 from workflows.branches import Branch, lettered, selection_of
 
 REPOSITORY = Path(__file__).parents[2]

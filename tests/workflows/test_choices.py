@@ -117,6 +117,7 @@ async def test_silence_ends_the_task_unresolved_at_its_stated_expiry(stack: Stac
 
     assert (outcome.status, outcome.failure) == (TaskStatus.EXPIRED, FailureType.APPROVAL_EXPIRED)
     assert outcome.finished_at >= request.expires_at
+    assert outcome.reason.endswith("The answers differ and nobody chose one.")
     assert outcome.answer is None
     assert outcome.selection is None
     assert [each.state for each in outcome.branches] == [BranchState.ANSWERED] * 3

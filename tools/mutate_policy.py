@@ -1,0 +1,343 @@
+"""How much of a change in the decision modules the tests notice: one mutant, one forked test run.
+
+A mutant is a module with one small mistake in it: a comparison that is off by one or turned
+around, a condition negated, a number one too high, another reason code, a missing statement, a
+wrong return. It is killed where some test fails, an import fails, or nothing ends in time; one that
+every test passes has survived, and is listed by file and line. Texts for people are not mutated.
+
+The sample is seeded and the tests run in a fixed order with fixed random choices, so that a run can
+be repeated. `docs/mutation-survivors.md` says why each known survivor is no mistake.
+"""
+
+import argparse
+import ast
+import copy
+import importlib.abc
+import importlib.util
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import CodeType, ModuleType
+
+import hypothesis
+import pytest
+
+import pointwork.contract.decision
+import pointwork.contract.override  # noqa: F401 - read once here, not once a mutant
+
+ROOT = Path(__file__).resolve().parent.parent
+POLICY = ROOT / "src" / "pointwork" / "policy"
+MODULES = tuple(
+    sorted(
+        {"conditions", "decide", "estimate", "facts", "filters", "gates", "index", "lanes"}
+        | {"cheapest", "priority", "role_table", "safe_lane", "ranking", "precedence"}
+        | {"lifting", "obligations", "overrides", "sensitivity", "windows"}
+    )
+)
+TESTS = tuple(
+    f"tests/policy/{name}"
+    for name in (
+        "test_cases.py",
+        "test_filters.py",
+        "test_ranking.py",
+        "test_privacy_rules.py",
+        "test_omega_pack.py",
+        "test_overrides.py",
+        "test_conditions.py",
+        "test_windows.py",
+        "test_codex_roles.py",
+        "test_codex_pack.py",
+        "test_juggernaut_policies.py",
+        "test_juggernaut_selector.py",
+        "test_juggernaut_moves.py",
+        "test_juggernaut_facades.py",
+        "test_juggernaut_pack.py",
+        "test_socioprophet_pack.py",
+        "test_socioprophet_constraints.py",
+        "test_socioprophet_permissions.py",
+        "test_socioprophet_signals.py",
+        "test_socioprophet_governance.py",
+        "test_engine_monotonicity.py",
+        "test_engine_tasks.py",
+        "test_engine_properties.py",
+        "test_decide_properties.py",
+    )
+)
+SLOW = "not hundred_thousand and not another_process"
+SAMPLE = 400
+SEED = 20_260_304
+SECONDS_MAX = 300
+ENUMS = {
+    "ReasonCode",
+    "Trigger",
+    "MoveKind",
+    "Direction",
+    "Obligation",
+    "GrantKind",
+    "ReceiptKind",
+    "Effect",
+    "Sensitivity",
+    "PrivacyTier",
+    "Lane",
+    "Site",
+}
+_FLIPPED: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
+    ast.Lt: (ast.LtE, ast.GtE),
+    ast.LtE: (ast.Lt, ast.Gt),
+    ast.Gt: (ast.GtE, ast.LtE),
+    ast.GtE: (ast.Gt, ast.Lt),
+    ast.Eq: (ast.NotEq,),
+    ast.NotEq: (ast.Eq,),
+    ast.Is: (ast.IsNot,),
+    ast.IsNot: (ast.Is,),
+    ast.In: (ast.NotIn,),
+    ast.NotIn: (ast.In,),
+}
+_REVERSED: dict[type[ast.operator], type[ast.operator]] = {
+    ast.Add: ast.Sub,
+    ast.Sub: ast.Add,
+    ast.Mult: ast.Add,
+    ast.FloorDiv: ast.Mult,
+    ast.BitOr: ast.BitAnd,
+    ast.BitAnd: ast.BitOr,
+}
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One mistake in one module."""
+
+    module: str
+    line: int
+    what: str
+    code: CodeType
+
+    @property
+    def place(self) -> str:
+        return f"src/pointwork/policy/{self.module}.py:{self.line}: {self.what}"
+
+
+Change = tuple[str, Callable[[], ast.AST]]
+"""What it is called, and what makes the node another."""
+
+
+def changes_of(node: ast.AST) -> Iterator[Change]:
+    """Every mistake that could be made at ``node`` itself."""
+    yield from _of_conditions(node)
+    yield from _of_values(node)
+    yield from _of_statements(node)
+
+
+def _of_conditions(node: ast.AST) -> Iterator[Change]:
+    match node:
+        case ast.Compare():
+            yield from _of_comparisons(node)
+        case ast.BoolOp():
+            swapped = ast.Or() if isinstance(node.op, ast.And) else ast.And()
+            yield f"and/or in `{_short(node)}`", lambda: _with(node, op=swapped)
+        case ast.UnaryOp(op=ast.Not()):
+            yield f"`not` left out of `{_short(node)}`", lambda: node.operand
+        case ast.If() | ast.IfExp() | ast.While():
+            negated = ast.UnaryOp(ast.Not(), node.test)
+            yield f"`{_short(node.test)}` negated", lambda: _with(node, test=negated)
+        case ast.comprehension() if node.ifs:
+            yield f"`if {_short(node.ifs[0])}` left out", lambda: _with(node, ifs=[])
+
+
+def _of_comparisons(node: ast.Compare) -> Iterator[Change]:
+    for number, operator in enumerate(node.ops):
+        for other in _FLIPPED.get(type(operator), ()):
+            ops = [other() if at == number else each for at, each in enumerate(node.ops)]
+            yield f"{other.__name__} in `{_short(node)}`", partial(_with, node, ops=ops)
+
+
+def _of_values(node: ast.AST) -> Iterator[Change]:
+    match node:
+        case ast.Constant(value=bool(value)):
+            yield f"`{value}` turned", lambda: ast.Constant(not value)
+        case ast.Constant(value=int(value)):
+            yield f"`{value}` raised by 1", lambda: ast.Constant(value + 1)
+        case ast.BinOp() if type(node.op) in _REVERSED:
+            operator = _REVERSED[type(node.op)]()
+            yield f"operator of `{_short(node)}`", lambda: _with(node, op=operator)
+        case ast.Attribute(value=ast.Name(id=enum)) if enum in ENUMS and node.attr.isupper():
+            member = _next_member(enum, node.attr)
+            yield f"{enum}.{member} for {node.attr}", lambda: _with(node, attr=member)
+
+
+def _of_statements(node: ast.AST) -> Iterator[Change]:
+    match node:
+        case ast.Return(value=ast.expr() as value) if ast.unparse(value) != "None":
+            nothing = ast.Constant(None)
+            yield f"`{_short(node)}` gives None", lambda: _with(node, value=nothing)
+        case ast.Expr(value=ast.Call()) | ast.AugAssign() | ast.Continue() | ast.Break():
+            yield f"`{_short(node)}` left out", ast.Pass
+
+
+def _with(node: ast.AST, **fields: object) -> ast.AST:
+    for name, value in fields.items():
+        setattr(node, name, value)
+    return node
+
+
+def _short(node: ast.AST) -> str:
+    text = " ".join(ast.unparse(node).split())
+    return text if len(text) <= 60 else f"{text[:60]}…"
+
+
+def _next_member(enum: str, name: str) -> str:
+    members = list(getattr(sys.modules["pointwork.contract.decision"], enum).__members__)
+    return str(members[(members.index(name) + 1) % len(members)])
+
+
+def sites(tree: ast.Module) -> Iterator[tuple[int, ast.AST]]:
+    """Numbered nodes of what runs in functions and in tables; types and docstrings are left out."""
+    skipped: set[int] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.arg | ast.AnnAssign | ast.FunctionDef):
+            kind = node.returns if isinstance(node, ast.FunctionDef) else node.annotation
+            skipped |= {id(each) for each in ast.walk(kind)} if kind else set()
+    yield from ((n, each) for n, each in enumerate(ast.walk(tree)) if id(each) not in skipped)
+
+
+def mutants_of(module: str) -> list[Mutant]:
+    path = POLICY / f"{module}.py"
+    tree = ast.parse(path.read_text())
+    found = []
+    for number, node in sites(tree):
+        for which, (what, _) in enumerate(changes_of(node)):
+            code = compile(_mutated(tree, number, which), str(path), "exec")
+            found.append(Mutant(module, getattr(node, "lineno", _line(node)), what, code))
+    return found
+
+
+def _line(node: ast.AST) -> int:
+    return next((each.lineno for each in ast.walk(node) if hasattr(each, "lineno")), 0)
+
+
+def _mutated(tree: ast.Module, number: int, which: int) -> ast.Module:
+    changed = copy.deepcopy(tree)
+    node = next(each for at, each in enumerate(ast.walk(changed)) if at == number)
+    _, change = list(changes_of(node))[which]
+    other = change()
+    if other is not node:
+        for parent in ast.walk(changed):
+            for field, value in ast.iter_fields(parent):
+                if value is node:
+                    setattr(parent, field, other)
+                elif isinstance(value, list) and any(each is node for each in value):
+                    setattr(parent, field, [other if each is node else each for each in value])
+    return ast.fix_missing_locations(changed)
+
+
+class _Mutated(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Finds the mutant in the place of its module."""
+
+    def __init__(self, mutant: Mutant) -> None:
+        self._name, self._mutant = f"pointwork.policy.{mutant.module}", mutant
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname != self._name:
+            return None
+        return importlib.util.spec_from_loader(
+            fullname, self, origin=str(POLICY / f"{self._mutant.module}.py")
+        )
+
+    def exec_module(self, module: ModuleType) -> None:
+        exec(self._mutant.code, module.__dict__)
+
+
+def run_tests(mutant: Mutant | None, arguments: Sequence[str]) -> int:
+    """Pytest's exit status in this process, which is good for nothing afterwards."""
+    quiet = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(quiet, 1), os.dup2(quiet, 2)
+    phases = [phase for phase in hypothesis.Phase if phase.name not in ("shrink", "explain")]
+    hypothesis.settings.register_profile(
+        "mutants", database=None, derandomize=True, phases=phases, deadline=None
+    )
+    hypothesis.settings.load_profile("mutants")
+    if mutant is not None:
+        sys.meta_path.insert(0, _Mutated(mutant))
+    plugins = ["-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:randomly"]
+    return int(pytest.main([*TESTS, "-q", "-k", SLOW, *plugins, *arguments]))
+
+
+def in_a_child(mutant: Mutant | None, arguments: Sequence[str]) -> tuple[int, float]:
+    """Status and seconds of a run; -1 where it had to be ended."""
+    started = time.monotonic()
+    child = os.fork()
+    if child == 0:
+        status = 70
+        try:
+            status = run_tests(mutant, arguments)
+        finally:
+            os._exit(status)
+    while True:
+        done, status = os.waitpid(child, os.WNOHANG)
+        seconds = time.monotonic() - started
+        if done:
+            return os.waitstatus_to_exitcode(status), seconds
+        if seconds > SECONDS_MAX:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            return -1, seconds
+        time.sleep(0.05)
+
+
+def failing_today() -> list[str]:
+    """Tests that fail without a mutant prove nothing and are left out; there should be none."""
+    report = ROOT / "build" / "mutation-baseline.txt"
+    report.parent.mkdir(exist_ok=True)
+    status, seconds = in_a_child(None, ["--junit-xml", str(report)])
+    print(f"without a mutant: {seconds:.0f} s, status {status}", flush=True)
+    if status == 0:
+        return []
+    raise SystemExit(
+        "the tests must pass before mutants are tried; see build/mutation-baseline.txt"
+    )
+
+
+def chosen_mutants(modules: Sequence[str], sample: int) -> list[Mutant]:
+    found = [mutant for module in modules for mutant in mutants_of(module)]
+    rng = random.Random(SEED)
+    picked = found if sample <= 0 else rng.sample(found, min(sample, len(found)))
+    print(f"{len(found)} mutants of {len(modules)} modules, {len(picked)} tried", flush=True)
+    return picked
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--sample", type=int, default=SAMPLE, help="how many; 0 is all")
+    parser.add_argument("--modules", nargs="*", default=MODULES, choices=MODULES)
+    parser.add_argument("--only", nargs="*", default=[], help="places, as a run printed them")
+    asked = parser.parse_args()
+    os.nice(10)
+    os.chdir(ROOT)
+    failing_today()
+    picked = chosen_mutants(asked.modules, 0 if asked.only else asked.sample)
+    survivors = []
+    picked = [m for m in picked if not asked.only or any(m.place.startswith(p) for p in asked.only)]
+    for number, mutant in enumerate(picked, 1):
+        status, seconds = in_a_child(mutant, ["-x"])
+        if status == 0:
+            survivors.append(mutant)
+        word = "SURVIVED" if status == 0 else "killed"
+        print(f"{number}/{len(picked)} {word} {seconds:.0f}s {mutant.place}", flush=True)
+    killed = len(picked) - len(survivors)
+    for mutant in sorted(survivors, key=lambda each: (each.module, each.line)):
+        print(f"survived: {mutant.place}")
+    print(f"killed={killed} of={len(picked)} ratio={killed / max(1, len(picked)):.3f}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
