@@ -17,7 +17,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up test check format replay record-histories coverage-of-requirements lock clean \
-	bench-overhead bench-classify bench-privacy
+	bench-overhead bench-classify bench-privacy bench-decide mutation
 
 help: ## list the commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-26s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,6 +69,12 @@ bench-classify: $(READY) ## accuracy of the task classifier on prompts it never 
 
 bench-privacy: $(READY) ## recall and cost of the always-on detectors
 	$(BIN)/python -m bench.privacy
+
+bench-decide: $(READY) ## cost of one decision, and against a hand-written min()
+	$(BIN)/python -m bench.decide
+
+mutation: $(READY) ## how many small mistakes in the decision modules the tests notice
+	$(BIN)/python -m tools.mutate_policy
 
 lock: ## pin every dependency with hashes into requirements.lock
 	$(PYTHON) -m venv build/lock

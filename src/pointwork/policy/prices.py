@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
+from functools import cache
 from importlib.metadata import version
 
 import genai_prices
@@ -18,7 +19,9 @@ class UnknownPriceError(LookupError):
     """The price library does not know the model."""
 
 
+@cache
 def price_library_version() -> str:
+    """Read once: it lies in the package's metadata, which takes a millisecond to parse."""
     return f"genai-prices {version('genai-prices')}"
 
 
