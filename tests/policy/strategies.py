@@ -45,6 +45,7 @@ def grants() -> st.SearchStrategy[Granted]:
 def situations() -> st.SearchStrategy[Situation]:
     """Any task in any state of the world, the absurd included."""
     threshold = OMEGA.pack.high_volume_items
+    assert threshold is not None
     return st.builds(
         Situation,
         task_class=st.none() | st.sampled_from((*CLASSES, "no_such_class")),

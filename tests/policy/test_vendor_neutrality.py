@@ -9,14 +9,13 @@ from hypothesis import HealthCheck, given, settings
 
 from pointwork.contract.decision import Plan
 from pointwork.contract.task import Sensitivity
-from pointwork.policy import document
 from pointwork.policy.bundle import PolicyBundle
 from pointwork.policy.decide import decide
-from tests.fakes.policy_facts import Situation, changed, chosen, shipped
+from tests.fakes.policy_facts import POLICIES, Situation, changed, chosen, shipped
 from tests.policy.strategies import situations
 
 OMEGA = shipped()
-POLICY_SOURCES = sorted((Path(document.__file__).parent).glob("*.py"))
+POLICY_SOURCES = sorted((POLICIES.parent / "src/pointwork/policy").rglob("*.py"))
 VENDORS = sorted({each.model.vendor for each in OMEGA.models.values()})
 RENAMED = {vendor: f"vendor-{number}" for number, vendor in enumerate(reversed(VENDORS))}
 
