@@ -145,7 +145,7 @@ def test_the_command_fails_where_a_case_is_wrong_and_says_how(
     assert "failed: omega/a-question-is-denied.yaml" in out
     assert "  effect: expected deny, decided run" in out
     assert "no case of omega fires class:red_team: red_team goes to grok_class." in out
-    rules = len(rules_of(shipped("omega")))
+    rules = len(covered("omega").rules)
     assert out.splitlines()[-1] == f"cases=1 failed=1 fired=0/{rules} missed=0/{rules}"
 
 

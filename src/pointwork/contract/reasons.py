@@ -67,6 +67,7 @@ class ReasonCode(StrEnum):
     PAUSED_OVER_BUDGET = "paused_over_budget"
     RETIRED = "retired"
     ESCALATION_ONLY = "escalation_only"
+    ROUTED_AWAY = "routed_away"
     OUTAGE_ONLY = "outage_only"
     COMES_LATER = "comes_later"
     ANSWERS_DIFFER = "answers_differ"
@@ -138,6 +139,7 @@ _REASON_SENTENCES: dict[ReasonCode, str] = {
     ReasonCode.PAUSED_OVER_BUDGET: "Expensive models pause while the period is over its budget.",
     ReasonCode.RETIRED: "The vendor no longer serves this model.",
     ReasonCode.ESCALATION_ONLY: "The role uses this model only when an escalation rule holds.",
+    ReasonCode.ROUTED_AWAY: "A rule of the role took the task to other models than this default.",
     ReasonCode.OUTAGE_ONLY: "The role uses this model only while its own models are out.",
     ReasonCode.COMES_LATER: "The role's table names another model before this one.",
     ReasonCode.ANSWERS_DIFFER: "The models' answers differ, and a person chooses between them.",

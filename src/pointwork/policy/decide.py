@@ -90,7 +90,7 @@ def _overridden(facts: Facts, refused: Refused, ranked: Ranked) -> Ranked:
     if entry is None or (ranked.chosen and ranked.chosen[0] is entry):
         return ranked
     routing = {ReasonCode.NOT_IN_ROUTE, ReasonCode.QUALITY_FLOOR, ReasonCode.FRONTIER_PURPOSE}
-    routing |= {ReasonCode.FRONTIER_BULK, ReasonCode.ESCALATION_ONLY}
+    routing |= {ReasonCode.FRONTIER_BULK, ReasonCode.ESCALATION_ONLY, ReasonCode.ROUTED_AWAY}
     if not codes(refused, entry.name) <= routing:
         return ranked
     refused.pop(entry.name, None)

@@ -10,7 +10,7 @@ from pointwork.policy.index import Entry
 from pointwork.policy.ranking import Ranked, codes
 from pointwork.policy.windows import budgets_by_window
 
-_ROUTING = frozenset({ReasonCode.NOT_IN_ROUTE, ReasonCode.ESCALATION_ONLY})
+_ROUTING = frozenset({ReasonCode.NOT_IN_ROUTE, ReasonCode.ESCALATION_ONLY, ReasonCode.ROUTED_AWAY})
 """Refusals that only say whose turn it is; an adviser's turn is another."""
 
 

@@ -22,6 +22,7 @@ _ORDER = (
     ReasonCode.LOCAL_NOT_ALLOWED,
     ReasonCode.NOT_IN_ROUTE,
     ReasonCode.ESCALATION_ONLY,
+    ReasonCode.ROUTED_AWAY,
     ReasonCode.OFFLINE,
     ReasonCode.JUSTIFICATION_MISSING,
     ReasonCode.PRIVACY,

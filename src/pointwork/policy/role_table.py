@@ -51,12 +51,17 @@ def role_table(facts: Facts, refused: Refused) -> Ranked:
 
 def _refuse_unrouted(facts: Facts, refused: Refused, rungs: tuple[PlainRung | Rung, ...]) -> None:
     routed = {family for rung in rungs for family in families_of(rung)}
+    default = {family for rung in facts.row.rungs for family in families_of(rung)}
     named = set(facts.row.families)
     for entry in facts.bundle.index.entries:
-        if entry.family not in routed:
-            escalates = entry.family in named
-            code = ReasonCode.ESCALATION_ONLY if escalates else ReasonCode.NOT_IN_ROUTE
-            refuse(refused, entry, code, facts.task_class if escalates else entry.family)
+        if entry.family in routed:
+            continue
+        if entry.family in default:
+            refuse(refused, entry, ReasonCode.ROUTED_AWAY, facts.task_class)
+        elif entry.family in named:
+            refuse(refused, entry, ReasonCode.ESCALATION_ONLY, facts.task_class)
+        else:
+            refuse(refused, entry, ReasonCode.NOT_IN_ROUTE, entry.family)
 
 
 def _walk(

@@ -10,7 +10,7 @@ from pointwork.contract.decision import ClassSource
 from pointwork.contract.outcome import TaskStatus
 from pointwork.policy.bundle import PolicyLibrary
 from pointwork.policy.strict_yaml import PolicyError
-from tests.contract import samples
+from tests.contract import decision_samples, samples
 
 GOOD = "title: One\ntext: Hi\nexpect: {status: succeeded, site: local, class_source: declared}\n"
 
@@ -32,7 +32,7 @@ def test_every_shipped_task_can_be_submitted_and_is_known_to_the_pack(
 
 def test_what_ends_otherwise_is_named(repository: Path) -> None:
     task = load_tasks(repository / "examples" / "tasks")["01-summarise-alice"]
-    found = differences(task.expect, samples.OUTCOME, samples.RECORD)
+    found = differences(task.expect, samples.OUTCOME, decision_samples.RECORD)
     assert found == [
         "status is failed, expected succeeded",
         "site is public_api, expected local",
