@@ -29,13 +29,13 @@ from pointwork.contract.money import TOKENS_PER_MTOK, PriceTier
 from pointwork.contract.task import PrivacyTier, Sensitivity
 from pointwork.policy.bundle import PolicyBundle
 from pointwork.policy.decide import decide
-from pointwork.policy.facts import Facts
-from pointwork.policy.filters import refusals
-from pointwork.policy.load import load_library, load_pack
-from pointwork.policy.pack import Pack
-from pointwork.policy.routes import TaskClass
-from pointwork.policy.situation import Failed, Granted, Situation
-from pointwork.policy.strict_yaml import PolicyError
+from pointwork.policy.documents.load import load_library, load_pack
+from pointwork.policy.documents.pack import Pack
+from pointwork.policy.documents.routes import TaskClass
+from pointwork.policy.documents.strict_yaml import PolicyError
+from pointwork.policy.engine.facts import Facts
+from pointwork.policy.engine.filters import refusals
+from pointwork.policy.proving.situation import Failed, Granted, Situation
 from tests.policy.bad_documents import BAD
 
 POLICIES = Path(__file__).resolve().parent.parent / "policies"

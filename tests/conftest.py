@@ -10,7 +10,7 @@ from temporalio.testing import WorkflowEnvironment
 
 from pointwork.contract.names import SearchAttribute
 from pointwork.policy.bundle import PolicyLibrary
-from pointwork.policy.load import load_library
+from pointwork.policy.documents.load import load_library
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -48,12 +48,17 @@ from pointwork.contract.task import Lane, PrivacyTier, Sensitivity
 
 ROOT = Path(__file__).resolve().parent.parent
 POLICY = ROOT / "src" / "pointwork" / "policy"
-MODULES = tuple(
-    sorted(
-        {"conditions", "decide", "estimate", "facts", "filters", "gates", "index", "lanes"}
-        | {"cheapest", "priority", "role_table", "safe_lane", "ranking", "precedence"}
-        | {"lifting", "obligations", "overrides", "sensitivity", "windows"}
-    )
+MODULES = (
+    "decide",
+    "documents.conditions",
+    *(
+        f"engine.{name}"
+        for name in (
+            *("cheapest", "estimate", "facts", "filters", "gates", "index", "lanes", "lifting"),
+            *("obligations", "overrides", "precedence", "priority", "ranking", "role_table"),
+            *("safe_lane", "sensitivity", "windows"),
+        )
+    ),
 )
 TESTS = tuple(
     f"tests/policy/{name}"
@@ -116,6 +121,10 @@ _REVERSED: dict[type[ast.operator], type[ast.operator]] = {
 }
 
 
+def _file(module: str) -> str:
+    return f"{module.replace('.', '/')}.py"
+
+
 @dataclass(frozen=True)
 class Mutant:
     """One mistake in one module."""
@@ -127,7 +136,7 @@ class Mutant:
 
     @property
     def place(self) -> str:
-        return f"src/pointwork/policy/{self.module}.py:{self.line}: {self.what}"
+        return f"src/pointwork/policy/{_file(self.module)}:{self.line}: {self.what}"
 
 
 Change = tuple[str, Callable[[], ast.AST]]
@@ -214,7 +223,7 @@ def sites(tree: ast.Module) -> Iterator[tuple[int, ast.AST]]:
 
 
 def mutants_of(module: str) -> list[Mutant]:
-    path = POLICY / f"{module}.py"
+    path = POLICY / _file(module)
     tree = ast.parse(path.read_text())
     found = []
     for number, node in sites(tree):
@@ -255,7 +264,7 @@ class _Mutated(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         if fullname != self._name:
             return None
         return importlib.util.spec_from_loader(
-            fullname, self, origin=str(POLICY / f"{self._mutant.module}.py")
+            fullname, self, origin=str(POLICY / _file(self._mutant.module))
         )
 
     def exec_module(self, module: ModuleType) -> None:

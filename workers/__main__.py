@@ -17,7 +17,7 @@ from pointwork.contract.names import TaskQueue
 from pointwork.embedded import read_endpoints
 from pointwork.local.lease import DeviceLease
 from pointwork.local.llama_cpp import LlamaCppRuntime
-from pointwork.policy.strict_yaml import PolicyError
+from pointwork.policy.documents.strict_yaml import PolicyError
 from workers.gpu import build_gpu_worker, gpu_models
 from workers.replay import replay_task
 from workers.settings import Settings

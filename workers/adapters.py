@@ -19,10 +19,10 @@ from pointwork.executors.json_contracts import (
     contract_schema,
 )
 from pointwork.policy.bundle import PolicyLibrary, UnknownPackError
-from pointwork.policy.diff_in_text import diff_in
-from pointwork.policy.high_risk import change_risk
-from pointwork.policy.unified_diff import DiffError
-from pointwork.policy.windows import windows_at
+from pointwork.policy.engine.windows import windows_at
+from pointwork.policy.specs.diff_in_text import diff_in
+from pointwork.policy.specs.high_risk import change_risk
+from pointwork.policy.specs.unified_diff import DiffError
 from pointwork.privacy.detect import scan
 from pointwork.privacy.findings import Detection
 from pointwork.privacy.placeholders import Placeholders

@@ -1,7 +1,7 @@
 """From a catalogue endpoint and a key to a provider. Vendors are named in the catalogue only."""
 
 from pointwork.executors.embeddings import EmbeddingProvider
-from pointwork.policy.catalogue import Endpoint
+from pointwork.policy.documents.catalogue import Endpoint
 from pointwork.providers import dialects
 from pointwork.providers.anthropic import AnthropicProvider
 from pointwork.providers.google_genai import GoogleGenAIProvider

@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from pointwork.policy.release import Profile
+from pointwork.policy.documents.release import Profile
 
 STATE_DIR_DEFAULT = Path(".pointwork")
 

@@ -41,10 +41,10 @@ from pointwork.ledger.signals import SignalStore
 from pointwork.ledger.traffic import Traffic
 from pointwork.ledger.vault import MasterKeys, Vault
 from pointwork.policy.bundle import PolicyBundle, PolicyLibrary
-from pointwork.policy.catalogue import Endpoint
-from pointwork.policy.load import load_library
-from pointwork.policy.release import read_release_keys
-from pointwork.policy.revisions import TamperedPolicyError
+from pointwork.policy.documents.catalogue import Endpoint
+from pointwork.policy.documents.load import load_library
+from pointwork.policy.documents.release import read_release_keys
+from pointwork.policy.documents.revisions import TamperedPolicyError
 from pointwork.providers.port import Provider
 from pointwork.temporal import pointwork_plugin
 from workers.adapters import (

@@ -21,7 +21,7 @@ with workflow.unsafe.imports_passed_through():
     from pointwork.contract.canonical import canonical_json, sha256_hex
     from pointwork.contract.decision import DecisionRecord
     from pointwork.contract.steps import ApprovalAction, ApprovalStep
-    from pointwork.policy.pack import ApprovalTimes
+    from pointwork.policy.documents.pack import ApprovalTimes
     from pointwork.verdicts import VerdictRefusedError, check
 
 VERDICT_REFUSED = "VERDICT_REFUSED"

@@ -66,9 +66,7 @@ def _check_choice(verdict: Verdict, request: ApprovalRequest) -> None:
     chooses = verdict.verdict is ApprovalVerdict.APPROVED
     if request.asks_for is not GrantKind.CHOICE or not chooses:
         if verdict.choice is not None:
-            raise VerdictRefusedError(
-                "nothing is to be chosen here; leave choice out"
-            )
+            raise VerdictRefusedError("nothing is to be chosen here; leave choice out")
     elif verdict.choice not in letters:
         named = ", ".join(letters)
         raise VerdictRefusedError(f"the verdict chooses none of the answers; name one of {named}")

@@ -3,9 +3,9 @@
 from functools import cache
 from typing import Any
 
-from pointwork.policy.high_risk import HighRiskGroup
-from pointwork.policy.pipeline import Pipeline
-from pointwork.policy.spec_block import SpecRules
+from pointwork.policy.specs.high_risk import HighRiskGroup
+from pointwork.policy.specs.pipeline import Pipeline
+from pointwork.policy.specs.spec_block import SpecRules
 from tests.fakes.codex_high_risk import HIGH_RISK_GROUPS
 
 SPEC: dict[str, Any] = {

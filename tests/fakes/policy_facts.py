@@ -7,14 +7,14 @@ from typing import Any
 from pointwork.contract.decision import Plan, Site
 from pointwork.contract.reasons import ReasonCode
 from pointwork.policy.bundle import PolicyBundle
-from pointwork.policy.load import load_library
-from pointwork.policy.pack import Pack
-from pointwork.policy.situation import NOW as NOW
-from pointwork.policy.situation import SCHEMA_REF as SCHEMA_REF
-from pointwork.policy.situation import Failed as Failed
-from pointwork.policy.situation import Granted as Granted
-from pointwork.policy.situation import Received as Received
-from pointwork.policy.situation import Situation as Situation
+from pointwork.policy.documents.load import load_library
+from pointwork.policy.documents.pack import Pack
+from pointwork.policy.proving.situation import NOW as NOW
+from pointwork.policy.proving.situation import SCHEMA_REF as SCHEMA_REF
+from pointwork.policy.proving.situation import Failed as Failed
+from pointwork.policy.proving.situation import Granted as Granted
+from pointwork.policy.proving.situation import Received as Received
+from pointwork.policy.proving.situation import Situation as Situation
 
 POLICIES = Path(__file__).parents[2] / "policies"
 

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pointwork.policy.load import load_pack
-from pointwork.policy.revisions import REVISIONS_FILE, VERSION, number_of
-from pointwork.policy.sealing import seal
+from pointwork.policy.documents.load import load_pack
+from pointwork.policy.documents.revisions import REVISIONS_FILE, VERSION, number_of
+from pointwork.policy.documents.sealing import seal
 
 SEALED_AT = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 

@@ -28,10 +28,10 @@ from pointwork.contract.task import (
     SpecFacts,
 )
 from pointwork.policy.bundle import PolicyBundle
-from pointwork.policy.conditions import Condition
-from pointwork.policy.load import load_pack
-from pointwork.policy.pack import Pack
-from pointwork.policy.situation import NOW, TASK_ID, Failed, Granted, Received, Situation
+from pointwork.policy.documents.conditions import Condition
+from pointwork.policy.documents.load import load_pack
+from pointwork.policy.documents.pack import Pack
+from pointwork.policy.proving.situation import NOW, TASK_ID, Failed, Granted, Received, Situation
 from tests.fakes.policy_facts import POLICIES, shipped
 
 SHIPPED = (

@@ -7,8 +7,8 @@ import json
 import sys
 from pathlib import Path
 
-from pointwork.policy.load import load_pack
-from pointwork.policy.strict_yaml import PolicyError
+from pointwork.policy.documents.load import load_pack
+from pointwork.policy.documents.strict_yaml import PolicyError
 from tests.fakes.policy_facts import POLICIES, shipped
 
 BYTES_PER_KIB = 1024

@@ -7,7 +7,7 @@ from pointwork.contract.failures import ProviderFailureKind
 from pointwork.contract.money import PriceTier
 from pointwork.contract.task import OUTPUT_TOKENS_MAX, DataClass, PrivacyTier, Sensitivity
 from pointwork.policy.bundle import PolicyBundle
-from pointwork.policy.catalogue import HostProfile, PricedModel
+from pointwork.policy.documents.catalogue import HostProfile, PricedModel
 from tests.fakes.policy_facts import Failed, Granted, Situation, shipped
 
 OMEGA = shipped()

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from pointwork.policy.load import load_library, load_pack
-from pointwork.policy.strict_yaml import PolicyError
+from pointwork.policy.documents.load import load_library, load_pack
+from pointwork.policy.documents.strict_yaml import PolicyError
 from tests.fakes.policy_facts import POLICIES
 from tests.policy.bad_documents import ALIAS_BOMB, BAD, Bad
 

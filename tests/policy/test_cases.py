@@ -7,8 +7,8 @@ import pytest
 
 from pointwork.contract.decision import Effect
 from pointwork.policy.bundle import PolicyBundle
-from pointwork.policy.cases import Case, differences, read_cases
-from pointwork.policy.strict_yaml import read_document
+from pointwork.policy.documents.strict_yaml import read_document
+from pointwork.policy.proving.cases import Case, differences, read_cases
 from tests.fakes.policy_facts import POLICIES, shipped
 
 PACKS = ("codex", "juggernaut", "omega", "socioprophet")

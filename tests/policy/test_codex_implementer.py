@@ -20,7 +20,7 @@ from pointwork.contract.failures import ProviderFailureKind
 from pointwork.contract.reasons import ReasonCode
 from pointwork.contract.task import PrivacyTier, SpecFacts
 from pointwork.policy.decide import decide
-from pointwork.policy.high_risk import change_risk
+from pointwork.policy.specs.high_risk import change_risk
 from tests.fakes.policy_facts import Failed, Situation, chosen, reasons, shipped
 
 CODEX = shipped("codex", "rtx5090")

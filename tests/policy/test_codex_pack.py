@@ -12,9 +12,9 @@ import pytest
 from pointwork.contract.decision import Effect, Lane
 from pointwork.contract.reasons import ReasonCode
 from pointwork.contract.task import DataClass, Sensitivity, SpecFacts
-from pointwork.policy.catalogue import PricedModel, VramPlan, vram_plan
 from pointwork.policy.decide import decide
-from pointwork.policy.spec_block import parse_spec
+from pointwork.policy.documents.catalogue import PricedModel, VramPlan, vram_plan
+from pointwork.policy.specs.spec_block import parse_spec
 from tests.fakes.policy_facts import POLICIES, Situation, chosen, reasons, shipped
 
 CODEX = shipped("codex", "rtx5090")

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from pointwork.contract.task import Complexity
-from pointwork.policy.conditions import Condition, met
+from pointwork.policy.documents.conditions import Condition, met
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pointwork.policy.consensus import (
+from pointwork.policy.specs.consensus import (
     AgentOutput,
     ConsensusFlags,
     ConsensusResult,
@@ -16,7 +16,7 @@ from pointwork.policy.consensus import (
     expected_agents_for_stage,
     run_spec_consensus,
 )
-from pointwork.policy.pipeline import PipelineStage
+from pointwork.policy.specs.pipeline import PipelineStage
 from tests.fakes.codex_rules import pipeline
 from workers.settings import SpecKit
 

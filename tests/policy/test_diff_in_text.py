@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pointwork.policy.bundle import PolicyLibrary
-from pointwork.policy.diff_in_text import diff_in
-from pointwork.policy.unified_diff import DiffError, read_diff
+from pointwork.policy.specs.diff_in_text import diff_in
+from pointwork.policy.specs.unified_diff import DiffError, read_diff
 from tests.fakes.policy_facts import shipped
 from workers.adapters import DiffMarks
 

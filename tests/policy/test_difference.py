@@ -6,11 +6,11 @@ import pytest
 
 from pointwork.contract.canonical import canonical_json
 from pointwork.policy.bundle import PolicyBundle
-from pointwork.policy.catalogue import Endpoint, HostProfile, Model
-from pointwork.policy.difference import difference, signed_usd
-from pointwork.policy.pack import Pack
-from pointwork.policy.routes import TaskClass
-from pointwork.policy.rules_listed import GROUP_OF_FIELD, Group, rules_of
+from pointwork.policy.documents.catalogue import Endpoint, HostProfile, Model
+from pointwork.policy.documents.pack import Pack
+from pointwork.policy.documents.routes import TaskClass
+from pointwork.policy.reading.difference import difference, signed_usd
+from pointwork.policy.reading.rules_listed import GROUP_OF_FIELD, Group, rules_of
 from tests.fakes.policy_facts import changed, shipped
 
 PACKS = ("omega", "codex", "juggernaut", "socioprophet")

@@ -18,10 +18,10 @@ from pointwork.contract.reasons import ReasonCode
 from pointwork.contract.task import PrivacyTier, Sensitivity
 from pointwork.policy.bundle import PolicyBundle
 from pointwork.policy.decide import decide
-from pointwork.policy.facts import Facts
-from pointwork.policy.filters import refusals
-from pointwork.policy.ranking import MONEY
-from pointwork.policy.sensitivity import effective_sensitivity
+from pointwork.policy.engine.facts import Facts
+from pointwork.policy.engine.filters import refusals
+from pointwork.policy.engine.ranking import MONEY
+from pointwork.policy.engine.sensitivity import effective_sensitivity
 from tests.fakes.policy_facts import free
 from tests.policy.random_facts import REGIONS, bundle_of, fact_sets, present
 

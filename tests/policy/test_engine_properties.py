@@ -17,8 +17,8 @@ from pointwork.contract.reasons import ReasonCode
 from pointwork.contract.task import PrivacyTier, Sensitivity
 from pointwork.policy.bundle import PolicyBundle
 from pointwork.policy.decide import decide
-from pointwork.policy.facts import Facts
-from pointwork.policy.filters import refusals
+from pointwork.policy.engine.facts import Facts
+from pointwork.policy.engine.filters import refusals
 from tests.fakes.policy_facts import changed
 from tests.policy.random_facts import MADE_UP, bundle_of, fact_sets, present, situation
 

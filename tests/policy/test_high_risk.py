@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from pointwork.policy.high_risk import EVIDENCE_MAX, ChangeRisk, HighRiskGroup, change_risk
-from pointwork.policy.unified_diff import DIFF_CHARACTERS_MAX, DiffError
+from pointwork.policy.specs.high_risk import EVIDENCE_MAX, ChangeRisk, HighRiskGroup, change_risk
+from pointwork.policy.specs.unified_diff import DIFF_CHARACTERS_MAX, DiffError
 from tests.fakes.codex_rules import high_risk_groups
 
 DIFFS = Path(__file__).parent / "diffs"

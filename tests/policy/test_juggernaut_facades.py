@@ -33,8 +33,8 @@ from pointwork.ledger.model_windows import ModelWindows
 from pointwork.ledger.outcomes import OutcomeLog
 from pointwork.ledger.overlays import OverlayLog
 from pointwork.ledger.vault import TaskDraft, Vault
-from pointwork.policy.approved_routes import approved_routes
 from pointwork.policy.decide import decide
+from pointwork.policy.engine.approved_routes import approved_routes
 from pointwork.providers.openai import OpenAIProvider
 from tests.fakes import vendor_wire as wires
 from tests.fakes.policy_facts import NOW, Situation, chosen, shipped

@@ -16,7 +16,7 @@ from pointwork.contract.snapshot import BudgetSignal
 from pointwork.contract.task import Complexity, Lane
 from pointwork.policy.bundle import PolicyBundle
 from pointwork.policy.decide import decide
-from pointwork.policy.windows import windows_at
+from pointwork.policy.engine.windows import windows_at
 from tests.fakes.policy_facts import NOW, Failed, Situation, changed, chosen, reasons, shipped
 
 JUGGERNAUT = shipped("juggernaut")

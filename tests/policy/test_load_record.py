@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from pointwork.policy.load import load_library, load_pack
-from pointwork.policy.release import (
+from pointwork.policy.documents.load import load_library, load_pack
+from pointwork.policy.documents.release import (
     KnownReleaseKeys,
     ReleaseStatement,
     read_release_keys,
     release_path,
     sign_release,
 )
-from pointwork.policy.revisions import PolicyFault, TamperedPolicyError, read_revisions
-from pointwork.policy.strict_yaml import PolicyError
+from pointwork.policy.documents.revisions import PolicyFault, TamperedPolicyError, read_revisions
+from pointwork.policy.documents.strict_yaml import PolicyError
 from tests.fakes.sealed_policies import SEALED_AT, copy_pack, seal_all
 
 AUTHORITY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))

@@ -21,14 +21,14 @@ from pointwork.contract.overlay import (
     reverted,
     windows_sha256,
 )
-from pointwork.policy.overlay import (
+from pointwork.policy.documents.strict_yaml import PolicyError, parse_document
+from pointwork.policy.engine.overlay import (
     OverlayRules,
     is_cooling_down,
     next_overlay,
     reordered,
     window_bounds,
 )
-from pointwork.policy.strict_yaml import PolicyError, parse_document
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 RULES = OverlayRules(

@@ -12,8 +12,8 @@ from pointwork.contract.override import Override, OverrideDuration, OverrideScop
 from pointwork.contract.reasons import ReasonCode
 from pointwork.contract.task import PrivacyTier, Sensitivity
 from pointwork.policy.decide import decide
-from pointwork.policy.overrides import in_force
-from pointwork.policy.situation import NOW, TASK_ID
+from pointwork.policy.engine.overrides import in_force
+from pointwork.policy.proving.situation import NOW, TASK_ID
 from tests.fakes.policy_facts import Situation, chosen, reasons, shipped
 
 OMEGA = shipped()

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from pointwork.policy.pipeline import Pipeline, PipelineStage
-from pointwork.policy.strict_yaml import PolicyError, parse_document
+from pointwork.policy.documents.strict_yaml import PolicyError, parse_document
+from pointwork.policy.specs.pipeline import Pipeline, PipelineStage
 from tests.fakes.codex_rules import PIPELINE, pipeline
 
 

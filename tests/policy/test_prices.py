@@ -8,9 +8,9 @@ import genai_prices
 import pytest
 
 from pointwork.contract.money import NANO_PER_USD, usage_cost_nano_usd
-from pointwork.policy.catalogue import Catalogue, GenaiPrice
-from pointwork.policy.prices import UnknownPriceError, look_up
-from pointwork.policy.strict_yaml import read_document
+from pointwork.policy.documents.catalogue import Catalogue, GenaiPrice
+from pointwork.policy.documents.prices import UnknownPriceError, look_up
+from pointwork.policy.documents.strict_yaml import read_document
 from tests.fakes.policy_facts import POLICIES, shipped
 
 CATALOGUE = read_document(POLICIES / "models.yaml", Catalogue)

@@ -10,8 +10,8 @@ from pointwork.contract.reasons import ReasonCode
 from pointwork.contract.task import DataClass, PrivacyTier, Sensitivity
 from pointwork.policy.bundle import PolicyBundle
 from pointwork.policy.decide import decide
-from pointwork.policy.pack import Caller
-from pointwork.policy.sensitivity import effective_sensitivity
+from pointwork.policy.documents.pack import Caller
+from pointwork.policy.engine.sensitivity import effective_sensitivity
 from tests.fakes.policy_facts import (
     Granted,
     Situation,

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from pointwork.policy.release import (
+from pointwork.policy.documents.release import (
     Profile,
     Release,
     ReleaseStatement,
@@ -19,7 +19,7 @@ from pointwork.policy.release import (
     require_release,
     sign_release,
 )
-from pointwork.policy.revisions import PolicyFault, TamperedPolicyError
+from pointwork.policy.documents.revisions import PolicyFault, TamperedPolicyError
 
 AUTHORITY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 STRANGER = Ed25519PrivateKey.from_private_bytes(bytes(range(1, 33)))

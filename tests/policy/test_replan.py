@@ -8,8 +8,8 @@ from pointwork.contract.decision import ClassSource, Site
 from pointwork.contract.task import Sensitivity
 from pointwork.policy.bundle import PolicyBundle
 from pointwork.policy.decide import decide
-from pointwork.policy.privacy_change import PrivacyKind
-from pointwork.policy.replan import Decided, Replan, Route, as_read_by, replan
+from pointwork.policy.reading.privacy_change import PrivacyKind
+from pointwork.policy.reading.replan import Decided, Replan, Route, as_read_by, replan
 from tests.fakes.policy_facts import Situation, changed, shipped
 
 PUBLIC = Sensitivity.PUBLIC

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from pointwork.policy.revisions import (
+from pointwork.policy.documents.revisions import (
     PolicyFault,
     TamperedPolicyError,
     check_revisions,
     read_revisions,
 )
-from pointwork.policy.sealing import SealRefusedError, seal
-from pointwork.policy.strict_yaml import PolicyError
+from pointwork.policy.documents.sealing import SealRefusedError, seal
+from pointwork.policy.documents.strict_yaml import PolicyError
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 SHA = {version: f"{number:064x}" for number, version in enumerate(["1.0", "1.1", "2.0", "10.0"], 1)}

@@ -11,9 +11,9 @@ import pytest
 
 from pointwork.cli.main import main
 from pointwork.policy.bundle import PolicyBundle
-from pointwork.policy.cases import Case, read_cases
-from pointwork.policy.rule_coverage import CaseResult, Coverage, coverage_of
-from pointwork.policy.rules import fired, rules_of
+from pointwork.policy.proving.cases import Case, read_cases
+from pointwork.policy.proving.rule_coverage import CaseResult, Coverage, coverage_of
+from pointwork.policy.proving.rules import fired, rules_of
 from tests.fakes.policy_facts import POLICIES, Situation, changed, shipped
 
 PACKS = ("codex", "juggernaut", "omega", "socioprophet")

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from pointwork.policy.bundle import PolicyBundle
-from pointwork.policy.cases import Case, read_cases
-from pointwork.policy.pack import Pack
-from pointwork.policy.routes import families_of
-from pointwork.policy.rule_coverage import coverage_of
-from pointwork.policy.rules import rules_of
+from pointwork.policy.documents.pack import Pack
+from pointwork.policy.documents.routes import families_of
+from pointwork.policy.proving.cases import Case, read_cases
+from pointwork.policy.proving.rule_coverage import coverage_of
+from pointwork.policy.proving.rules import rules_of
 from tests.fakes.policy_facts import POLICIES, shipped
 
 PACKS = ("codex", "juggernaut", "omega", "socioprophet")

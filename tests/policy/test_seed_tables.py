@@ -5,7 +5,7 @@ import json
 import pytest
 
 from pointwork.cli.main import main
-from pointwork.policy.seed_table import SeedTable, seed_tables
+from pointwork.policy.reading.seed_table import SeedTable, seed_tables
 from tests.fakes.policy_facts import POLICIES, changed, shipped
 
 CALLED = {

@@ -14,10 +14,10 @@ from pointwork.contract.decision import DecisionRecord, Lane, Plan
 from pointwork.contract.reasons import ReasonCode
 from pointwork.contract.snapshot import GuardrailVerdict, ReceiptKind
 from pointwork.contract.task import Sensitivity
-from pointwork.policy.constraints import constraint_of
 from pointwork.policy.decide import decide
-from pointwork.policy.dimensions import DIMENSIONS, nine_dimensions
-from pointwork.policy.evidence import evidence_of, urn_of
+from pointwork.policy.engine.constraints import constraint_of
+from pointwork.policy.reading.dimensions import DIMENSIONS, nine_dimensions
+from pointwork.policy.reading.evidence import evidence_of, urn_of
 from tests.fakes.policy_facts import NOW, Failed, Received, Situation, chosen, reasons, shipped
 
 LAPTOP = shipped("socioprophet", "laptop")

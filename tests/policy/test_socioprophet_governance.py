@@ -38,10 +38,10 @@ from pointwork.governance.receipts import (
     sign_receipt,
 )
 from pointwork.policy.decide import decide
-from pointwork.policy.filters import refusals
-from pointwork.policy.index import build_index
-from pointwork.policy.lanes import lane_refusals
-from pointwork.policy.situation import NOW
+from pointwork.policy.engine.filters import refusals
+from pointwork.policy.engine.index import build_index
+from pointwork.policy.engine.lanes import lane_refusals
+from pointwork.policy.proving.situation import NOW
 from tests.fakes.policy_facts import Situation, shipped
 
 LAPTOP = shipped("socioprophet", "laptop")
@@ -255,7 +255,7 @@ def test_no_port_to_a_neighbour_offers_to_write_what_the_neighbour_owns() -> Non
 _NO_EFFECTS = """
 import sys
 from pointwork.policy.decide import decide
-from pointwork.policy.situation import Situation
+from pointwork.policy.proving.situation import Situation
 from tests.fakes.policy_facts import shipped
 
 bundle = shipped("socioprophet", "laptop")

@@ -12,9 +12,9 @@ from pointwork.contract.reasons import ReasonCode
 from pointwork.contract.snapshot import ReceiptKind
 from pointwork.contract.task import Risk
 from pointwork.policy.bundle import PolicyBundle
-from pointwork.policy.conditions import Condition
 from pointwork.policy.decide import decide
-from pointwork.policy.evidence import LANE_WORDS
+from pointwork.policy.documents.conditions import Condition
+from pointwork.policy.reading.evidence import LANE_WORDS
 from tests.fakes.policy_facts import Received, Situation, chosen, reasons, shipped
 
 LAPTOP = shipped("socioprophet", "laptop")

@@ -27,7 +27,7 @@ from pointwork.ledger.traffic import Traffic
 from pointwork.ledger.vault import Vault
 from pointwork.policy.bundle import PolicyBundle, PolicyLibrary
 from pointwork.policy.decide import decide
-from pointwork.policy.load import load_library
+from pointwork.policy.documents.load import load_library
 from tests.fakes.policy_facts import POLICIES, Received, Situation, changed, shipped
 from tests.integration.ledger.records import NOW as RECORDED_AT
 from tests.integration.ledger.records import accept, answer, invoke, reserve

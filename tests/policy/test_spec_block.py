@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pointwork.contract.task import SpecFacts
-from pointwork.policy.spec_block import (
+from pointwork.policy.specs.spec_block import (
     SPEC_BYTES_MAX,
     SpecBlock,
     SpecBlockError,

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from pointwork.cli.main import main
-from pointwork.policy.switches import switches
+from pointwork.policy.reading.switches import switches
 from tests.fakes.policy_facts import POLICIES, changed, shipped
 
 PACKS = ("omega", "codex", "juggernaut", "socioprophet")

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pointwork.contract.decision import WindowSpec
-from pointwork.policy.windows import windows_at
+from pointwork.policy.engine.windows import windows_at
 from tests.fakes.policy_facts import changed, shipped
 
 PERIODS = ("day", "week", "month")

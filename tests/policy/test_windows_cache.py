@@ -7,7 +7,7 @@ import pytest
 
 from pointwork.contract.decision import WindowSpec
 from pointwork.policy.decide import decide
-from pointwork.policy.windows import windows_at
+from pointwork.policy.engine.windows import windows_at
 from tests.fakes.policy_facts import Situation, changed, shipped
 
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)

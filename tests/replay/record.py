@@ -20,7 +20,7 @@ from pointwork.contract.canonical import canonical_json
 from pointwork.contract.failures import ProviderFailureKind
 from pointwork.contract.prompt import Prompt
 from pointwork.contract.task import DataClass
-from pointwork.policy.load import load_library
+from pointwork.policy.documents.load import load_library
 from tests.conftest import REPOSITORY, start_temporal_server
 from tests.fakes.scripted_provider import Fails, Hangs, Says, Script
 from tests.workflows.stack import (

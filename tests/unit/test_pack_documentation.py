@@ -6,9 +6,16 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from pointwork.policy.conditions import Condition
-from pointwork.policy.pack import Pack, Privacy
-from pointwork.policy.routes import Family, LaneFloor, LaneGuard, LaneRule, Stage, TaskClass
+from pointwork.policy.documents.conditions import Condition
+from pointwork.policy.documents.pack import Pack, Privacy
+from pointwork.policy.documents.routes import (
+    Family,
+    LaneFloor,
+    LaneGuard,
+    LaneRule,
+    Stage,
+    TaskClass,
+)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from pointwork.contract.outcome import ReserveOutcome, TaskStatus
 from pointwork.contract.reasons import ReasonCode
 from pointwork.contract.task import Complexity
 from pointwork.ledger.budgets import BudgetBook
-from pointwork.policy.windows import windows_at
+from pointwork.policy.engine.windows import windows_at
 from tests.integration.ledger.records import decision
 from tests.workflows.stack import THRIFTY_PACK, Stack
 

@@ -58,7 +58,7 @@ def check_sqlite() -> Check:
 
 
 def check_policy(policies_dir: Path | None, host: str) -> "tuple[Check, PolicyLibrary | None]":
-    from pointwork.policy.strict_yaml import PolicyError
+    from pointwork.policy.documents.strict_yaml import PolicyError
 
     try:
         library = load_policy(policies_dir, host)

@@ -37,8 +37,8 @@ from pointwork.contract.task import PrivacyTier, Risk
 if TYPE_CHECKING:
     from pointwork.contract.decision import DecisionInput
     from pointwork.policy.bundle import PolicyBundle
-    from pointwork.policy.pack import Pack
-    from pointwork.policy.situation import Situation
+    from pointwork.policy.documents.pack import Pack
+    from pointwork.policy.proving.situation import Situation
 
 _DOCUMENT_BYTES_MAX = 1_000_000
 _EXIT_CODES = {
@@ -176,7 +176,7 @@ def _situation(
     """
     from pydantic import ValidationError
 
-    from pointwork.policy.situation import Situation
+    from pointwork.policy.proving.situation import Situation
 
     document = _document(file)
     fields = {name: getattr(document, name) for name in document.model_fields_set}
@@ -204,8 +204,8 @@ _FIELDS = {"item_count": "items", "max_output_tokens": "output_tokens", "bytes":
 def _document(file: str | None) -> "Situation":
     from pathlib import Path
 
-    from pointwork.policy.situation import Situation
-    from pointwork.policy.strict_yaml import parse_document, read_document
+    from pointwork.policy.documents.strict_yaml import parse_document, read_document
+    from pointwork.policy.proving.situation import Situation
 
     if file is None:
         return Situation()

@@ -20,7 +20,7 @@ from pointwork.contract.task import (
 
 if TYPE_CHECKING:
     from pointwork.policy.bundle import PolicyBundle, PolicyLibrary
-    from pointwork.policy.pack import Pack
+    from pointwork.policy.documents.pack import Pack
 
 _NAME = "use 1 to 128 letters, digits and . _ : - starting with a letter or digit"
 _OPTIONS: dict[str, tuple[str, str]] = {

@@ -72,7 +72,7 @@ def load_tasks(folder: Path) -> dict[str, DemoTask]:
         CliError: the folder is missing or holds no task.
         PolicyError: a document is wrong; names the file, the place and the remedy.
     """
-    from pointwork.policy.strict_yaml import read_document
+    from pointwork.policy.documents.strict_yaml import read_document
 
     if not folder.is_dir():
         raise CliError(f"--tasks {folder} is not a folder", "give a folder of task documents")

@@ -39,7 +39,7 @@ def policies_folder(given: Path | None) -> Path:
 
 
 def load_policy(given: Path | None, host: str) -> "PolicyLibrary":
-    from pointwork.policy.load import load_library
+    from pointwork.policy.documents.load import load_library
 
     return load_library(policies_folder(given), host)
 

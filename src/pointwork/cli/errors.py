@@ -46,7 +46,7 @@ def expected_errors() -> tuple[type[BaseException], ...]:
     from pointwork.ledger.engine import LedgerUrlError, UnsafeSqliteError
     from pointwork.ledger.master_keys import MasterKeyError
     from pointwork.policy.bundle import UnknownPackError
-    from pointwork.policy.strict_yaml import PolicyError
+    from pointwork.policy.documents.strict_yaml import PolicyError
 
     return (
         CliError,
@@ -80,7 +80,7 @@ def describe(error: BaseException, arguments: Sequence[str] = ()) -> tuple[ExitC
     from pointwork.ledger.vault import ContentUnavailableError
     from pointwork.local.weights import ModelPullError
     from pointwork.policy.bundle import UnknownPackError
-    from pointwork.policy.strict_yaml import PolicyError
+    from pointwork.policy.documents.strict_yaml import PolicyError
 
     match error:
         case CliError():

@@ -92,8 +92,8 @@ def _projection(
 ) -> dict[str, object]:
     """The record as the evidence contract or the nine dimensions have it."""
     from pointwork.ledger.outcomes import OutcomeLog
-    from pointwork.policy.dimensions import nine_dimensions
-    from pointwork.policy.evidence import evidence_of
+    from pointwork.policy.reading.dimensions import nine_dimensions
+    from pointwork.policy.reading.evidence import evidence_of
 
     if bundle is None:
         problem = f"the rules that decided task {record.task_id} are not in this ledger"

@@ -25,7 +25,7 @@ from pointwork.contract.overlay import OPTIMIZER
 if TYPE_CHECKING:
     from pointwork.contract.overlay import Overlay, OverlayChange
     from pointwork.ledger.overlays import OverlayLog
-    from pointwork.policy.overlay import OverlayRules
+    from pointwork.policy.engine.overlay import OverlayRules
 
 app = typer.Typer(help="Read, apply and undo promote/demote overlays.", no_args_is_help=True)
 
@@ -145,7 +145,7 @@ class _Subject:
 
     def change(self, current: "Overlay | None", now: datetime) -> "OverlayChange | None":
         from pointwork.ledger.model_windows import ModelWindows
-        from pointwork.policy.overlay import next_overlay, window_bounds
+        from pointwork.policy.engine.overlay import next_overlay, window_bounds
 
         starts_at, ends_at = window_bounds(self.rules, current, now)
         windows = ModelWindows(open_ledger(self.state_dir)).read(starts_at, ends_at, pack=self.pack)
@@ -153,7 +153,7 @@ class _Subject:
 
     def orders(self, overlay: "Overlay | None") -> list[tuple[str, tuple[str, ...]]]:
         """Each class whose order is not the pack's own, with its order now."""
-        from pointwork.policy.overlay import reordered
+        from pointwork.policy.engine.overlay import reordered
 
         orders = [(name, reordered(name, self.routes[name], overlay)) for name in self.routes]
         return [(name, order) for name, order in orders if order != tuple(self.routes[name])]
@@ -161,7 +161,7 @@ class _Subject:
 
 def _subject(pack: str, policies_dir: Path | None, host: str, state_dir: Path) -> _Subject:
     from pointwork.ledger.overlays import OverlayLog
-    from pointwork.policy.approved_routes import approved_routes
+    from pointwork.policy.engine.approved_routes import approved_routes
 
     bundle = load_policy(policies_dir, host).active(pack)
     rules = bundle.pack.overlay
@@ -182,7 +182,7 @@ def _tell(
     current: "Overlay | None",
     now: datetime,
 ) -> None:
-    from pointwork.policy.overlay import is_cooling_down
+    from pointwork.policy.engine.overlay import is_cooling_down
 
     if screen.as_json:
         return screen.document(change.model_dump(mode="json") if change else None)

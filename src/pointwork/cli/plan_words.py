@@ -83,7 +83,7 @@ def move_words(move: Move) -> str:
 
 def _rules(plan: Plan, bundle: "PolicyBundle | None") -> Iterator[tuple[str, str]]:
     """The pack's own route rules that the candidates' triggers name."""
-    from pointwork.policy.route_words import rule_words
+    from pointwork.policy.reading.route_words import rule_words
 
     row = bundle.pack.classes.get(plan.task_class or "") if bundle else None
     used = {each.trigger for each in plan.candidates}

@@ -25,7 +25,7 @@ from pointwork.cli.screen import OK, Screen, facts, listed, table, usd
 
 if TYPE_CHECKING:
     from pointwork.policy.bundle import PolicyBundle
-    from pointwork.policy.pack import Pack
+    from pointwork.policy.documents.pack import Pack
 
 app = typer.Typer(help="Check and read policy packs.", no_args_is_help=True)
 app.command("seal")(policy_seal.seal)
@@ -43,7 +43,7 @@ def validate(
     as_json: AsJson = False,
 ) -> None:
     """Check a pack, or every document: the first thing that is wrong, with file and line."""
-    from pointwork.policy.load import load_pack
+    from pointwork.policy.documents.load import load_pack
 
     if (path is None) != every:
         raise CliError("PATH and --all are both given or both missing", "give one of them")
@@ -66,7 +66,7 @@ def validate(
 
 def _every_bundle(folder: Path) -> Iterator[tuple[str, "PolicyBundle"]]:
     """Every version of every pack, with every host profile."""
-    from pointwork.policy.load import load_library
+    from pointwork.policy.documents.load import load_library
 
     profiles = sorted((folder / "hosts").glob("*.yaml"))
     if not profiles:
@@ -163,7 +163,7 @@ def _header(bundle: "PolicyBundle") -> list[tuple[str, str]]:
 
 def _classes(pack: "Pack") -> Table:
     """A row a rung, of the default route and then of each rule: who may serve, and up to what."""
-    from pointwork.policy.routes import families_of
+    from pointwork.policy.documents.routes import families_of
 
     routes = "FAMILIES AND CEILINGS"
     rows = table("CLASS", "RUNG OR RULE", routes, shrink=[routes])

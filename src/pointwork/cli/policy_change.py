@@ -23,7 +23,7 @@ from pointwork.cli.screen import FAIL, OK, WARN, Screen, facts, listed, table
 
 if TYPE_CHECKING:
     from pointwork.policy.bundle import PolicyBundle
-    from pointwork.policy.replan import Decided, Replan
+    from pointwork.policy.reading.replan import Decided, Replan
 
 SAME, DIFFERENT = 0, 1
 """Exit codes of ``policy diff``, as those of diff(1)."""
@@ -55,7 +55,7 @@ def diff(
     as_json: AsJson = False,
 ) -> int:
     """The changed rules from A to B, in words. Exits with 0 where they are the same, else 1."""
-    from pointwork.policy.difference import difference
+    from pointwork.policy.reading.difference import difference
 
     places: dict[str, Any] = {"policies_dir": policies_dir, "host": host, "state_dir": state_dir}
     before, after = named_bundle("A", a, **places), named_bundle("B", b, **places)
@@ -100,7 +100,7 @@ def plan(
     Nothing is called and nothing written. Exits with 2 where the text of any task would be
     processed further out than before; bad input exits with 64 here.
     """
-    from pointwork.policy.replan import replan
+    from pointwork.policy.reading.replan import replan
 
     places: dict[str, Any] = {"policies_dir": policies_dir, "host": host, "state_dir": state_dir}
     bundle = named_bundle("NEW", new, **places)
@@ -152,7 +152,7 @@ def _against(new: "PolicyBundle", against: str | None, places: dict[str, Any]) -
 
 def _recorded(state_dir: Path, new: "PolicyBundle", last: int) -> "list[Decided]":
     from pointwork.ledger.decisions import first_decisions
-    from pointwork.policy.replan import Decided
+    from pointwork.policy.reading.replan import Decided
 
     engine = open_ledger(state_dir)
     records = first_decisions(engine, new.pack.pack, last)
@@ -166,9 +166,9 @@ def _recorded(state_dir: Path, new: "PolicyBundle", last: int) -> "list[Decided]
 
 def _situations(path: Path, old: "PolicyBundle", new: "PolicyBundle") -> "list[Decided]":
     """Every situation, decided by ``old``; its task is named by its file or line."""
-    from pointwork.policy.replan import decided_situation
-    from pointwork.policy.situation import Situation
-    from pointwork.policy.strict_yaml import parse_document, read_document
+    from pointwork.policy.documents.strict_yaml import parse_document, read_document
+    from pointwork.policy.proving.situation import Situation
+    from pointwork.policy.reading.replan import decided_situation
 
     read: list[tuple[str, Situation]] = []
     if path.is_dir():
@@ -195,7 +195,7 @@ def _lines(path: Path) -> list[str]:
 
 
 def _print(screen: Screen, found: "Replan", new: "PolicyBundle", source: str) -> None:
-    from pointwork.policy.difference import signed_usd
+    from pointwork.policy.reading.difference import signed_usd
 
     if not found.decisions:
         return screen.line(f"No decision of pack {new.pack.pack} is recorded; nothing to compare.")
@@ -245,7 +245,7 @@ def _limits(found: "Replan") -> Sequence[tuple[str, str]]:
 
 
 def _show_routes(screen: Screen, found: "Replan") -> None:
-    from pointwork.policy.difference import signed_usd
+    from pointwork.policy.reading.difference import signed_usd
 
     figures = ["TASKS", "COST"]
     rows = table("CLASS", "FROM", "TO", *figures, right=figures)

@@ -6,7 +6,7 @@ from pointwork.cli.screen import Screen, table, usd
 
 if TYPE_CHECKING:
     from pointwork.policy.bundle import PolicyBundle
-    from pointwork.policy.pack import Pack
+    from pointwork.policy.documents.pack import Pack
 
 ANY_FAMILY = "any family"
 

@@ -60,7 +60,7 @@ def named_bundle(
 
 
 def _document(argument: str, path: Path, policies_dir: Path | None, host: str) -> "PolicyBundle":
-    from pointwork.policy.load import load_pack
+    from pointwork.policy.documents.load import load_pack
 
     if not path.is_file():
         state = "is a folder" if path.is_dir() else "does not exist"

@@ -23,7 +23,7 @@ def seal(
 
     A version that is on record never changes: other content under it is refused.
     """
-    from pointwork.policy.sealing import seal as seal_version
+    from pointwork.policy.documents.sealing import seal as seal_version
 
     folder = policies_folder(policies_dir)
     now = datetime.now(UTC)
@@ -54,8 +54,8 @@ def seal(
 
 def _hashes(folder: Path, pack: str, host: str) -> list[tuple[str, str]]:
     """Version and hash of every document of the pack, oldest version first."""
-    from pointwork.policy.load import load_pack
-    from pointwork.policy.revisions import VERSION, number_of
+    from pointwork.policy.documents.load import load_pack
+    from pointwork.policy.documents.revisions import VERSION, number_of
 
     if Path(pack).name != pack or not (folder / pack).is_dir():
         raise CliError(f"PACK {pack!r} is no folder of {folder}", "name one of its folders")

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 def show_tables(screen: Screen, bundle: "PolicyBundle") -> None:
     """The tables of the pack's source document, row by row."""
-    from pointwork.policy.seed_table import seed_tables
+    from pointwork.policy.reading.seed_table import seed_tables
 
     tables = seed_tables(bundle)
     if screen.as_json:
@@ -34,7 +34,7 @@ def show_tables(screen: Screen, bundle: "PolicyBundle") -> None:
 
 def show_switches(screen: Screen, bundle: "PolicyBundle") -> None:
     """What the pack says where packs differ."""
-    from pointwork.policy.switches import switches
+    from pointwork.policy.reading.switches import switches
 
     found = switches(bundle.pack)
     if screen.as_json:

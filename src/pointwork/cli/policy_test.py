@@ -12,7 +12,7 @@ from pointwork.cli.screen import FAIL, OK, Screen, table
 
 if TYPE_CHECKING:
     from pointwork.policy.bundle import PolicyLibrary
-    from pointwork.policy.rule_coverage import Coverage
+    from pointwork.policy.proving.rule_coverage import Coverage
 
 Packs = Annotated[
     list[str] | None, typer.Argument(metavar="[PACK]...", help="All packs if none is named.")
@@ -47,8 +47,8 @@ def run_cases(
 
 
 def _run(folder: Path, packs: list[str]) -> dict[str, "Coverage"]:
-    from pointwork.policy.cases import read_cases
-    from pointwork.policy.rule_coverage import coverage_of
+    from pointwork.policy.proving.cases import read_cases
+    from pointwork.policy.proving.rule_coverage import coverage_of
 
     libraries = _libraries(folder)
     names = packs or list(next(iter(libraries.values())).packs)
@@ -61,7 +61,7 @@ def _run(folder: Path, packs: list[str]) -> dict[str, "Coverage"]:
 
 
 def _libraries(folder: Path) -> dict[str, "PolicyLibrary"]:
-    from pointwork.policy.load import load_library
+    from pointwork.policy.documents.load import load_library
 
     hosts = sorted(path.stem for path in (folder / "hosts").glob("*.yaml"))
     if not hosts:

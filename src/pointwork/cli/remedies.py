@@ -70,9 +70,9 @@ def _that_matter(given: DecisionInput, bundle: "PolicyBundle") -> list[WhatIf]:
 def _read(given: DecisionInput, bundle: "PolicyBundle") -> tuple[object, ...]:
     """The plan, and every gate's and filter's own word, of which a plan shows only the first."""
     from pointwork.policy.decide import decide
-    from pointwork.policy.facts import Facts
-    from pointwork.policy.filters import refusals
-    from pointwork.policy.gates import GATES
+    from pointwork.policy.engine.facts import Facts
+    from pointwork.policy.engine.filters import refusals
+    from pointwork.policy.engine.gates import GATES
 
     plan, name = decide(given, bundle), given.classification.task_class
     if name is None or name not in bundle.pack.classes:

@@ -13,8 +13,8 @@ from pointwork.cli.options import HOST_DEFAULT, AsJson, HostName, PoliciesDir
 from pointwork.cli.screen import FAIL, OK, Screen, facts, listed, shown, table
 
 if TYPE_CHECKING:
-    from pointwork.policy.high_risk import ChangeRisk, HighRiskGroup
-    from pointwork.policy.spec_block import SpecBlock, SpecRules
+    from pointwork.policy.specs.high_risk import ChangeRisk, HighRiskGroup
+    from pointwork.policy.specs.spec_block import SpecBlock, SpecRules
 
 _PACK = "codex"
 
@@ -29,7 +29,7 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Check a spec's section on models: the first thing that is wrong, with file and line."""
-    from pointwork.policy.spec_block import SpecRules
+    from pointwork.policy.specs.spec_block import SpecRules
 
     rules = getattr(load_policy(policies_dir, host).active(_PACK).pack, "spec", None)
     if not isinstance(rules, SpecRules):
@@ -64,7 +64,7 @@ def read_block(file: Path, rules: "SpecRules") -> "SpecBlock":
         CliError: the file cannot be read, or its block cannot be used; the exit code is that of a
             wrong document.
     """
-    from pointwork.policy.spec_block import SPEC_BYTES_MAX, SpecBlockError, parse_spec
+    from pointwork.policy.specs.spec_block import SPEC_BYTES_MAX, SpecBlockError, parse_spec
 
     with file.open("rb") as opened:
         raw = opened.read(SPEC_BYTES_MAX + 1)
@@ -87,8 +87,8 @@ def read_risk(diff: str, groups: Mapping[str, "HighRiskGroup"]) -> "ChangeRisk":
     Raises:
         CliError: it is no complete unified diff, so that nothing can be told of it.
     """
-    from pointwork.policy.high_risk import change_risk
-    from pointwork.policy.unified_diff import DIFF_CHARACTERS_MAX, DiffError
+    from pointwork.policy.specs.high_risk import change_risk
+    from pointwork.policy.specs.unified_diff import DIFF_CHARACTERS_MAX, DiffError
 
     if diff == "-":
         raw = sys.stdin.buffer.read(4 * DIFF_CHARACTERS_MAX + 1)

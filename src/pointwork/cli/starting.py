@@ -54,8 +54,8 @@ def _library_on_record(state_dir: Path, policies: Path, host: str) -> "PolicyLib
     from pointwork.ledger.engine import open_engine
     from pointwork.ledger.incidents import record_policy_incident
     from pointwork.ledger.migrate import migrate
-    from pointwork.policy.load import load_library
-    from pointwork.policy.revisions import TamperedPolicyError
+    from pointwork.policy.documents.load import load_library
+    from pointwork.policy.documents.revisions import TamperedPolicyError
 
     try:
         return load_library(policies, host)

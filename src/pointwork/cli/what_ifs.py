@@ -24,7 +24,7 @@ from pointwork.contract.task import Sensitivity
 
 if TYPE_CHECKING:
     from pointwork.policy.bundle import PolicyBundle
-    from pointwork.policy.pack import Pack
+    from pointwork.policy.documents.pack import Pack
 
 TOKENS_FEW = 64
 _ROOM = ResourceSignal(free_memory_mb=1_000_000, load_ratio=Decimal(0))
@@ -232,7 +232,7 @@ def _receipts(given: DecisionInput, bundle: "PolicyBundle") -> Iterator[WhatIf]:
 
 def _signals(given: DecisionInput, bundle: "PolicyBundle") -> Iterator[WhatIf]:
     """A required signal that nobody took, as a healthy one."""
-    from pointwork.policy.windows import windows_at
+    from pointwork.policy.engine.windows import windows_at
 
     snapshot, required = given.snapshot, bundle.pack.required_signals
     quotas = tuple(

@@ -14,7 +14,7 @@ from pointwork.ledger.model_windows import ModelWindows
 from pointwork.ledger.outcomes import OutcomeLog
 from pointwork.ledger.tables import Task, table_of
 from pointwork.policy.bundle import PolicyBundle
-from pointwork.policy.windows import budgets_by_window
+from pointwork.policy.engine.windows import budgets_by_window
 
 _TASK = table_of(Task)
 

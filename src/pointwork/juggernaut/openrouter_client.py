@@ -8,7 +8,7 @@ from typing import Protocol
 
 from pointwork.contract.decision import Candidate
 from pointwork.contract.prompt import Prompt
-from pointwork.policy.catalogue import Endpoint
+from pointwork.policy.documents.catalogue import Endpoint
 from pointwork.providers.dialects import OPENROUTER, Dialect
 from pointwork.providers.port import CompletionRequest, CompletionResponse, OnProgress, Provider
 

@@ -7,9 +7,9 @@ from sqlalchemy import Engine
 from pointwork.contract.overlay import OPTIMIZER, ModelWindow, OverlayChange
 from pointwork.ledger.model_windows import ModelWindows
 from pointwork.ledger.overlays import OverlayLog
-from pointwork.policy.approved_routes import approved_routes
 from pointwork.policy.bundle import PolicyBundle
-from pointwork.policy.overlay import OverlayRules, next_overlay, window_bounds
+from pointwork.policy.engine.approved_routes import approved_routes
+from pointwork.policy.engine.overlay import OverlayRules, next_overlay, window_bounds
 
 
 class PerformanceTracker:

@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, model_valida
 
 from pointwork.contract.money import NANO_PER_USD
 from pointwork.contract.task import OUTPUT_TOKENS_MAX, Name
-from pointwork.policy.approved_routes import approved_routes
 from pointwork.policy.bundle import PolicyBundle
-from pointwork.policy.pack import Pack
+from pointwork.policy.documents.pack import Pack
+from pointwork.policy.engine.approved_routes import approved_routes
 
 JsonNumber = Annotated[
     Decimal,

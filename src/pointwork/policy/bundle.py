@@ -8,9 +8,9 @@ from pydantic import BaseModel, ConfigDict
 
 from pointwork.contract.canonical import canonical_json, sha256_hex
 from pointwork.contract.snapshot import PolicyRef
-from pointwork.policy.catalogue import HostProfile, PricedModel
-from pointwork.policy.index import PackIndex, build_index
-from pointwork.policy.pack import Pack
+from pointwork.policy.documents.catalogue import HostProfile, PricedModel
+from pointwork.policy.documents.pack import Pack
+from pointwork.policy.engine.index import PackIndex, build_index
 
 
 class PolicyBundle(BaseModel):

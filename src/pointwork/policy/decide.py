@@ -17,23 +17,23 @@ from pointwork.contract.decision import (
 )
 from pointwork.contract.reasons import ReasonCode
 from pointwork.contract.task import Lane, Sensitivity
-from pointwork.policy.branches import side_by_side
 from pointwork.policy.bundle import PolicyBundle
-from pointwork.policy.cheapest import cheapest_sufficient, route_of
-from pointwork.policy.facts import Facts
-from pointwork.policy.filters import Refused, needs_cloud, refusals
-from pointwork.policy.gates import closed_gate
-from pointwork.policy.index import Entry
-from pointwork.policy.lifting import LIFTED_BY, can_lift
-from pointwork.policy.obligations import adviser_of, obligations_of
-from pointwork.policy.precedence import first_reason, rejection
-from pointwork.policy.priority import priority
-from pointwork.policy.ranking import DOWNGRADE_TRIGGER, Ordering, Ranked, codes, members
-from pointwork.policy.role_table import role_table
-from pointwork.policy.routes import families_of
-from pointwork.policy.safe_lane import cheapest_safe_lane
-from pointwork.policy.sensitivity import effective_data_classes, effective_sensitivity
-from pointwork.policy.windows import windows_at
+from pointwork.policy.documents.routes import families_of
+from pointwork.policy.engine.branches import side_by_side
+from pointwork.policy.engine.cheapest import cheapest_sufficient, route_of
+from pointwork.policy.engine.facts import Facts
+from pointwork.policy.engine.filters import Refused, needs_cloud, refusals
+from pointwork.policy.engine.gates import closed_gate
+from pointwork.policy.engine.index import Entry
+from pointwork.policy.engine.lifting import LIFTED_BY, can_lift
+from pointwork.policy.engine.obligations import adviser_of, obligations_of
+from pointwork.policy.engine.precedence import first_reason, rejection
+from pointwork.policy.engine.priority import priority
+from pointwork.policy.engine.ranking import DOWNGRADE_TRIGGER, Ordering, Ranked, codes, members
+from pointwork.policy.engine.role_table import role_table
+from pointwork.policy.engine.safe_lane import cheapest_safe_lane
+from pointwork.policy.engine.sensitivity import effective_data_classes, effective_sensitivity
+from pointwork.policy.engine.windows import windows_at
 
 _ORDERINGS: dict[str, Ordering] = {
     "cheapest_sufficient": cheapest_sufficient,

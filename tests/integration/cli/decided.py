@@ -14,7 +14,7 @@ from pointwork.ledger.outcomes import OutcomeLog
 from pointwork.ledger.policies import RevisionStore
 from pointwork.policy.bundle import PolicyBundle
 from pointwork.policy.decide import decide
-from pointwork.policy.situation import NOW, Situation
+from pointwork.policy.proving.situation import NOW, Situation
 from tests.integration.ledger.records import outcome
 
 _STATUS = {

@@ -12,7 +12,7 @@ from pointwork.cli.errors import ExitCode
 from pointwork.contract.overlay import Overlay, OverlayPlace, windows_sha256
 from pointwork.contract.override import Override, OverrideDuration, OverrideScope
 from pointwork.contract.task import Sensitivity
-from pointwork.policy.cases import read_cases
+from pointwork.policy.proving.cases import read_cases
 from tests.fakes.policy_facts import NOW, POLICIES, Situation, shipped
 from tests.integration.cli.conftest import Call, Called
 from tests.integration.cli.decided import log, record, remember

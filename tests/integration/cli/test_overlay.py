@@ -15,8 +15,8 @@ from pointwork.ledger.audit import AuditChain
 from pointwork.ledger.budgets import BudgetBook
 from pointwork.ledger.master_keys import MasterKeys
 from pointwork.ledger.vault import Vault
-from pointwork.policy.approved_routes import approved_routes
-from pointwork.policy.load import load_library
+from pointwork.policy.documents.load import load_library
+from pointwork.policy.engine.approved_routes import approved_routes
 from tests.fakes.sealed_policies import copy_pack, seal_all
 from tests.integration.cli.conftest import Call, Called, row_counts
 from tests.integration.ledger.records import accept, invoke, reserve

@@ -6,8 +6,12 @@ from pathlib import Path
 import pytest
 
 from pointwork.cli.errors import ExitCode
-from pointwork.policy.load import load_pack
-from pointwork.policy.revisions import TamperedPolicyError, check_revisions, read_revisions
+from pointwork.policy.documents.load import load_pack
+from pointwork.policy.documents.revisions import (
+    TamperedPolicyError,
+    check_revisions,
+    read_revisions,
+)
 from tests.fakes.sealed_policies import copy_pack, versions
 from tests.integration.cli.conftest import Call, Called
 

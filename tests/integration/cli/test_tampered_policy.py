@@ -10,7 +10,7 @@ import pytest
 from pointwork.cli.errors import ExitCode
 from pointwork.ledger.engine import open_engine, read
 from pointwork.ledger.tables import Incident, table_of
-from pointwork.policy.revisions import TamperedPolicyError
+from pointwork.policy.documents.revisions import TamperedPolicyError
 from tests.fakes.sealed_policies import copy_pack, seal_all
 from tests.integration.cli.conftest import Call
 from workers.settings import Settings

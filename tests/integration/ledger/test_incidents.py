@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from pointwork.ledger.incidents import policy_incident_id, record_policy_incident
-from pointwork.policy.revisions import TamperedPolicyError, check_revisions
-from pointwork.policy.sealing import seal
+from pointwork.policy.documents.revisions import TamperedPolicyError, check_revisions
+from pointwork.policy.documents.sealing import seal
 from tests.integration.ledger.conftest import Ledger
 from tests.integration.ledger.records import NOW
 

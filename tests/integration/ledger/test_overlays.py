@@ -17,7 +17,7 @@ from pointwork.contract.overlay import (
 )
 from pointwork.ledger.overlays import OverlayConflictError, OverlayLog, OverlayRefusedError
 from pointwork.ledger.policies import RevisionStore
-from pointwork.policy.overlay import reordered
+from pointwork.policy.engine.overlay import reordered
 from tests.integration.ledger.conftest import Ledger
 from tests.integration.ledger.records import NOW
 

@@ -9,7 +9,7 @@ from pointwork.cli.errors import CliError
 from pointwork.contract.decision import ClassSource
 from pointwork.contract.outcome import TaskStatus
 from pointwork.policy.bundle import PolicyLibrary
-from pointwork.policy.strict_yaml import PolicyError
+from pointwork.policy.documents.strict_yaml import PolicyError
 from tests.contract import decision_samples, samples
 
 GOOD = "title: One\ntext: Hi\nexpect: {status: succeeded, site: local, class_source: declared}\n"

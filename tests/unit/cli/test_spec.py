@@ -9,7 +9,7 @@ from pointwork.cli.errors import CliError, ExitCode
 from pointwork.cli.main import main
 from pointwork.cli.screen import Screen
 from pointwork.cli.spec import read_block, read_risk, show_block, show_risk
-from pointwork.policy.spec_block import SPEC_BYTES_MAX
+from pointwork.policy.specs.spec_block import SPEC_BYTES_MAX
 from tests.fakes.codex_rules import high_risk_groups, spec_rules
 
 
