@@ -1,6 +1,5 @@
 """From a folder of documents to a library of bundles; anything wrong stops the load."""
 
-import logging
 import re
 from pathlib import Path
 
@@ -17,12 +16,11 @@ from pointwork.policy.documents.catalogue import (
 from pointwork.policy.documents.pack import Pack
 from pointwork.policy.documents.prices import UnknownPriceError, look_up, price_library_version
 from pointwork.policy.documents.release import Profile, ReleaseKeys, require_release
-from pointwork.policy.documents.revisions import REVISIONS_FILE, check_revisions
+from pointwork.policy.documents.revisions import check_revisions
 from pointwork.policy.documents.strict_yaml import PolicyError, place_in, read_document
 
 _PACK_FILE = re.compile(r"^\d+(\.\d+){1,2}\.yaml$")
 _HOST = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
-_log = logging.getLogger(__name__)
 
 
 def load_library(
@@ -148,10 +146,7 @@ def _check_record(
     folder: Path, bundles: list[PolicyBundle], profile: Profile, keys: ReleaseKeys | None
 ) -> None:
     """The documents are those on record, and the active one is released where it must be."""
-    if profile == "development" and not (folder / REVISIONS_FILE).exists():
-        _log.info("%s is not sealed; run `pointwork policy seal %s`", folder, folder.name)
-    else:
-        check_revisions(folder, {each.pack.version: each.pack_sha256 for each in bundles})
+    check_revisions(folder, {each.pack.version: each.pack_sha256 for each in bundles})
     active = bundles[-1]
     require_release(
         folder,
