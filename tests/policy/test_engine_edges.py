@@ -1,35 +1,25 @@
-"""Edges of the engine that no shipped pack stands on today: told on packs made up for it."""
+"""Edges of the engine that no shipped pack's case stands on."""
 
 from typing import Any
 
 import pytest
 
-from pointwork.contract.decision import Effect, Plan, Trigger
+from pointwork.contract.decision import Effect, FailedAttempt, Plan, Trigger
 from pointwork.contract.failures import ProviderFailureKind
-from pointwork.contract.override import Override, OverrideDuration, OverrideScope
 from pointwork.contract.reasons import ReasonCode
 from pointwork.contract.snapshot import ReceiptKind
 from pointwork.contract.task import PrivacyTier, Sensitivity
 from pointwork.policy.bundle import PolicyBundle
 from pointwork.policy.decide import decide
-from pointwork.policy.proving.situation import NOW, TASK_ID
-from tests.fakes.policy_facts import Failed, Received, Situation, changed, chosen, reasons
-from tests.policy.random_facts import bundle_of
+from pointwork.policy.engine.facts import Facts
+from tests.fakes.policy_facts import Failed, Received, Situation, changed, chosen, reasons, shipped
 
-OMEGA = bundle_of("omega", "embedded")
-ROLES = bundle_of("roles", "rtx5090")
-NUMBERS = bundle_of("numbers", "embedded")
-STEPS = bundle_of("steps", "laptop")
+LOCAL, SONNET = "smollm2-135m", "claude-sonnet-5"
+OMEGA, CODEX = shipped("omega"), shipped("codex")
 PUBLIC = Sensitivity.PUBLIC
-OUTAGE = ProviderFailureKind.OVERLOADED
-PERMITS = tuple(
-    Received(kind=kind)
-    for kind in (ReceiptKind.EGRESS, ReceiptKind.HOSTED_FALLBACK, ReceiptKind.DATA_BOUNDARY)
-)
 
 
 def plan_of(bundle: PolicyBundle, task_class: str, **fields: Any) -> Plan:
-    fields = {"sensitivity": PUBLIC, "conversation_id": "talk-1"} | fields
     return decide(Situation(task_class=task_class, **fields).facts(bundle), bundle)
 
 
@@ -37,127 +27,104 @@ def details(plan: Plan) -> dict[str, str]:
     return {each.model: each.detail for each in plan.rejected}
 
 
-def override_of(model: str) -> Override:
-    return Override(
-        override_id="override-1",
-        model=model,
-        scope=OverrideScope.TASK,
-        task_id=TASK_ID,
-        starts_at=NOW,
-        duration=OverrideDuration.INDEFINITE,
-        reason="The board wants this one.",
-        approver="ada",
-        cost_impact_nano_usd=1,
-        acknowledged_at=NOW,
-    )
-
-
 @pytest.mark.parametrize(
-    ("fields", "model", "reason", "detail"),
+    ("failed", "left"),
     [
-        ({"privacy_tier": PrivacyTier.LOCAL_ONLY}, "gpt-5.1", "privacy_tier", "local_only"),
-        (
-            {"privacy_tier": PrivacyTier.APPROVED_PRIVATE},
-            "gpt-5.1",
-            "privacy_tier",
-            "approved_private",
-        ),
-        ({"residency": ("EU",)}, "gpt-5.1", "residency", "US"),
-        ({"residency": ("EU",)}, "gemini-3.1-pro", "residency", "unknown region"),
-        ({"marks": ("bulk", "test_data")}, "gpt-5.1", "frontier_bulk", "bulk, test_data"),
-        ({"items": 150}, "gpt-5.1", "local_first_volume", "150 items"),
-        ({"sensitivity": Sensitivity.SENSITIVE}, "gpt-5.1", "privacy", "sensitive"),
-        (
-            {"image": True, "answer_schema": True},
-            "deepseek-chat",
-            "capability",
-            "json_schema, vision",
-        ),
-        ({"without_keys": ("openai",)}, "gpt-5.1", "no_credentials", "openai_api_key"),
-        ({"down": ("openai",)}, "gpt-5.1", "unhealthy", "openai"),
-        ({"limited_seconds": {"openai": 53}}, "gpt-5.1", "rate_limited", "until 05:07:00 UTC"),
-        ({"quotas": {"openai": 0}}, "gpt-5.1", "quota_exhausted", "openai"),
-        ({"budget_left": 0}, "gpt-5.1", "budget", "omega/pack/omega/day/2026-03-04"),
+        ([(LOCAL, None)], set()),
+        ([(LOCAL, None), (LOCAL, None)], {LOCAL}),
+        ([(LOCAL, ProviderFailureKind.TIMEOUT)], {LOCAL}),
+        ([(SONNET, ProviderFailureKind.TIMEOUT), (LOCAL, None)], {SONNET}),
+        ([(LOCAL, None), (SONNET, None)], {LOCAL, SONNET}),
     ],
-    ids=str,
 )
-def test_a_refusal_says_what_the_rule_compared(
-    fields: dict[str, Any], model: str, reason: str, detail: str
+def test_only_the_first_rungs_last_model_may_try_again_and_only_so_often(
+    failed: list[tuple[str, ProviderFailureKind | None]], left: set[str]
 ) -> None:
-    plan = plan_of(OMEGA, "high_stakes_logic", **fields)
-    assert reasons(plan)[model] == reason
-    assert details(plan)[model] == detail
-
-
-def test_an_override_opens_what_only_an_escalation_would() -> None:
-    before = plan_of(ROLES, "architect")
-    assert reasons(before)["claude-opus-5"] is ReasonCode.ESCALATION_ONLY
-    plan = plan_of(ROLES, "architect", overrides=(override_of("claude-opus-5"),))
-    assert chosen(plan) == ["claude-opus-5", *chosen(before)]
-    assert plan.candidates[0].trigger is Trigger.OVERRIDE
-    assert "claude-opus-5" not in reasons(plan)
-
-
-def test_an_override_of_the_model_that_comes_first_anyway_changes_nothing() -> None:
-    before = plan_of(ROLES, "architect")
-    assert plan_of(ROLES, "architect", overrides=(override_of(chosen(before)[0]),)) == before
-
-
-def test_a_model_may_answer_badly_as_often_as_its_class_allows_and_no_more() -> None:
-    first, second = chosen(plan_of(ROLES, "helper"))
-    for tries, expected in ((1, first), (2, first), (3, second)):
-        failed = (Failed(model=first),) * tries
-        assert chosen(plan_of(ROLES, "helper", failed=failed))[0] == expected
-    for failed in (
-        (Failed(model=first, kind=OUTAGE),),
-        (Failed(model=first), Failed(model=first, kind=OUTAGE)),
-        (Failed(model=first), Failed(model=second, kind=OUTAGE)),
-    ):
-        assert first not in chosen(plan_of(ROLES, "helper", failed=failed))
-
-
-def test_after_a_bad_answer_no_model_of_the_same_price_is_tried() -> None:
-    low = plan_of(NUMBERS, "drafting").candidates[-1].model
-    tiers = NUMBERS.models[low].tiers
-    alike = changed(NUMBERS, models={name: {"tiers": tiers} for name in NUMBERS.models})
-    first = chosen(plan_of(alike, "drafting"))[0]
-    plan = plan_of(alike, "drafting", failed=(Failed(model=first),))
-    assert (plan.effect, chosen(plan)) == (Effect.DENY, [])
-
-
-def test_a_model_below_the_lane_a_stage_begins_at_is_not_good_enough() -> None:
-    step: dict[str, Any] = {"marks": ("checked",), "receipts": PERMITS, "quotas": {}}
-    plan = plan_of(STEPS, "edit", stage="plan", **step)
-    assert reasons(plan)["llama-3.2-1b"] is ReasonCode.QUALITY_FLOOR
-    assert details(plan)["llama-3.2-1b"] == "begins at cheap"
-    below = plan_of(STEPS, "edit", stage="execute", **step)
-    assert chosen(below)[0] == "llama-3.2-1b"
+    given = Situation(task_class="implementer").facts(CODEX)
+    tries = tuple(FailedAttempt(model=model, kind=kind) for model, kind in failed)
+    row = CODEX.pack.classes["implementer"]
+    facts = Facts(given.model_copy(update={"failed": tries}), CODEX, "implementer", row)
+    assert facts.left_models == left
 
 
 def test_a_contract_for_one_personal_model_opens_no_other() -> None:
-    personal = {"llama-3.2-1b": {"personal": True}, "llama-3.2-3b": {"personal": True}}
-    bundle = changed(STEPS, models=personal)
-    consent = Received(kind=ReceiptKind.PERSONALISATION_CONSENT, subject="ada")
-    contract = Received(kind=ReceiptKind.GOVERNANCE_CONTRACT, model="llama-3.2-3b")
-    step: dict[str, Any] = {"marks": ("checked",), "stage": "execute", "subject": "ada"}
-    for receipts, opened in (
-        ((consent, contract), ["llama-3.2-3b"]),
-        ((consent,), []),
-        ((contract,), []),
-    ):
-        plan = plan_of(bundle, "edit", receipts=receipts, **step)
-        assert chosen(plan) == opened
-        assert reasons(plan)["llama-3.2-1b"] is ReasonCode.PERSONALISATION
+    bundle = shipped("socioprophet", "laptop")
+    personal = "llama-3.2-1b-personal"
+    consent = Received(kind=ReceiptKind.PERSONALISATION_CONSENT, subject="ada", task_id=None)
+    for model, opens in ((personal, True), ("another-model", False)):
+        contract = Received(
+            kind=ReceiptKind.GOVERNANCE_CONTRACT, subject="ada", task_id=None, model=model
+        )
+        plan = plan_of(bundle, "triage", subject="ada", receipts=(consent, contract))
+        assert (personal in chosen(plan)) is opens
 
 
-def test_a_second_opinion_comes_from_another_vendor_that_may_be_asked() -> None:
-    plan = plan_of(ROLES, "architect", marks=("disputed",))
+@pytest.mark.parametrize(
+    "out", [{"without_keys": ("openai",)}, {"down": ("openai",)}], ids=["no key", "down"]
+)
+def test_who_cannot_serve_gives_no_second_opinion(out: dict[str, Any]) -> None:
+    asked = {"marks": ("user_requested_second_opinion",)}
+    plan = plan_of(CODEX, "architect", **asked)
     assert plan.adviser is not None
-    assert plan.adviser.vendor != plan.candidates[0].vendor
-    assert plan.adviser.model == "claude-sonnet-5"
-    down = plan_of(ROLES, "architect", marks=("disputed",), down=("anthropic",))
-    assert down.adviser is not None
-    assert down.adviser.model == "gpt-5.1"
-    alone = plan_of(ROLES, "architect", marks=("disputed",), down=("anthropic", "openai"))
-    assert alone.adviser is None
-    assert plan_of(ROLES, "architect").adviser is None
+    assert plan.adviser.vendor == "openai"
+    assert plan_of(CODEX, "architect", **asked, **out).adviser is None
+
+
+@pytest.mark.parametrize("tier", [PrivacyTier.APPROVED_PRIVATE, PrivacyTier.LOCAL_ONLY])
+def test_a_refusal_names_the_tier_that_refuses(tier: PrivacyTier) -> None:
+    plan = plan_of(OMEGA, "summarisation_formatting", sensitivity=PUBLIC, privacy_tier=tier)
+    assert reasons(plan)["gpt-5.1"] is ReasonCode.PRIVACY_TIER
+    assert details(plan)["gpt-5.1"] == tier
+
+
+def test_a_class_that_begins_higher_takes_no_lower_lane() -> None:
+    socioprophet = shipped("socioprophet")
+    classes = socioprophet.pack.model_dump()["classes"]
+    classes["triage"] |= {"lane": "standard"}
+    bundle = changed(socioprophet, pack={"classes": classes})
+    receipts = tuple(
+        Received(kind=kind) for kind in (ReceiptKind.EGRESS, ReceiptKind.HOSTED_FALLBACK)
+    )
+    plan = plan_of(bundle, "triage", receipts=receipts, sensitivity=PUBLIC)
+    assert reasons(plan)[LOCAL] is ReasonCode.QUALITY_FLOOR
+    assert details(plan)[LOCAL] == "begins at standard"
+    assert plan.candidates[0].lane == "standard"
+
+
+def test_a_model_of_the_same_price_is_not_a_cheaper_one() -> None:
+    juggernaut = shipped("juggernaut")
+    mini = juggernaut.models["gpt-4o-mini"].tiers
+    same = {name: {"tiers": mini} for name in juggernaut.models}
+    bundle = changed(juggernaut, models=same)
+    plan = plan_of(bundle, "normal", failed=(Failed(model="gpt-4o-mini"),))
+    assert (plan.effect, plan.reason) == (Effect.DENY, ReasonCode.CANDIDATES_EXHAUSTED)
+
+
+@pytest.mark.parametrize(
+    ("schema", "trigger"),
+    [("pointwork/pack/1", Trigger.DEFAULT), ("pointwork/pack/2", Trigger.FIRST_RUNG_OUT)],
+)
+def test_a_start_past_the_first_rung_is_named_in_the_newer_documents(
+    schema: str, trigger: Trigger
+) -> None:
+    bundle = changed(OMEGA, pack={"schema_version": schema})
+    plan = plan_of(bundle, "summarisation_formatting", sensitivity=PUBLIC, down=("local-gpu",))
+    first = plan.candidates[0]
+    assert first.trigger == trigger
+    assert (first.move is None) is (schema == "pointwork/pack/1")
+    if first.move is not None:
+        assert first.move.evidence == (f"{LOCAL}=unhealthy",)
+
+
+def test_of_two_like_refusals_the_one_nearer_to_the_task_is_shown() -> None:
+    plan = plan_of(OMEGA, "bulk_generation", sensitivity=PUBLIC, marks=("bulk",))
+    assert reasons(plan)["gpt-5.1"] is ReasonCode.FRONTIER_BULK
+    assert details(plan)["gpt-5.1"] == "bulk"
+
+
+def test_a_budget_that_holds_exactly_the_estimate_is_enough() -> None:
+    asked = {"task_class": "summarisation_formatting", "sensitivity": PUBLIC}
+    estimate = plan_of(OMEGA, **asked).candidates[0].estimate_nano_usd
+    assert chosen(plan_of(OMEGA, **asked, budget_left=estimate)) == [LOCAL]
+    short = plan_of(OMEGA, **asked, budget_left=estimate - 1)
+    assert reasons(short)[LOCAL] is ReasonCode.BUDGET

@@ -79,6 +79,7 @@ def test_the_named_model_goes_first_and_the_move_says_why() -> None:
         ({"duration": "indefinite", "revoked_at": NOW}, {}, False),
         ({"task_id": "task-0"}, {}, False),
         ({"starts_at": NOW + DAY}, {}, False),
+        ({"starts_at": NOW}, {}, True),
         ({"acknowledged_at": None}, {}, False),
     ],
 )
