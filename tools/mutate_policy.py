@@ -69,6 +69,8 @@ TESTS = tuple(
         "test_privacy_rules.py",
         "test_omega_pack.py",
         "test_overrides.py",
+        "test_engine_edges.py",
+        "test_branches.py",
         "test_conditions.py",
         "test_windows.py",
         "test_codex_roles.py",
