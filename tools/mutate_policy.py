@@ -54,7 +54,17 @@ MODULES = (
     *(
         f"engine.{name}"
         for name in (
-            *("cheapest", "estimate", "facts", "filters", "gates", "index", "lanes", "lifting"),
+            *(
+                "branches",
+                "cheapest",
+                "estimate",
+                "facts",
+                "filters",
+                "gates",
+                "index",
+                "lanes",
+                "lifting",
+            ),
             *("obligations", "overrides", "precedence", "priority", "ranking", "role_table"),
             *("safe_lane", "sensitivity", "windows"),
         )
@@ -70,9 +80,11 @@ TESTS = tuple(
         "test_omega_pack.py",
         "test_overrides.py",
         "test_engine_edges.py",
+        "test_engine_made_up_packs.py",
         "test_branches.py",
         "test_conditions.py",
         "test_windows.py",
+        "test_windows_cache.py",
         "test_codex_roles.py",
         "test_codex_pack.py",
         "test_juggernaut_policies.py",
@@ -215,12 +227,14 @@ def _next_member(enum: str, name: str) -> str:
 
 
 def sites(tree: ast.Module) -> Iterator[tuple[int, ast.AST]]:
-    """Numbered nodes of what runs in functions and in tables; types and docstrings are left out."""
+    """Numbered nodes of what runs. Types, texts, and decorators (frozen, cached) are left out."""
     skipped: set[int] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.arg | ast.AnnAssign | ast.FunctionDef):
             kind = node.returns if isinstance(node, ast.FunctionDef) else node.annotation
             skipped |= {id(each) for each in ast.walk(kind)} if kind else set()
+        decorators = getattr(node, "decorator_list", [])
+        skipped |= {id(each) for decorator in decorators for each in ast.walk(decorator)}
     yield from ((n, each) for n, each in enumerate(ast.walk(tree)) if id(each) not in skipped)
 
 

@@ -3,7 +3,14 @@
 from decimal import Decimal
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    WithJsonSchema,
+)
 
 from pointwork.contract.money import NANO_PER_USD, NanoUsd
 from pointwork.contract.task import Name
@@ -39,7 +46,11 @@ def _usd_to_nano(value: object, info: ValidationInfo) -> object:
     return int(nano)
 
 
-Usd = Annotated[NanoUsd, BeforeValidator(_usd_to_nano)]
+Usd = Annotated[
+    NanoUsd,
+    BeforeValidator(_usd_to_nano),
+    WithJsonSchema({"type": "string", "pattern": r"^\d+(\.\d{1,9})?$"}),
+]
 """Written in the document as a quoted USD string, held in Python as nano-USD."""
 
 

@@ -1,0 +1,237 @@
+"""What the engine does where no shipped pack goes, told on packs made up for it (packs/)."""
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from pointwork.contract.decision import (
+    Effect,
+    GrantKind,
+    MoveKind,
+    Obligation,
+    Plan,
+    Trigger,
+)
+from pointwork.contract.failures import ProviderFailureKind
+from pointwork.contract.override import Override, OverrideDuration, OverrideScope
+from pointwork.contract.reasons import ReasonCode
+from pointwork.contract.snapshot import ReceiptKind
+from pointwork.contract.task import Lane, PrivacyTier, Sensitivity
+from pointwork.policy.bundle import PolicyBundle
+from pointwork.policy.decide import decide
+from pointwork.policy.proving.situation import NOW, TASK_ID
+from tests.fakes.policy_facts import Failed, Received, Situation, changed, chosen, reasons
+from tests.policy.random_facts import bundle_of
+
+OMEGA = bundle_of("omega", "embedded")
+ROLES = bundle_of("roles", "rtx5090")
+NUMBERS = bundle_of("numbers", "embedded")
+STEPS = bundle_of("steps", "laptop")
+PUBLIC = Sensitivity.PUBLIC
+OUTAGE = ProviderFailureKind.OVERLOADED
+PERMITS = tuple(
+    Received(kind=kind)
+    for kind in (ReceiptKind.EGRESS, ReceiptKind.HOSTED_FALLBACK, ReceiptKind.DATA_BOUNDARY)
+)
+
+
+def plan_of(bundle: PolicyBundle, task_class: str, **fields: Any) -> Plan:
+    fields = {"sensitivity": PUBLIC, "conversation_id": "talk-1"} | fields
+    return decide(Situation(task_class=task_class, **fields).facts(bundle), bundle)
+
+
+def details(plan: Plan) -> dict[str, str]:
+    return {each.model: each.detail for each in plan.rejected}
+
+
+def override_of(model: str) -> Override:
+    return Override(
+        override_id="override-1",
+        model=model,
+        scope=OverrideScope.TASK,
+        task_id=TASK_ID,
+        starts_at=NOW,
+        duration=OverrideDuration.INDEFINITE,
+        reason="The board wants this one.",
+        approver="ada",
+        cost_impact_nano_usd=1,
+        acknowledged_at=NOW,
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "model", "reason", "detail"),
+    [
+        ({"privacy_tier": PrivacyTier.LOCAL_ONLY}, "gpt-5.1", "privacy_tier", "local_only"),
+        (
+            {"privacy_tier": PrivacyTier.APPROVED_PRIVATE},
+            "gpt-5.1",
+            "privacy_tier",
+            "approved_private",
+        ),
+        ({"residency": ("EU",)}, "gpt-5.1", "residency", "US"),
+        ({"residency": ("EU",)}, "gemini-3.1-pro", "residency", "unknown region"),
+        ({"marks": ("bulk", "test_data")}, "gpt-5.1", "frontier_bulk", "bulk, test_data"),
+        ({"items": 150}, "gpt-5.1", "local_first_volume", "150 items"),
+        ({"sensitivity": Sensitivity.SENSITIVE}, "gpt-5.1", "privacy", "sensitive"),
+        (
+            {"image": True, "answer_schema": True},
+            "deepseek-chat",
+            "capability",
+            "json_schema, vision",
+        ),
+        ({"without_keys": ("openai",)}, "gpt-5.1", "no_credentials", "openai_api_key"),
+        ({"down": ("openai",)}, "gpt-5.1", "unhealthy", "openai"),
+        ({"limited_seconds": {"openai": 53}}, "gpt-5.1", "rate_limited", "until 05:07:00 UTC"),
+        ({"quotas": {"openai": 0}}, "gpt-5.1", "quota_exhausted", "openai"),
+        ({"budget_left": 0}, "gpt-5.1", "budget", "omega/pack/omega/day/2026-03-04"),
+    ],
+    ids=str,
+)
+def test_a_refusal_says_what_the_rule_compared(
+    fields: dict[str, Any], model: str, reason: str, detail: str
+) -> None:
+    plan = plan_of(OMEGA, "high_stakes_logic", **fields)
+    assert reasons(plan)[model] == reason
+    assert details(plan)[model] == detail
+
+
+def test_an_override_opens_what_only_an_escalation_would() -> None:
+    before = plan_of(ROLES, "architect")
+    assert reasons(before)["claude-opus-5"] is ReasonCode.ESCALATION_ONLY
+    plan = plan_of(ROLES, "architect", overrides=(override_of("claude-opus-5"),))
+    assert chosen(plan) == ["claude-opus-5", *chosen(before)]
+    assert plan.candidates[0].trigger is Trigger.OVERRIDE
+    assert "claude-opus-5" not in reasons(plan)
+
+
+def test_an_override_of_the_model_that_comes_first_anyway_changes_nothing() -> None:
+    before = plan_of(ROLES, "architect")
+    assert plan_of(ROLES, "architect", overrides=(override_of(chosen(before)[0]),)) == before
+
+
+def test_a_model_may_answer_badly_as_often_as_its_class_allows_and_no_more() -> None:
+    first, second = chosen(plan_of(ROLES, "helper"))
+    for tries, expected in ((1, first), (2, first), (3, second)):
+        failed = (Failed(model=first),) * tries
+        assert chosen(plan_of(ROLES, "helper", failed=failed))[0] == expected
+    for failed in (
+        (Failed(model=first, kind=OUTAGE),),
+        (Failed(model=first), Failed(model=first, kind=OUTAGE)),
+        (Failed(model=first), Failed(model=second, kind=OUTAGE)),
+    ):
+        assert first not in chosen(plan_of(ROLES, "helper", failed=failed))
+
+
+def test_a_second_opinion_comes_from_another_vendor_that_may_be_asked() -> None:
+    plan = plan_of(ROLES, "architect", marks=("disputed",))
+    assert plan.adviser is not None
+    assert plan.adviser.vendor != plan.candidates[0].vendor
+    assert plan.adviser.model == "claude-sonnet-5"
+    down = plan_of(ROLES, "architect", marks=("disputed",), down=("anthropic",))
+    assert down.adviser is not None
+    assert down.adviser.model == "gpt-5.1"
+    alone = plan_of(ROLES, "architect", marks=("disputed",), down=("anthropic", "openai"))
+    assert alone.adviser is None
+    assert plan_of(ROLES, "architect").adviser is None
+
+
+def test_an_alternative_within_a_rules_own_rung_is_named_by_what_failed() -> None:
+    small = {"measures": {"changed_lines": Decimal(10)}}
+    plain = plan_of(ROLES, "coder", **small).candidates[0]
+    assert (plain.trigger, plain.move) == ("small_diff", None)
+    other = plan_of(ROLES, "coder", failed=(Failed(model=plain.model, kind=OUTAGE),), **small)
+    assert other.candidates[0].model == "ministral-3-14b"
+    assert other.candidates[0].trigger is Trigger.LOCAL_UNAVAILABLE
+    assert other.candidates[0].move is not None
+    assert other.candidates[0].move.kind is MoveKind.FALLBACK
+
+
+def test_a_question_about_no_priced_model_asks_for_no_money() -> None:
+    asked: dict[str, Any] = {"privacy_tier": PrivacyTier.LOCAL_ONLY}
+    held = plan_of(ROLES, "judge", **asked)
+    assert held.hold_for is GrantKind.OUTSIDE_DECISION
+    assert held.task_ceiling_nano_usd > 0
+    unpriced = changed(ROLES, models={name: {"tiers": ()} for name in ROLES.models})
+    assert plan_of(unpriced, "judge", **asked).task_ceiling_nano_usd == 0
+
+
+def test_over_a_ceiling_the_next_cheaper_model_is_a_warned_downgrade() -> None:
+    plan = plan_of(NUMBERS, "sorting", output_tokens=4_000)
+    assert plan.candidates[0].trigger is Trigger.CEILING_OVER
+    assert Obligation.WARN_DOWNGRADE in plan.obligations
+    assert plan.candidates[0].move is not None
+    assert plan.candidates[0].move.kind is MoveKind.DOWNGRADE
+
+
+def test_a_wished_model_that_an_override_admits_is_not_refused_too() -> None:
+    plan = plan_of(
+        ROLES,
+        "architect",
+        overrides=(override_of("claude-opus-5"),),
+        requested_model="claude-opus-5",
+    )
+    assert (plan.effect, chosen(plan)[0]) == (Effect.RUN, "claude-opus-5")
+
+
+def _steps(*families: str, ceiling: int = 50_000_000, **pack: Any) -> PolicyBundle:
+    """The steps pack with the class ``edit`` over ``families`` in this order."""
+    classes = STEPS.pack.model_dump()["classes"]
+    classes["edit"] |= {"rungs": [list(families)], "ceiling": ceiling}
+    return changed(STEPS, pack={"classes": classes} | pack)
+
+
+PLANNING: dict[str, Any] = {"marks": ("checked", "hard"), "receipts": PERMITS, "stage": "plan"}
+NEARLY_SPENT: dict[str, Any] = {"budget_spent": 2_999_900_000}
+"""Enough is left for a model of the house and for no other."""
+
+
+@pytest.mark.parametrize("order", [("house", "cheap", "standard"), ("standard", "cheap", "house")])
+def test_a_spent_budget_leaves_the_lowest_lane_that_it_shuts(order: tuple[str, ...]) -> None:
+    plan = plan_of(_steps(*order), "edit", **PLANNING, **NEARLY_SPENT)
+    first = plan.candidates[0]
+    assert (first.trigger, first.lane) == (Trigger.BUDGET_LOW, Lane.LOCAL)
+    assert first.move is not None
+    assert (first.move.kind, first.move.from_lane) == (MoveKind.DOWNGRADE, Lane.CHEAP)
+    assert Obligation.WARN_DOWNGRADE in plan.obligations
+
+
+@pytest.mark.parametrize(
+    ("ceiling", "state", "switch", "reason"),
+    [
+        (50_000_000, NEARLY_SPENT, {"on_budget": "deny"}, ReasonCode.BUDGET),
+        (1_000_000, {}, {"on_ceiling": "block", "holds_for": []}, ReasonCode.CEILING),
+    ],
+)
+def test_what_a_pack_does_not_downgrade_for_ends_the_task(
+    ceiling: int, state: dict[str, Any], switch: dict[str, Any], reason: ReasonCode
+) -> None:
+    step = PLANNING | state
+    downgraded = plan_of(_steps("house", "cheap", ceiling=ceiling), "edit", **step)
+    assert downgraded.candidates[0].lane is Lane.LOCAL
+    ended = plan_of(_steps("house", "cheap", ceiling=ceiling, **switch), "edit", **step)
+    assert (ended.effect, ended.reason) == (Effect.DENY, reason)
+
+
+def test_a_lane_that_only_wants_a_reason_is_told_so_whatever_other_lanes_want() -> None:
+    """Models outside the route have nothing to say in why the routed ones are shut."""
+    plan = plan_of(_steps("high", "premium"), "edit", **PLANNING)
+    assert (plan.effect, plan.reason) == (Effect.DENY, ReasonCode.LANE_GUARD)
+
+
+def test_vendors_that_failed_come_after_others_of_the_lane_but_the_house_never_does() -> None:
+    before = chosen(plan_of(_steps("cheap"), "edit", **PLANNING))
+    failed = (Failed(model="gpt-4o-mini", kind=OUTAGE),)
+    after = chosen(plan_of(_steps("cheap"), "edit", **PLANNING, failed=failed))
+    assert before == ["gpt-5.4-mini", "claude-haiku-4-5"]
+    assert after == ["claude-haiku-4-5", "gpt-5.4-mini"]
+
+
+@pytest.mark.parametrize(("seconds", "holds"), [(-1, True), (0, True), (1, False)])
+def test_an_override_holds_from_the_moment_it_starts(seconds: int, holds: bool) -> None:
+    starts = NOW + timedelta(seconds=seconds)
+    override = override_of("claude-opus-5").model_copy(update={"starts_at": starts})
+    plan = plan_of(ROLES, "architect", overrides=(override,))
+    assert (chosen(plan)[0] == "claude-opus-5") is holds
