@@ -1,5 +1,6 @@
 """What the engine does where no shipped pack goes, told on packs made up for it (packs/)."""
 
+import pickle
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 
 from pointwork.contract.decision import (
+    Candidate,
     Effect,
     GrantKind,
     MoveKind,
@@ -15,6 +17,7 @@ from pointwork.contract.decision import (
     Trigger,
 )
 from pointwork.contract.failures import ProviderFailureKind
+from pointwork.contract.money import PriceTier
 from pointwork.contract.override import Override, OverrideDuration, OverrideScope
 from pointwork.contract.reasons import ReasonCode
 from pointwork.contract.snapshot import ReceiptKind
@@ -235,3 +238,63 @@ def test_an_override_holds_from_the_moment_it_starts(seconds: int, holds: bool) 
     override = override_of("claude-opus-5").model_copy(update={"starts_at": starts})
     plan = plan_of(ROLES, "architect", overrides=(override,))
     assert (chosen(plan)[0] == "claude-opus-5") is holds
+
+
+def test_a_candidate_is_the_copy_that_pydantic_would_make_of_its_template() -> None:
+    decided: dict[str, Any] = {
+        "trigger": Trigger.DEFAULT,
+        "estimate_nano_usd": 7,
+        "ceiling_nano_usd": 8,
+        "max_output_tokens": 9,
+    }
+    for entry in OMEGA.index.entries:
+        made, copied = entry.candidate(**decided), entry.template.model_copy(update=decided)
+        assert made == copied
+        assert made.model_dump_json() == copied.model_dump_json()
+        assert made.model_copy(deep=True) == copied
+        assert pickle.loads(pickle.dumps(made)) == copied
+        assert Candidate.model_validate_json(made.model_dump_json()) == made
+
+
+def test_a_class_that_is_no_step_down_begins_at_the_first_that_is() -> None:
+    below = changed(NUMBERS, pack={"downgrade_classes": ["drafting", "sorting"]})
+    listed = ["claude-3-opus", "gpt-4o", "claude-3-5-sonnet"]
+    tries = tuple(Failed(model=name) for name in listed)
+    classes = below.pack.model_dump()["classes"]
+    classes["research"] |= {"rungs": [["top"]]}
+    plan = plan_of(changed(below, pack={"classes": classes}), "research", failed=tries)
+    assert chosen(plan)[:2] == ["gpt-4o-mini", "gemini-3.5-flash-lite"]
+
+
+def test_a_dear_second_choice_does_not_make_a_fallback_a_downgrade() -> None:
+    """The first model is out; that the second is over its ceiling says nothing of the first."""
+    dear = {
+        "gpt-4o": {"tiers": tuple(_times(tier, 1_000) for tier in NUMBERS.models["gpt-4o"].tiers)}
+    }
+    plan = plan_of(changed(NUMBERS, models=dear), "research", down=("openrouter-anthropic",))
+    first = plan.candidates[0]
+    assert reasons(plan)["gpt-4o"] is ReasonCode.CEILING
+    assert (first.model, first.trigger) == ("gpt-4o-mini", Trigger.NEXT_PRIORITY)
+    assert first.move is not None
+    assert first.move.kind is MoveKind.FALLBACK
+    assert Obligation.WARN_DOWNGRADE not in plan.obligations
+
+
+def _times(tier: PriceTier, factor: int) -> PriceTier:
+    update = {name: price * factor for name, price in tier.model_dump().items() if price}
+    return tier.model_copy(update=update)
+
+
+def test_a_rung_with_its_own_word_for_the_move_is_still_an_escalation_after_a_bad_answer() -> None:
+    classes = ROLES.pack.model_dump()["classes"]
+    classes["helper"] |= {
+        "rungs": [["quick"], {"families": ["thinkers"], "trigger": "next_priority"}],
+        "quality_failures_max": 1,
+    }
+    bundle = changed(ROLES, pack={"classes": classes})
+    quick = chosen(plan_of(bundle, "helper"))
+    for kind, expected in ((None, MoveKind.ESCALATION), (OUTAGE, MoveKind.FALLBACK)):
+        failed = tuple(Failed(model=name, kind=kind) for name in quick)
+        move = plan_of(bundle, "helper", failed=failed).candidates[0].move
+        assert move is not None
+        assert (move.kind, move.trigger) == (expected, Trigger.NEXT_PRIORITY)

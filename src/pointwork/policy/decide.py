@@ -121,14 +121,16 @@ def _trigger(facts: Facts, ranked: Ranked, entry: Entry) -> str:
     return Trigger.SAME_VENDOR_FALLBACK if same else Trigger.OUTAGE
 
 
+_UNMOVED = frozenset({Trigger.DEFAULT, Trigger.REQUESTED, Trigger.PARALLEL})
+
+
 def _move(facts: Facts, ranked: Ranked, entry: Entry, trigger: str) -> Move | None:
     """The typed move to ``entry``; None where the task uses what its route begins with."""
     if facts.bundle.pack.schema_version == "pointwork/pack/1":
         return None  # decisions recorded under that schema carry no moves
     failed, by_name = facts.given.failed, facts.bundle.index.by_name
     last = by_name.get(failed[-1].model) if failed else None
-    unmoved = (Trigger.DEFAULT, Trigger.REQUESTED, Trigger.PARALLEL, ranked.home)
-    if trigger in unmoved or last is entry:
+    if trigger in _UNMOVED or trigger == ranked.home or last is entry:
         return None
     ranks = list(Lane)
     before = last.lane_rank if last else ranked.default_rank

@@ -164,7 +164,9 @@ def test_a_transaction_that_loses_a_deadlock_runs_again(ledger: Ledger) -> None:
         done = [pool.submit(spend, "a", "b"), pool.submit(spend, "b", "a")]
         for each in done:
             each.result(60)
-    assert len(runs) == 3
+    # One of the two lost and ran again; on a busy machine it may meet the other once more.
+    assert len(runs) > 2
+    assert set(runs) == {"a", "b"}
 
 
 @ONLY_POSTGRES

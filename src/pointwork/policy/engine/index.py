@@ -48,8 +48,17 @@ class Entry:
         return -(-(input_tokens * self.input_price + output * self.output_price) // TOKENS_PER_MTOK)
 
     def candidate(self, **decided: Any) -> Candidate:
-        """Built without validating again what was validated when the documents were read."""
-        return self.template.model_copy(update=decided)
+        """What ``template.model_copy(update=decided)`` gives, in a third of the time.
+
+        A decision makes one for every model it permits, and nothing of it is validated again that
+        was validated when the documents were read.
+        """
+        made, fill = Candidate.__new__(Candidate), object.__setattr__
+        fill(made, "__dict__", self.template.__dict__ | decided)
+        fill(made, "__pydantic_fields_set__", self.template.model_fields_set)
+        fill(made, "__pydantic_extra__", None)
+        fill(made, "__pydantic_private__", None)
+        return made
 
 
 @dataclass(frozen=True, slots=True, eq=False)
