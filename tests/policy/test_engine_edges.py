@@ -1,5 +1,6 @@
 """Edges of the engine that no shipped pack's case stands on."""
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -7,8 +8,8 @@ import pytest
 from pointwork.contract.decision import Effect, FailedAttempt, Plan, Trigger
 from pointwork.contract.failures import ProviderFailureKind
 from pointwork.contract.reasons import ReasonCode
-from pointwork.contract.snapshot import ReceiptKind
-from pointwork.contract.task import PrivacyTier, Sensitivity
+from pointwork.contract.snapshot import EvalSignal, ReceiptKind
+from pointwork.contract.task import PrivacyTier, Sensitivity, SpecFacts
 from pointwork.policy.bundle import PolicyBundle
 from pointwork.policy.decide import decide
 from pointwork.policy.engine.facts import Facts
@@ -128,3 +129,62 @@ def test_a_budget_that_holds_exactly_the_estimate_is_enough() -> None:
     assert chosen(plan_of(OMEGA, **asked, budget_left=estimate)) == [LOCAL]
     short = plan_of(OMEGA, **asked, budget_left=estimate - 1)
     assert reasons(short)[LOCAL] is ReasonCode.BUDGET
+
+
+def test_a_wish_that_is_denied_leaves_every_other_refusal_as_it_was() -> None:
+    asked = {"task_class": "summarisation_formatting", "sensitivity": PUBLIC}
+    plain = plan_of(OMEGA, **asked, without_keys=("xai",))
+    wished = plan_of(OMEGA, **asked, without_keys=("xai",), requested_model="gpt-5.1")
+    assert wished.effect is Effect.DENY
+    assert reasons(wished)["grok-4.5"] is reasons(plain)["grok-4.5"]
+    assert reasons(wished)[LOCAL] is ReasonCode.NOT_REQUESTED
+
+
+@pytest.mark.parametrize(("of_class", "passes"), [("synthesis", True), ("review", False)])
+def test_evaluations_of_another_class_say_nothing(of_class: str, passes: bool) -> None:
+    bundle = shipped("socioprophet")
+    passed = EvalSignal(model=LOCAL, task_class=of_class, confidence=Decimal(1))
+    poor = EvalSignal(model=LOCAL, task_class="planning", confidence=Decimal(0))
+    plan = plan_of(bundle, "synthesis", evals=(passed, poor), sensitivity=PUBLIC)
+    graded = plan_of(bundle, "synthesis", sensitivity=PUBLIC)
+    assert (LOCAL in chosen(plan)) is (passes or LOCAL in chosen(graded))
+
+
+@pytest.mark.parametrize("out", ["without_keys", "down"])
+def test_planners_that_cannot_be_reached_leave_the_plan_to_the_outage_fallback(out: str) -> None:
+    plan = plan_of(CODEX, "architect", **{out: ("anthropic", "openai")})
+    assert chosen(plan) == ["deepseek-r2"]
+    assert plan.candidates[0].trigger == Trigger.PROVIDER_OUTAGE
+
+
+def test_a_class_outside_the_order_of_downgrades_still_finds_a_cheaper_model() -> None:
+    order = ("code", "normal", "ops")
+    bundle = changed(shipped("juggernaut"), pack={"downgrade_classes": order})
+    plan = plan_of(bundle, "deep_research", failed=(Failed(model="gpt-4o"),))
+    assert plan.candidates[0].trigger == Trigger.EXPENSIVE_FAILED
+    assert "gpt-4o-mini" in chosen(plan)
+
+
+@pytest.mark.parametrize(("most_ms", "serves"), [(899, False), (900, True), (None, True)])
+def test_a_task_in_a_hurry_is_refused_slower_models_in_a_pack_without_lanes(
+    most_ms: int | None, serves: bool
+) -> None:
+    measures = {} if most_ms is None else {"latency_ms_max": most_ms}
+    plan = plan_of(
+        OMEGA,
+        "high_stakes_logic",
+        sensitivity=PUBLIC,
+        latencies={"gpt-5.1": 900},
+        measures=measures,
+    )
+    assert ("gpt-5.1" in chosen(plan)) is serves
+    if not serves:
+        assert reasons(plan)["gpt-5.1"] is ReasonCode.LATENCY
+
+
+@pytest.mark.parametrize(("cited", "said"), [("", "cites none"), ("1.0.0", "cites 1.0.0")])
+def test_a_spec_is_told_what_it_cites(cited: str, said: str) -> None:
+    spec = SpecFacts(name="specs/9.md", policy_version=cited, roles=("tutor",))
+    plan = plan_of(CODEX, "tutor", spec=spec)
+    assert plan.reason is ReasonCode.SPEC_POLICY_MISSING
+    assert details(plan)[LOCAL] == f"{said}, not 2.0.0"
