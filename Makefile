@@ -46,6 +46,9 @@ check: $(READY) ## style, types, import rules, policy documents and their cases
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pointwork policy validate --all
+	$(BIN)/python tools/validate_local_personal_route_bindings.py
+	$(BIN)/python tools/validate_agent_execution_model_routing_policies.py
+	$(BIN)/python tools/validate_agent_execution_budget_resource_optimizers.py
 	$(BIN)/pointwork policy test
 
 format: $(READY) ## put the code into its one form
