@@ -345,20 +345,27 @@ def shipped_packs(rounds: int) -> None:
 
 
 def worst_refusal() -> tuple[float, str]:
-    """The longest time any broken document took to be refused in milliseconds, and which."""
-    worst = (0.0, "")
+    """The longest time any broken document took to be refused in milliseconds, and which.
+
+    Each counts with the median of three tries, so that one turn of another process is not it.
+    """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "1.0.yaml"
+        found = []
         for bad in BAD:
             path.write_bytes(bad.document)
-            started = time.perf_counter()
-            try:
-                load_pack(path, POLICIES, HOST)
-            except PolicyError:
-                worst = max(worst, ((time.perf_counter() - started) * 1e3, bad.name))
-            else:
-                raise SystemExit(f"{bad.name} was not refused")
-    return worst
+            tries = [_seconds_to_refuse(path, bad.name) for _ in range(3)]
+            found.append((statistics.median(tries) * 1e3, bad.name))
+    return max(found)
+
+
+def _seconds_to_refuse(path: Path, name: str) -> float:
+    started = time.perf_counter()
+    try:
+        load_pack(path, POLICIES, HOST)
+    except PolicyError:
+        return time.perf_counter() - started
+    raise SystemExit(f"{name} was not refused")
 
 
 def main() -> int:

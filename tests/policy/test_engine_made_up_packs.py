@@ -20,8 +20,8 @@ from pointwork.contract.failures import ProviderFailureKind
 from pointwork.contract.money import PriceTier
 from pointwork.contract.override import Override, OverrideDuration, OverrideScope
 from pointwork.contract.reasons import ReasonCode
-from pointwork.contract.snapshot import ReceiptKind
-from pointwork.contract.task import Lane, PrivacyTier, Sensitivity
+from pointwork.contract.snapshot import EvalSignal, ReceiptKind
+from pointwork.contract.task import Lane, PrivacyTier, Sensitivity, SpecFacts
 from pointwork.policy.bundle import PolicyBundle
 from pointwork.policy.decide import decide
 from pointwork.policy.proving.situation import NOW, TASK_ID
@@ -193,7 +193,7 @@ NEARLY_SPENT: dict[str, Any] = {"budget_spent": 2_999_900_000}
 
 @pytest.mark.parametrize("order", [("house", "cheap", "standard"), ("standard", "cheap", "house")])
 def test_a_spent_budget_leaves_the_lowest_lane_that_it_shuts(order: tuple[str, ...]) -> None:
-    plan = plan_of(_steps(*order), "edit", **PLANNING, **NEARLY_SPENT)
+    plan = plan_of(_steps(*order), "edit", **PLANNING, **NEARLY_SPENT, down=("openai",))
     first = plan.candidates[0]
     assert (first.trigger, first.lane) == (Trigger.BUDGET_LOW, Lane.LOCAL)
     assert first.move is not None
@@ -277,7 +277,6 @@ def test_a_dear_second_choice_does_not_make_a_fallback_a_downgrade() -> None:
     assert (first.model, first.trigger) == ("gpt-4o-mini", Trigger.NEXT_PRIORITY)
     assert first.move is not None
     assert first.move.kind is MoveKind.FALLBACK
-    assert Obligation.WARN_DOWNGRADE not in plan.obligations
 
 
 def _times(tier: PriceTier, factor: int) -> PriceTier:
@@ -298,3 +297,84 @@ def test_a_rung_with_its_own_word_for_the_move_is_still_an_escalation_after_a_ba
         move = plan_of(bundle, "helper", failed=failed).candidates[0].move
         assert move is not None
         assert (move.kind, move.trigger) == (expected, Trigger.NEXT_PRIORITY)
+
+
+def test_a_step_down_never_borrows_from_a_class_above() -> None:
+    cheap = {"gpt-4o-mini": {"tiers": NUMBERS.models["smollm2-135m"].tiers}}
+    failed = (Failed(model="claude-3-haiku"),)
+    plan = plan_of(changed(NUMBERS, models=cheap), "sorting", failed=failed)
+    assert chosen(plan) == ["smollm2-135m"]
+
+
+@pytest.mark.parametrize(("cited", "shown"), [("", "none"), ("0.9", "0.9")])
+def test_a_spec_that_cites_another_policy_is_told_what_it_cites(cited: str, shown: str) -> None:
+    spec = SpecFacts(name="spec-1", policy_version=cited, roles=("architect",))
+    plan = plan_of(ROLES, "architect", spec=spec)
+    assert plan.reason is ReasonCode.SPEC_POLICY_MISSING
+    assert set(details(plan).values()) == {f"cites {shown}, not 1.0"}
+
+
+def test_a_denied_wish_leaves_every_refused_model_its_own_reason() -> None:
+    plain = reasons(plan_of(OMEGA, "high_stakes_logic", down=("google",)))
+    wished = plan_of(
+        OMEGA, "high_stakes_logic", down=("google",), requested_model="claude-sonnet-5"
+    )
+    assert wished.effect is Effect.DENY
+    assert reasons(wished)["gemini-3.1-pro"] is plain["gemini-3.1-pro"] is ReasonCode.UNHEALTHY
+    assert reasons(wished)["gpt-5.1"] is ReasonCode.NOT_REQUESTED
+
+
+@pytest.mark.parametrize(("median", "is_refused"), [(99, False), (100, False), (101, True)])
+def test_a_task_may_ask_for_speed_in_a_pack_without_lanes(median: int, is_refused: bool) -> None:
+    plan = plan_of(
+        OMEGA,
+        "high_stakes_logic",
+        measures={"latency_ms_max": Decimal(100)},
+        latencies={"gpt-5.1": median},
+    )
+    assert (reasons(plan).get("gpt-5.1") is ReasonCode.LATENCY) is is_refused
+    unasked = plan_of(OMEGA, "high_stakes_logic", latencies={"gpt-5.1": median})
+    assert chosen(unasked) == ["gpt-5.1"]
+
+
+@pytest.mark.parametrize(
+    "out",
+    [
+        {"without_keys": ("openai",)},
+        {"down": ("openai",)},
+        {"limited_seconds": {"openai": 60}},
+        {"quotas": {"openai": 0}},
+        {"residency": ("EU",)},
+    ],
+    ids=str,
+)
+def test_the_next_model_of_a_rung_serves_as_a_named_fallback(out: dict[str, Any]) -> None:
+    eu = changed(ROLES, models={"claude-opus-5": {"residency": ("EU",)}})
+    plan = plan_of(eu, "judge", **out)
+    first = plan.candidates[0]
+    assert (first.model, first.trigger) == ("claude-opus-5", Trigger.PROVIDER_OUTAGE)
+    assert first.move is not None
+    assert first.move.kind is MoveKind.FALLBACK
+
+
+def test_refused_answers_of_this_task_are_a_measure_that_a_rule_may_read() -> None:
+    classes = ROLES.pack.model_dump()["classes"]
+    stuck = {"measure": "quality_failures", "at_least": 1}
+    rule = {"trigger": "stuck", "kind": "escalation", "when": stuck, "rungs": [["writers"]]}
+    classes["helper"] |= {"routes": [rule]}
+    bundle = changed(ROLES, pack={"classes": classes})
+    first = chosen(plan_of(bundle, "helper"))[0]
+    after = plan_of(bundle, "helper", failed=(Failed(model=first),)).candidates[0]
+    assert (after.family, after.trigger) == ("writers", "stuck")
+    aside = plan_of(bundle, "helper", failed=(Failed(model=first, kind=OUTAGE),)).candidates[0]
+    assert aside.family == "quick"
+
+
+@pytest.mark.parametrize(("task_class", "is_refused"), [("edit", True), ("plan", False)])
+def test_only_evaluations_of_the_tasks_own_class_count(task_class: str, is_refused: bool) -> None:
+    classes = STEPS.pack.model_dump()["classes"]
+    classes["edit"] |= {"eval_confidence_min": "0.50"}
+    bundle = changed(STEPS, pack={"classes": classes})
+    seen = EvalSignal(model="llama-3.2-1b", task_class=task_class, confidence=Decimal("0.4"))
+    plan = plan_of(bundle, "edit", marks=("checked",), stage="execute", evals=(seen,))
+    assert (reasons(plan).get("llama-3.2-1b") is ReasonCode.QUALITY_FLOOR) is is_refused
