@@ -24,6 +24,7 @@ from pointwork.contract.outcome import (
 from pointwork.contract.prompt import AnswerSchema, Prompt
 from pointwork.contract.steps import BudgetRefusal
 from pointwork.contract.task import ContentRef
+from pointwork.failpoints import Failpoint, reach
 from pointwork.providers.port import (
     CompletionRequest,
     CompletionResponse,
@@ -46,6 +47,7 @@ class Attempts(Protocol):
     """The attempt rows. ``begin`` raises the error class handed to the activities beside it."""
 
     def begin(self, invoke: Invoke, part_id: str, now: datetime) -> AttemptStart: ...
+    def note_request_id(self, attempt_id: str, provider_request_id: str) -> None: ...
     def finish(
         self,
         attempt_id: str,
@@ -145,6 +147,7 @@ class InvokeActivities:
         began = time.monotonic()
         try:
             response = await self._complete(call, request)
+            reach(Failpoint.AFTER_BODY)
         except ProviderError as error:
             failure = await asyncio.to_thread(self._fail, call, start.attempt_id, error, began)
             await asyncio.to_thread(self._note_health, call, error)
@@ -153,9 +156,11 @@ class InvokeActivities:
             cut = ProviderError(ProviderFailureKind.STREAM_INTERRUPTED, "cancelled")
             await asyncio.shield(asyncio.to_thread(self._fail, call, start.attempt_id, cut, began))
             raise
-        return await asyncio.to_thread(
+        invocation = await asyncio.to_thread(
             self._finish, call, start.attempt_id, response, mapping, began
         )
+        reach(Failpoint.BEFORE_ACTIVITY_RETURN)
+        return invocation
 
     def _begin(self, call: Invoke, part_id: str) -> Begun | Invocation:
         """Open the content, then commit that the call is sent; or the answer stored before."""
@@ -172,16 +177,22 @@ class InvokeActivities:
         start = self._attempts.begin(call, part_id, datetime.now(UTC))
         if start.stored is not None:
             return start.stored
+        attempt_id = start.attempt_id
+
+        async def note(call_id: str) -> None:
+            await asyncio.to_thread(self._attempts.note_request_id, attempt_id, call_id)
+
         request = CompletionRequest(
             model=call.candidate.served_as,
             prompt=prompt,
             max_output_tokens=call.candidate.max_output_tokens,
             temperature=call.temperature,
             timeout_seconds=call.candidate.timeout_seconds,
-            request_id=start.attempt_id,
+            request_id=attempt_id,
             seed=call.seed,
             answer_schema=schema,
             effort=call.candidate.effort,
+            on_started=note,
         )
         return start, request, mapping
 

@@ -9,6 +9,7 @@ from pointwork.contract.decision import DecisionRecord
 from pointwork.contract.names import ActivityName
 from pointwork.contract.outcome import TaskOutcome
 from pointwork.contract.steps import LogOutcome
+from pointwork.failpoints import Failpoint, reach
 
 
 class Outcomes(Protocol):
@@ -24,4 +25,6 @@ class OutcomeActivities:
     @activity.defn(name=ActivityName.LOG_OUTCOME)
     def log_outcome(self, step: LogOutcome) -> TaskOutcome:
         """The outcome as recorded; a repeat returns the first record unchanged."""
-        return self._outcomes.log(step.outcome, step.record, datetime.now(UTC))
+        recorded = self._outcomes.log(step.outcome, step.record, datetime.now(UTC))
+        reach(Failpoint.AFTER_OUTCOME)
+        return recorded

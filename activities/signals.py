@@ -6,6 +6,7 @@ from typing import Protocol
 
 from temporalio import activity
 
+from pointwork.contract.budget_windows import BudgetSetting
 from pointwork.contract.decision import WindowSpec
 from pointwork.contract.names import ActivityName, TaskQueue
 from pointwork.contract.overlay import Overlay
@@ -15,7 +16,7 @@ from pointwork.contract.task import Sensitivity, TaskRequest
 
 class SignalReading(Protocol):
     @property
-    def committed_nano_usd(self) -> Mapping[str, int]: ...
+    def budgets(self) -> Mapping[str, BudgetSignal]: ...
     @property
     def unhealthy_endpoints(self) -> frozenset[str]: ...
     @property
@@ -26,6 +27,12 @@ class SignalReading(Protocol):
     def conversation_sensitivity(self) -> Sensitivity | None: ...
     @property
     def overlay(self) -> Overlay | None: ...
+
+
+class Settings(Protocol):
+    """The limits that owners set, beside the packs' own."""
+
+    def in_force(self, pack: str) -> Sequence[BudgetSetting]: ...
 
 
 class Signals(Protocol):
@@ -45,6 +52,9 @@ class ActivePolicy(Protocol):
     def ref(self, pack: str) -> PolicyRef | None: ...
     def endpoints(self, pack: str) -> tuple[str, ...]: ...
     def windows(self, request: TaskRequest, moment: datetime) -> tuple[WindowSpec, ...]: ...
+    def standing(
+        self, request: TaskRequest, settings: Sequence[BudgetSetting], moment: datetime
+    ) -> tuple[WindowSpec, ...]: ...
     def takes_overlay(self, pack: str) -> bool: ...
 
 
@@ -58,12 +68,14 @@ class SignalActivities:
     def __init__(
         self,
         signals: Signals,
+        settings: Settings,
         policy: ActivePolicy,
         usable_endpoints: frozenset[str],
         governed: GovernedSignals,
     ) -> None:
         self._governed = governed
         self._signals = signals
+        self._settings = settings
         self._policy = policy
         self._usable_endpoints = usable_endpoints
 
@@ -74,10 +86,12 @@ class SignalActivities:
         if ref is None:
             return None
         now = datetime.now(UTC)
-        windows = self._policy.windows(request, now)
+        standing = self._policy.standing(request, self._settings.in_force(request.pack), now)
+        windows = {each.key: each for each in self._policy.windows(request, now)}
+        windows |= {each.key: each for each in standing}
         endpoints = self._policy.endpoints(request.pack)
         reading = self._signals.read(
-            window_keys=[each.key for each in windows],
+            window_keys=list(windows),
             endpoints=endpoints,
             conversation=request.conversation,
             queue=TaskQueue.GPU,
@@ -97,15 +111,20 @@ class SignalActivities:
                 for name in endpoints
             ),
             budgets=tuple(
-                BudgetSignal(
-                    window=each.key,
-                    limit_nano_usd=each.limit_nano_usd,
-                    committed_nano_usd=reading.committed_nano_usd.get(each.key, 0),
-                )
-                for each in windows
+                _as_of(each, reading.budgets.get(each.key)) for _, each in sorted(windows.items())
             ),
+            standing=standing,
             loaded_local_model=reading.loaded_model,
             conversation_sensitivity=reading.conversation_sensitivity,
             overlay=reading.overlay,
         )
         return self._governed.extend(request, snapshot)
+
+
+def _as_of(window: WindowSpec, reading: BudgetSignal | None) -> BudgetSignal:
+    """How a window stands; one that nobody reserved in yet is unspent."""
+    if reading is None:
+        return BudgetSignal(
+            window=window.key, limit_nano_usd=window.limit_nano_usd, committed_nano_usd=0
+        )
+    return reading.model_copy(update={"limit_nano_usd": window.limit_nano_usd})

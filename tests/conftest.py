@@ -12,6 +12,8 @@ from pointwork.contract.names import SearchAttribute
 from pointwork.policy.bundle import PolicyLibrary
 from pointwork.policy.documents.load import load_library
 
+pytest_plugins = ["tests.postgres"]
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(

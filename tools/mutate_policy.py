@@ -358,12 +358,15 @@ def main() -> int:
     parser.add_argument("--sample", type=int, default=SAMPLE, help="how many; 0 is all")
     parser.add_argument("--modules", nargs="*", default=MODULES, choices=MODULES)
     parser.add_argument("--only", nargs="*", default=[], help="places, as a run printed them")
+    parser.add_argument("--part", default="1/1", help="2/3: the second third of the sample")
     asked = parser.parse_args()
     os.nice(10)
     os.chdir(ROOT)
     refuse_failing_tests()
     picked = chosen_mutants(asked.modules, 0 if asked.only else asked.sample)
     picked = [m for m in picked if not asked.only or any(m.place.startswith(p) for p in asked.only)]
+    part, _, parts = asked.part.partition("/")
+    picked = picked[int(part) - 1 :: int(parts)]
     survivors = left_alive_by(TESTS, picked)
     survivors = left_alive_by(PROPERTIES, survivors)
     killed = len(picked) - len(survivors)

@@ -15,13 +15,14 @@ from temporalio.worker import Worker
 
 from pointwork.contract.names import TaskQueue
 from pointwork.embedded import read_endpoints
+from pointwork.failpoints import arm
 from pointwork.local.lease import DeviceLease
 from pointwork.local.llama_cpp import LlamaCppRuntime
 from pointwork.policy.documents.strict_yaml import PolicyError
 from workers.gpu import build_gpu_worker, gpu_models
 from workers.replay import replay_task
 from workers.settings import Settings
-from workers.sweep import sweep_for_ever
+from workers.sweep import schedule_sweep
 from workers.wiring import Parts, build_worker, connect, endpoints_of, open_parts
 
 _log = logging.getLogger("workers")
@@ -56,7 +57,7 @@ def _do(arguments: argparse.Namespace, settings: Settings) -> int:
         case "replay":
             return asyncio.run(_replay(settings, arguments.task_id, arguments.history))
         case _:
-            asyncio.run(_serve(settings, arguments.what))
+            asyncio.run(serve(settings, arguments.what))
             return 0
 
 
@@ -85,8 +86,11 @@ async def _replay(settings: Settings, task_id: str, history: Path | None) -> int
     return 0 if report.ok else 1
 
 
-async def _serve(settings: Settings, what: str) -> None:
+async def serve(settings: Settings, what: str) -> None:
     """Serve until told to stop; running activities are given time to finish."""
+    if settings.failpoint is not None and settings.failpoint_once is not None:
+        _log.warning("this process ends at %s", settings.failpoint)
+        arm(settings.failpoint, settings.failpoint_once)
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -111,8 +115,7 @@ async def _serve(settings: Settings, what: str) -> None:
         for worker in workers:
             await stack.enter_async_context(worker)
         if what in (ALL, TaskQueue.LEDGER):
-            sweeping = asyncio.create_task(sweep_for_ever(client, parts))
-            stack.callback(sweeping.cancel)
+            await schedule_sweep(client)
         _ready(parts, what, workers)
         await stopped.wait()
         _log.info("stopping")

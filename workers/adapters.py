@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pointwork.classify.complexity import estimate_complexity
+from pointwork.contract.budget_windows import BudgetSetting
 from pointwork.contract.decision import FindingCount, WindowSpec
 from pointwork.contract.outcome import CheckResult
 from pointwork.contract.prompt import AnswerSchema, Prompt
@@ -19,7 +20,12 @@ from pointwork.executors.json_contracts import (
     contract_schema,
 )
 from pointwork.policy.bundle import PolicyLibrary, UnknownPackError
-from pointwork.policy.engine.windows import windows_at
+from pointwork.policy.engine.windows import (
+    Subjects,
+    standing_windows,
+    subjects_of,
+    windows_of,
+)
 from pointwork.policy.specs.diff_in_text import diff_in
 from pointwork.policy.specs.high_risk import change_risk
 from pointwork.policy.specs.unified_diff import DiffError
@@ -112,7 +118,30 @@ class LibraryPolicy:
         return tuple(sorted({each.model.endpoint for each in models}))
 
     def windows(self, request: TaskRequest, moment: datetime) -> tuple[WindowSpec, ...]:
-        return windows_at(self._library.active(request.pack).pack, moment, caller=request.caller)
+        """Every window of the pack that a call of the task can turn out to fall in."""
+        bundle = self._library.active(request.pack)
+        return windows_of(bundle.pack, moment, self._subjects(request))
+
+    def standing(
+        self, request: TaskRequest, settings: Sequence[BudgetSetting], moment: datetime
+    ) -> tuple[WindowSpec, ...]:
+        """The windows of the owner's settings, likewise."""
+        if not settings:
+            return ()
+        pack = self._library.active(request.pack).pack
+        return standing_windows(pack, settings, moment, self._subjects(request))
+
+    def _subjects(self, request: TaskRequest) -> Subjects:
+        """Whom the task's calls can be charged for, before its class and model are known."""
+        bundle = self._library.active(request.pack)
+        entries = bundle.index.entries
+        return subjects_of(
+            request.caller,
+            classes=tuple(bundle.pack.classes),
+            worker=request.worker,
+            vendors=sorted({each.vendor for each in entries}),
+            models=[each.name for each in entries],
+        )
 
     def takes_overlay(self, pack: str) -> bool:
         """Whether measured results may move the pack's order (R-9)."""

@@ -5,6 +5,7 @@ from pointwork.policy.documents.catalogue import Endpoint
 from pointwork.providers import dialects
 from pointwork.providers.anthropic import AnthropicProvider
 from pointwork.providers.google_genai import GoogleGenAIProvider
+from pointwork.providers.lookup import LookupKind
 from pointwork.providers.openai import OpenAIProvider
 from pointwork.providers.openai_embeddings import OpenAIEmbedder
 from pointwork.providers.port import Provider
@@ -53,7 +54,13 @@ def connect_provider(name: str, endpoint: Endpoint, credentials: Credentials) ->
                 known = ", ".join(sorted(DIALECTS))
                 msg = f"endpoints.{name}.dialect: {dialect!r} is none of {known}"
                 raise ValueError(msg)
-            return OpenAIProvider(name, endpoint.base_url, key, dialect=DIALECTS[dialect])
+            return OpenAIProvider(
+                name,
+                endpoint.base_url,
+                key,
+                dialect=DIALECTS[dialect],
+                lookup=LookupKind(endpoint.lookup) if endpoint.lookup else None,
+            )
 
 
 def _embedding_provider(name: str, endpoint: Endpoint, key: str | None) -> EmbeddingProvider:

@@ -1,10 +1,12 @@
 """The one place that reads the environment. Our own settings have the prefix ``POINTWORK_``."""
 
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from pointwork.failpoints import Failpoint
 from pointwork.policy.documents.release import Profile
 
 STATE_DIR_DEFAULT = Path(".pointwork")
@@ -76,8 +78,30 @@ class Settings(BaseSettings):
     quotas_a_day: dict[str, int] = Field(default_factory=dict)
     """Requests each vendor allows a UTC day, as JSON by endpoint; what is not named is unknown."""
     log_level: str = "INFO"
+    failpoint: Failpoint | None = None
+    """Where this process is to end, to test what survives it; in the development profile only."""
+    failpoint_once: Path | None = None
+    """The file that says the failpoint was reached; while it exists nothing ends there."""
     credentials: Credentials = Field(default_factory=Credentials)
     spec_kit: SpecKit = Field(default_factory=SpecKit)
+
+    @model_validator(mode="after")
+    def _failpoint_is_for_tests(self) -> Self:
+        if self.failpoint is None:
+            return self
+        if self.profile != "development":
+            msg = (
+                f"POINTWORK_FAILPOINT is {self.failpoint} and POINTWORK_PROFILE is {self.profile}; "
+                "unset POINTWORK_FAILPOINT, which ends the process on purpose"
+            )
+            raise ValueError(msg)
+        if self.failpoint_once is None:
+            msg = (
+                f"POINTWORK_FAILPOINT is {self.failpoint} without POINTWORK_FAILPOINT_ONCE; name "
+                "the file that will say it was reached"
+            )
+            raise ValueError(msg)
+        return self
 
     @property
     def ledger_address(self) -> str:

@@ -22,12 +22,14 @@ from activities.redact import RedactActivities
 from activities.reserve import ReserveActivities
 from activities.retrieve import RetrieveActivities
 from activities.signals import SignalActivities
+from activities.sweep import SweepActivities
 from activities.verify import VerifyActivities
 from pointwork.contract.canonical import canonical_json
 from pointwork.contract.names import WORKFLOW_QUEUE, TaskQueue
 from pointwork.executors.corpora import CorpusShelf
 from pointwork.ledger.approvals import ApprovalBook
 from pointwork.ledger.attempts import AttemptLog, BudgetRefusedError
+from pointwork.ledger.budget_settings import BudgetSettings
 from pointwork.ledger.budgets import BudgetBook
 from pointwork.ledger.comparisons import ComparisonLog
 from pointwork.ledger.content import SealedContent
@@ -63,8 +65,11 @@ from workers.executors import ExecutorContent, host_detector, local_embedding
 from workers.governed_signals import governed_signals
 from workers.inference import TextInference
 from workers.providers import connect_provider, is_usable
+from workers.reconciling import reconcile_unknown
 from workers.settings import Credentials, Settings
+from workers.sweep import LedgerSweep
 from workflows.route_task import RouteTask
+from workflows.sweep_ledger import SweepLedger
 
 ActivityList = Sequence[Callable[..., Any]]
 
@@ -202,6 +207,7 @@ def activities_of(queue: TaskQueue, parts: Parts) -> ActivityList:
             settings = parts.settings
             signals = SignalActivities(
                 SignalStore(parts.engine),
+                BudgetSettings(parts.engine),
                 LibraryPolicy(parts.library),
                 parts.usable_endpoints,
                 governed_signals(
@@ -281,16 +287,27 @@ def build_worker(client: Client, queue: TaskQueue, parts: Parts) -> Worker:
             max_concurrent_activities=EXECUTOR_THREADS,
             max_concurrent_activity_task_polls=EXECUTOR_THREADS,
         )
+    activities = [*activities_of(queue, parts)]
+    if queue is TaskQueue.LEDGER:
+        activities.append(SweepActivities(ledger_sweep(client, parts)).sweep_ledger)
     return Worker(
         client,
         task_queue=queue,
-        workflows=[RouteTask] if queue is WORKFLOW_QUEUE else [],
+        workflows=[RouteTask, SweepLedger] if queue is WORKFLOW_QUEUE else [],
         max_concurrent_workflow_task_polls=POLLS,
-        activities=activities_of(queue, parts),
+        activities=activities,
         activity_executor=parts.threads,
         max_concurrent_activities=parts.settings.threads,
         max_concurrent_activity_task_polls=POLLS,
     )
+
+
+def ledger_sweep(client: Client, parts: Parts) -> LedgerSweep:
+    async def reconcile() -> int:
+        credentials, now = parts.settings.credentials, datetime.now(UTC)
+        return (await reconcile_unknown(parts.engine, parts.library, credentials, now)).corrected
+
+    return LedgerSweep(client, parts.engine, reconcile)
 
 
 async def connect(

@@ -44,6 +44,7 @@ def approval_request(record: DecisionRecord, times: ApprovalTimes) -> ApprovalRe
         request_sha256=sha256_hex(canonical_json(record)),
         opened_at=record.decided_at,
         expires_at=record.decided_at + timedelta(seconds=times.expire_after_seconds),
+        windows=plan.stopped_by,
     )
 
 

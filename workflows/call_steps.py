@@ -6,20 +6,24 @@ from collections.abc import Sequence
 from temporalio import workflow
 
 import workflows.calls as calls
-from workflows.trail import Trail
+from workflows.trail import Ending, Trail
 
 with workflow.unsafe.imports_passed_through():
     from pointwork.contract.decision import Candidate, Obligation, Site
+    from pointwork.contract.failures import FailureType
     from pointwork.contract.outcome import (
         CheckResult,
         Invocation,
         Invoke,
         Reservation,
         ReserveOutcome,
+        TaskStatus,
     )
     from pointwork.contract.steps import Redact, Reserve, Verify
     from pointwork.policy.bundle import PolicyBundle
 
+REFUSALS_MAX = 4
+"""How often a task is planned anew because a budget was spent between plan and hold."""
 _HELD = frozenset({ReserveOutcome.RESERVED, ReserveOutcome.EXISTS})
 
 NumberedCall = tuple[Candidate, int]
@@ -28,6 +32,21 @@ NumberedCall = tuple[Candidate, int]
 
 def is_held(reservation: Reservation) -> bool:
     return reservation.outcome in _HELD
+
+
+def after_refusal(trail: Trail, candidate: Candidate, held: Reservation) -> Ending | None:
+    """None where the task is planned anew, with the budgets as they stood when one refused.
+
+    Other tasks spend meanwhile, so the plan can be wrong about what is left; it downgrades, waits
+    for a person or denies as the policy says (SP-43, OM-32). Not for ever: others may be faster
+    every time.
+    """
+    if held.budgets and trail.refusals < REFUSALS_MAX:
+        trail.budgets_moved(candidate, held)
+        return None
+    failure = FailureType.BUDGET_EXCEEDED
+    reason = f"{failure.sentence} Refused by {held.refused_by or held.outcome}."
+    return Ending(TaskStatus.DENIED, failure, reason)
 
 
 async def hold_and_redact(

@@ -39,6 +39,7 @@ with workflow.unsafe.imports_passed_through():
     from pointwork.contract.outcome import (
         Invocation,
         InvocationFailure,
+        Reservation,
         TaskOutcome,
         TaskStatus,
         TaskView,
@@ -237,9 +238,9 @@ class Routing:
             return Ending(TaskStatus.SUCCEEDED, candidate=candidate, invocation=cached)
         for transport_retries in range(retry.transport_retries_max + 1):
             number = trail.begin_attempt(candidate)
-            refusal = await self._prepare(candidate, number, bundle)
-            if refusal is not None:
-                return refusal
+            held = await self._prepare(candidate, number, bundle)
+            if not call_steps.is_held(held):
+                return call_steps.after_refusal(trail, candidate, held)
             self._enter(TaskStatus.INVOKING)
             try:
                 give_up_after = timedelta(seconds=bundle.pack.deadline_seconds)
@@ -275,15 +276,11 @@ class Routing:
 
     async def _prepare(
         self, candidate: Candidate, number: int, bundle: PolicyBundle
-    ) -> Ending | None:
+    ) -> Reservation:
         """Hold the money and, where the text leaves the house, redact it, side by side."""
         self._status = TaskStatus.RESERVING
         (held,) = await call_steps.hold_and_redact(self._trail, [(candidate, number)], bundle)
-        if call_steps.is_held(held):
-            return None
-        failure = FailureType.BUDGET_EXCEEDED
-        reason = f"{failure.sentence} Refused by {held.refused_by or held.outcome}."
-        return Ending(TaskStatus.DENIED, failure, reason)
+        return held
 
     def _retry_wait(
         self, failed: InvocationFailure, attempt: FailedAttempt, bundle: PolicyBundle

@@ -8,6 +8,7 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from pointwork.contract.branches import Comparison, Selection
+    from pointwork.contract.budget_windows import with_fresh
     from pointwork.contract.decision import (
         Candidate,
         Classification,
@@ -28,9 +29,11 @@ with workflow.unsafe.imports_passed_through():
         Fallback,
         Invocation,
         Moved,
+        Reservation,
         TaskOutcome,
         TaskStatus,
     )
+    from pointwork.contract.reasons import ReasonCode
     from pointwork.contract.snapshot import Snapshot
     from pointwork.contract.task import TaskRequest
 
@@ -70,6 +73,8 @@ class Trail:
     last_cause: str = ""
     is_cached: bool = False
     """Whether the answer of an equal request serves this task."""
+    refusals: int = 0
+    """How often a budget refused a call that the plan had thought affordable."""
     branches: list[BranchSummary] = field(default_factory=list)
     comparison: Comparison | None = None
 
@@ -111,6 +116,17 @@ class Trail:
             self.moves.append(Moved(to_model=candidate.model, move=move))
         self.last = candidate
         return self.attempts
+
+    def budgets_moved(self, candidate: Candidate, held: Reservation) -> None:
+        """A budget refused the call: the next plan is made from the budgets as they then stood."""
+        if self.snapshot is None:
+            msg = "a budget refused before signals were read"
+            raise RuntimeError(msg)
+        self.refusals += 1
+        self.estimate_nano_usd -= candidate.estimate_nano_usd
+        self.last_cause = f"{ReasonCode.BUDGET}: {held.refused_by}"
+        fresh = with_fresh(self.snapshot.budgets, held.budgets)
+        self.snapshot = self.snapshot.model_copy(update={"budgets": fresh})
 
     def begin_advice(self, candidate: Candidate) -> int:
         """Number the call of an adviser: another voice, and no move of the task."""

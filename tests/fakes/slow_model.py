@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -14,9 +14,18 @@ class SlowModel:
     """``calls`` counts requests; while ``gate`` is shut they wait, their sockets open."""
 
     calls: int = 0
+    answers: int = 0
+    """Requests whose answer is on its way."""
     port: int = 0
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     called: asyncio.Event = field(default_factory=asyncio.Event)
+    attempt_ids: list[str] = field(default_factory=list)
+    """What each request said about itself, ``TASK/NUMBER`` or ``TASK/NUMBER.SEND``."""
+    on_call: Callable[[], None] = lambda: None
+    """Run when a request is in and its answer is not."""
+
+    def calls_for(self, task_id: str) -> int:
+        return sum(each.partition("/")[0] == task_id for each in self.attempt_ids)
 
     @property
     def base_url(self) -> str:
@@ -25,17 +34,17 @@ class SlowModel:
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             head = await reader.readuntil(b"\r\n\r\n")
-            length = next(
-                int(line.split(b":")[1])
-                for line in head.lower().split(b"\r\n")
-                if line.startswith(b"content-length:")
-            )
-            body = json.loads(await reader.readexactly(length))
+            lines = (line.partition(": ") for line in head.decode().split("\r\n"))
+            headers = {name.lower(): value for name, _, value in lines}
+            body = json.loads(await reader.readexactly(int(headers["content-length"])))
             self.calls += 1
+            self.attempt_ids.append(headers.get("x-client-request-id", ""))
             self.called.set()
+            self.on_call()
             await self.gate.wait()
             writer.write(_reply(body["model"]))
             await writer.drain()
+            self.answers += 1
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:

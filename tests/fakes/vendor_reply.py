@@ -113,7 +113,7 @@ class _Transport(httpx2.AsyncBaseTransport):
                 method=request.method,
                 path=request.url.raw_path.decode(),
                 headers=dict(request.headers),
-                body=json.loads(body),
+                body=json.loads(body or b"{}"),
             )
         )
         reply = self._vendor.reply
@@ -200,9 +200,9 @@ class LoopbackVendor:
             name.lower(): value.strip()
             for name, _, value in (line.partition(":") for line in lines)
         }
-        body = await reader.readexactly(int(headers["content-length"]))
+        body = await reader.readexactly(int(headers.get("content-length", "0")))
         self.received.append(
-            Received(method=method, path=path, headers=headers, body=json.loads(body))
+            Received(method=method, path=path, headers=headers, body=json.loads(body or b"{}"))
         )
         reply = self.reply
         if reply.is_silent:

@@ -18,6 +18,7 @@ from pointwork.contract.outcome import Invoke, ReserveOutcome
 from pointwork.contract.snapshot import BudgetSignal, ReceiptKind, ResourceSignal, Snapshot
 from pointwork.contract.task import ContentRef, TaskRequest
 from pointwork.ledger.attempts import AttemptLog
+from pointwork.ledger.budget_settings import BudgetSettings
 from pointwork.ledger.budgets import BudgetBook
 from pointwork.ledger.engine import open_engine
 from pointwork.ledger.master_keys import MasterKeys
@@ -56,7 +57,9 @@ def read_signals(
 ) -> Snapshot:
     governed = governed_signals(library, Traffic(engine), folder, quotas)
     policy = LibraryPolicy(library)
-    reading = SignalActivities(SignalStore(engine), policy, frozenset({"local-gpu"}), governed)
+    reading = SignalActivities(
+        SignalStore(engine), BudgetSettings(engine), policy, frozenset({"local-gpu"}), governed
+    )
     request = TaskRequest(
         task_id="task-1",
         caller="billing",

@@ -129,6 +129,6 @@ def test_a_vendors_window_is_left_out_until_the_vendor_is_known() -> None:
     pack = changed(shipped(), pack={"budgets": budgets}).pack
     early = windows_at(pack, utc("2026-03-04"), caller="billing")
     assert [each.scope for each in early] == ["caller/billing", "pack/omega"]
-    late = windows_at(pack, utc("2026-03-04"), caller="billing", vendor="acme", model="m-1")
+    late = windows_at(pack, utc("2026-03-04"), caller="billing", vendors=("acme",), models=("m-1",))
     assert [each.key for each in late] == sorted(each.key for each in late)
     assert len({each.key for each in late}) == 4

@@ -11,7 +11,7 @@ from pointwork.contract.prompt import Prompt
 from pointwork.ledger.invariants import check
 from tests.fakes.scripted_provider import Hangs, Says
 from tests.workflows.stack import Stack
-from workers.sweep import sweep
+from workers.sweep import LedgerSweep
 
 TEMPORAL_PAYLOAD_BYTES_MAX = 512 * 1024
 
@@ -24,7 +24,8 @@ async def test_a_terminated_task_gets_its_outcome_and_its_hold_settled_by_the_sw
     await stack.client.submit(Prompt.from_text("tidy up"), declaration)
     await stack.script.called(declaration.task_id)
     await stack.temporal.get_workflow_handle(declaration.task_id).terminate("operator")
-    assert await sweep(stack.temporal, stack.parts, accepted_before=datetime.now(UTC)) >= 1
+    swept = await LedgerSweep(stack.temporal, stack.parts.engine).sweep(None, datetime.now(UTC))
+    assert swept.outcomes_recorded >= 1
     outcome = stack.outcomes.find(declaration.task_id)
 
     assert outcome is not None

@@ -2,7 +2,7 @@
 
 import shutil
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _DISK_BYTES_MIN = 1_000_000_000
 _DISK_BYTES_LOW = 5_000_000_000
+_INTEGRITY = "integrity"
 
 
 class Verdict(StrEnum):
@@ -94,21 +95,34 @@ def check_private(path: Path) -> Check:
 
 
 def check_ledger(state_dir: Path) -> list[Check]:
-    """Schema, journal mode, invariants and chain, through one engine."""
+    """Schema, journal mode, pages, invariants and chain, through one engine.
+
+    The cost grows with the ledger: pages, audit records, outcomes and decisions are all read.
+    """
     from sqlalchemy.exc import SQLAlchemyError
 
     from pointwork.cli.deployment import open_ledger
 
+    checks: list[Check] = []
     try:
         engine = open_ledger(state_dir)
     except CliError as error:
         return [Check("ledger", Verdict.FAIL, str(error))]
-    checks: list[Check] = []
-    steps: tuple[Callable[[Any], Check], ...] = (_schema, _journal, _invariants, _chain, _owner)
+    steps: tuple[Callable[[Any], Iterator[Check]], ...] = (
+        _schema,
+        _journal,
+        _integrity,
+        _invariants,
+        _chain,
+        _owner,
+    )
     try:
         for step in steps:
-            checks.append(step(engine))
-    except SQLAlchemyError as error:
+            checks.extend(step(engine))
+            if checks[-1].name == _INTEGRITY and checks[-1].verdict is Verdict.FAIL:
+                # What is read from damaged pages says nothing, good or bad.
+                break
+    except (SQLAlchemyError, ValueError) as error:
         kind = type(getattr(error, "orig", None) or error).__name__
         found = f"the database cannot be read ({kind})"
         checks.append(Check("ledger", Verdict.FAIL, found, "restore it from a backup"))
@@ -117,56 +131,74 @@ def check_ledger(state_dir: Path) -> list[Check]:
     return checks
 
 
-def _schema(engine: "Engine") -> Check:
+def _schema(engine: "Engine") -> Iterator[Check]:
     from pointwork.ledger.migrate import is_current
 
     if is_current(engine):
-        return Check("ledger", Verdict.OK, "its schema is this version's")
-    remedy = "start it once with `pointwork up`, which migrates it"
-    return Check("ledger", Verdict.FAIL, "its schema is another version's", remedy)
+        yield Check("ledger", Verdict.OK, "its schema is this version's")
+    else:
+        remedy = "start it once with `pointwork up`, which migrates it"
+        yield Check("ledger", Verdict.FAIL, "its schema is another version's", remedy)
 
 
-def _journal(engine: "Engine") -> Check:
+def _journal(engine: "Engine") -> Iterator[Check]:
     from pointwork.ledger.engine import read
 
     with read(engine) as connection:
         mode = connection.exec_driver_sql("PRAGMA journal_mode").scalar_one()
     if mode == "wal":
-        return Check("journal", Verdict.OK, "WAL")
-    remedy = "put the state folder on a local disk; network file systems cannot hold it"
-    return Check("journal", Verdict.FAIL, f"{mode}, not WAL", remedy)
+        yield Check("journal", Verdict.OK, "WAL")
+    else:
+        remedy = "put the state folder on a local disk; network file systems cannot hold it"
+        yield Check("journal", Verdict.FAIL, f"{mode}, not WAL", remedy)
 
 
-def _invariants(engine: "Engine") -> Check:
-    from pointwork.ledger.invariants import check
+def _integrity(engine: "Engine") -> Iterator[Check]:
+    from pointwork.ledger.engine import read
 
-    violations = check(engine)
-    if not violations:
-        return Check("invariants", Verdict.OK, "money, attempts and outcomes agree")
-    more = f" ({len(violations) - 1} more)" if len(violations) > 1 else ""
+    with read(engine) as connection:
+        first: str = connection.exec_driver_sql("PRAGMA integrity_check(1)").scalars().all()[0]
+    if first == "ok":
+        yield Check(_INTEGRITY, Verdict.OK, "every page, index and constraint is sound")
+    else:
+        found = f"the file is damaged: {' '.join(first.split())}"
+        yield Check(_INTEGRITY, Verdict.FAIL, found, "stop Pointwork and restore a backup")
+
+
+def _invariants(engine: "Engine") -> Iterator[Check]:
+    from pointwork.ledger.invariants import check_each
+
     remedy = "stop Pointwork and compare with a backup; do not edit the ledger"
-    return Check("invariants", Verdict.FAIL, f"{violations[0].sentence}{more}", remedy)
+    for invariant, violations in check_each(engine):
+        if violations:
+            more = f" ({len(violations) - 1} more)" if len(violations) > 1 else ""
+            found = f"{violations[0].sentence}{more}"
+            yield Check(invariant.number, Verdict.FAIL, found, remedy)
+        else:
+            yield Check(invariant.number, Verdict.OK, invariant.words)
 
 
-def _chain(engine: "Engine") -> Check:
+def _chain(engine: "Engine") -> Iterator[Check]:
     from pointwork.ledger.audit import AuditChain
 
     report = AuditChain(engine).verify()
     if report.holds:
-        return Check("audit chain", Verdict.OK, f"{report.count} records hold")
-    remedy = "the record was changed; compare with a backup"
-    return Check("audit chain", Verdict.FAIL, report.reason, remedy)
+        yield Check("audit chain", Verdict.OK, f"{report.count} records hold")
+    else:
+        remedy = "the record was changed; compare with a backup"
+        yield Check("audit chain", Verdict.FAIL, report.reason, remedy)
 
 
-def _owner(engine: "Engine") -> Check:
+def _owner(engine: "Engine") -> Iterator[Check]:
     from pointwork.ledger.approvals import ApprovalBook
 
     keys = ApprovalBook(engine).keys()
     names = sorted({key.approver for key in keys})
     if names:
-        return Check("approvers", Verdict.OK, ", ".join(names))
-    remedy = "run `pointwork up`, which makes an owner; until then held tasks expire"
-    return Check("approvers", Verdict.WARN, "nobody can approve", remedy)
+        yield Check("approvers", Verdict.OK, ", ".join(names))
+    else:
+        remedy = "run `pointwork up`, which makes an owner; until then held tasks expire"
+        yield Check("approvers", Verdict.WARN, "nobody can approve", remedy)
 
 
 def check_models(state_dir: Path, library: "PolicyLibrary") -> list[Check]:

@@ -29,6 +29,7 @@ from pointwork.cli.route_task import (
     Tier,
     Tool,
     Type,
+    WorkerName,
 )
 from pointwork.cli.screen import Screen, facts, listed
 from pointwork.contract.decision import ClassSource, DecisionRecord, Effect
@@ -82,6 +83,7 @@ def decide(
     max_tokens: MaxTokens = None,
     text_bytes: Bytes = None,
     caller: Caller = None,
+    worker: WorkerName = None,
     justification: Justification = "",
     policies_dir: PoliciesDir = None,
     host: HostName = HOST_DEFAULT,
@@ -120,7 +122,7 @@ def decide(
 
 _AS_THEY_ARE = (
     *("task_class", "sensitivity", "items", "stage", "escalation_reason", "complexity"),
-    *("caller", "justification"),
+    *("caller", "worker", "justification"),
 )
 _RENAMED = {"model": "requested_model", "max_tokens": "output_tokens", "text_bytes": "input_bytes"}
 _LISTS = {"data_class": "data_classes", "residency": "residency", "mark": "marks", "tool": "tools"}

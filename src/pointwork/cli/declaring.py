@@ -26,6 +26,7 @@ _NAME = "use 1 to 128 letters, digits and . _ : - starting with a letter or digi
 _OPTIONS: dict[str, tuple[str, str]] = {
     "task_id": ("--id", _NAME),
     "caller": ("--caller", _NAME),
+    "worker": ("--worker", _NAME),
     "description": (
         "--description",
         f"give one printable line of at most {DESCRIPTION_CHARACTERS_MAX} characters",
@@ -61,7 +62,7 @@ _LIMITS = ("max_tokens", "temperature", "seed", "deadline")
 _AS_THEY_ARE = (
     *("caller", "description", "justification", "pack", "task_class", "task_type", "complexity"),
     *("sensitivity", "risk", "priority", "conversation", "stage", "previous_lane"),
-    *("escalation_reason", "subject", "reviews", "corpus"),
+    *("escalation_reason", "subject", "reviews", "corpus", "worker"),
 )
 _LISTS = {
     "data_class": "data_classes",

@@ -4,24 +4,32 @@ import asyncio
 import json
 import sys
 from asyncio.subprocess import DEVNULL, PIPE
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pointwork.cli.checks import Check, Verdict
 from pointwork.contract.failures import ServiceUnavailableError
-from pointwork.contract.names import WORKFLOW_QUEUE, SearchAttribute, TaskQueue
+from pointwork.contract.names import (
+    SWEEP_SCHEDULE,
+    WORKFLOW_QUEUE,
+    SearchAttribute,
+    TaskQueue,
+)
 
 if TYPE_CHECKING:
-    from temporalio.client import Client
+    from temporalio.client import Client, ScheduleActionExecution
 
     from pointwork.embedded import Endpoints
 
 _TIMEOUT_SECONDS = 30
+_SWEEP_AGE_SECONDS_MAX = 300
+_SWEEP_REMEDY = "see logs/worker-*.log in the state folder; money of dead tasks stays held"
 _START = "start it with `pointwork up`"
 
 
 async def check_server(state_dir: Path) -> list[Check]:
-    """Temporal answers, knows our search attributes, and every queue has a worker."""
+    """Temporal answers, knows our search attributes, serves every queue and sweeps the ledger."""
     from temporalio.client import Client
     from temporalio.service import RPCError
 
@@ -36,10 +44,11 @@ async def check_server(state_dir: Path) -> list[Check]:
             client = await Client.connect(endpoints.temporal_address, namespace=endpoints.namespace)
             attributes = await _search_attributes(client)
             workers = await _workers(client)
+            sweep = await check_sweep(client, datetime.now(UTC))
     except (RuntimeError, RPCError, TimeoutError):
         found = f"{endpoints.temporal_address} does not answer"
         return [Check("temporal", Verdict.FAIL, found, "see its log in the state folder's logs/")]
-    return [_reached(endpoints), attributes, workers]
+    return [_reached(endpoints), attributes, workers, sweep]
 
 
 def _reached(endpoints: "Endpoints") -> Check:
@@ -86,6 +95,47 @@ async def _workers(client: "Client") -> Check:
         remedy = "see logs/worker-*.log in the state folder; tasks wait meanwhile"
         return Check("workers", Verdict.FAIL, found, remedy)
     return Check("workers", Verdict.OK, f"every queue is served ({len(TaskQueue)})")
+
+
+async def check_sweep(client: "Client", now: datetime) -> Check:
+    """When the schedule last swept the ledger, and how that ended."""
+    from temporalio.service import RPCError, RPCStatusCode
+
+    try:
+        described = await client.get_schedule_handle(SWEEP_SCHEDULE).describe()
+    except RPCError as error:
+        if error.status is not RPCStatusCode.NOT_FOUND:
+            raise
+        return Check("sweep", Verdict.WARN, "nothing sweeps the ledger", _SWEEP_REMEDY)
+    if described.schedule.state.paused:
+        remedy = f"`temporal schedule toggle --unpause --schedule-id {SWEEP_SCHEDULE}`"
+        found = "paused; holds of dead tasks stay"
+        return Check("sweep", Verdict.WARN, found, remedy)
+    actions = described.info.recent_actions
+    since = actions[-1].started_at if actions else described.info.created_at
+    age_seconds = max(0, int((now - since).total_seconds()))
+    if not actions:
+        late = age_seconds > _SWEEP_AGE_SECONDS_MAX
+        found = f"none yet, {age_seconds} s after it was scheduled"
+        return Check("sweep", Verdict.WARN if late else Verdict.OK, found, _SWEEP_REMEDY * late)
+    if age_seconds > _SWEEP_AGE_SECONDS_MAX:
+        return Check("sweep", Verdict.WARN, f"the last one was {age_seconds} s ago", _SWEEP_REMEDY)
+    how = await _ended_badly(client, actions[-1].action)
+    if how:
+        found = f"the last one, {age_seconds} s ago, ended {how}"
+        return Check("sweep", Verdict.WARN, found, _SWEEP_REMEDY)
+    return Check("sweep", Verdict.OK, f"the last one was {age_seconds} s ago")
+
+
+async def _ended_badly(client: "Client", action: "ScheduleActionExecution") -> str:
+    """How a firing ended; empty where it runs, or ended as it should."""
+    from temporalio.client import ScheduleActionExecutionStartWorkflow, WorkflowExecutionStatus
+
+    if not isinstance(action, ScheduleActionExecutionStartWorkflow):
+        return ""
+    status = (await client.get_workflow_handle(action.workflow_id).describe()).status
+    well = (WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.COMPLETED)
+    return "" if status is None or status in well else status.name.lower()
 
 
 async def check_settings(state_dir: Path, app_root: Path) -> list[Check]:

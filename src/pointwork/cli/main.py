@@ -11,7 +11,9 @@ import typer
 from pointwork.cli import (
     approvals,
     audit,
+    budget,
     choose,
+    costs,
     decide,
     demo,
     doctor,
@@ -56,9 +58,11 @@ def build_app() -> typer.Typer:
     app.command("approve")(approvals.approve)
     app.command("reject")(approvals.reject)
     app.command("choose")(choose.choose)
+    app.add_typer(costs.app, name="costs")
     app.add_typer(audit.app, name="audit")
     app.add_typer(policy.app, name="policy")
     app.add_typer(overlay.app, name="overlay")
+    app.add_typer(budget.app, name="budget")
     app.add_typer(spec.app, name="spec")
     app.add_typer(models.app, name="models")
     app.add_typer(retrieve.app, name="corpus")

@@ -87,6 +87,9 @@ Seed = Annotated[int | None, typer.Option(help="Repeats a draw where the model c
 Deadline = Annotated[int | None, typer.Option(help="Seconds after which it fails.")]
 Priority = Annotated[int, typer.Option(help="1 is served first, 5 last.")]
 Caller = Annotated[str, typer.Option(help="Who asks; approvals come from another.")]
+WorkerName = Annotated[
+    str | None, typer.Option("--worker", help="Which of the caller's workers asks.")
+]
 Conversation = Annotated[str | None, typer.Option(help="Sensitivity is kept over it.")]
 TaskId = Annotated[str | None, typer.Option("--id", help="Your id; the same task runs once.")]
 Description = Annotated[str, typer.Option(help="One line, stored in plain text.")]
@@ -130,6 +133,7 @@ def run(
     deadline: Deadline = None,
     priority: Priority = 3,
     caller: Caller = "cli",
+    worker: WorkerName = None,
     conversation: Conversation = None,
     task_id: TaskId = None,
     description: Description = "",

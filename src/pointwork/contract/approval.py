@@ -37,6 +37,8 @@ class ApprovalRequest(Message):
     """The answers to choose from, in an order the task's id gives (OM-62)."""
     comparison: Comparison | None = added(None)
     """Where the options differ (OM-57)."""
+    windows: tuple[str, ...] = added(())
+    """The budget windows whose hard stop a person is asked to lift for this task (OM-33)."""
 
     @model_validator(mode="after")
     def _options_are_compared_answers(self) -> Self:

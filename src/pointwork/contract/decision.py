@@ -12,6 +12,7 @@ from pointwork.contract.money import NanoUsd, PriceTier
 from pointwork.contract.names import TaskQueue
 from pointwork.contract.reasons import ReasonCode
 from pointwork.contract.snapshot import PolicyRef, Snapshot
+from pointwork.contract.snapshot import WindowSpec as WindowSpec
 from pointwork.contract.task import (
     Complexity,
     ContentRef,
@@ -263,17 +264,6 @@ class Effect(StrEnum):
     DENY = "deny"
 
 
-class WindowSpec(Message):
-    """A budget window a hold must fit in; ``starts_at`` and ``ends_at`` bound it, half open."""
-
-    key: str
-    scope: str
-    period: str
-    starts_at: AwareDatetime
-    ends_at: AwareDatetime
-    limit_nano_usd: NanoUsd
-
-
 class Plan(Message):
     """The decision: what to do, in which order, under which conditions, and why not otherwise."""
 
@@ -309,6 +299,8 @@ class Plan(Message):
     cache_ttl_seconds: Annotated[int, Field(ge=0)] = added(0)
     """How long the answer may serve an equal request; 0 is not at all (JG-56)."""
     override_id: str = added("")
+    stopped_by: tuple[str, ...] = added(())
+    """The budget windows whose hard stop holds the task (OM-32)."""
 
 
 class DecisionRecord(Message):

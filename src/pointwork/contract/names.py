@@ -7,6 +7,9 @@ from enum import StrEnum
 
 NAMESPACE_DEFAULT = "default"
 ROUTE_TASK = "RouteTask"
+SWEEP_LEDGER = "SweepLedger"
+SWEEP_SCHEDULE = "pointwork-sweep"
+"""Id of the Temporal schedule that starts ``SWEEP_LEDGER``."""
 UPDATE_ANSWER = "answer"
 UPDATE_VERDICT = "submit_verdict"
 SIGNAL_VERDICT = "verdict"
@@ -38,7 +41,10 @@ task moves without the ledger, so neither waits for anything new."""
 
 class ActivityName(StrEnum):
     """The design card's seven, ``read-signals`` that runs beside ``classify`` (DC-19), and the
-    executors that need no language model."""
+    executors that need no language model.
+
+    ``sweep-ledger`` belongs to no task: a schedule runs it.
+    """
 
     CLASSIFY = "classify"
     READ_SIGNALS = "read-signals"
@@ -53,6 +59,7 @@ class ActivityName(StrEnum):
     STAGE0_RETRIEVE = "stage0-retrieve"
     EMBED = "embed"
     DETECT_OBJECTS = "detect-objects"
+    SWEEP_LEDGER = "sweep-ledger"
 
 
 class SearchAttribute(StrEnum):

@@ -19,7 +19,7 @@ from pointwork.contract.decision import (
 )
 from pointwork.contract.failures import FailureType, ProviderFailureKind
 from pointwork.contract.money import NanoUsd
-from pointwork.contract.snapshot import PolicyRef
+from pointwork.contract.snapshot import BudgetSignal, PolicyRef
 from pointwork.contract.task import ContentRef, Message, Name, Sensitivity, TaskId
 
 
@@ -162,6 +162,8 @@ class Reservation(Message):
     refused_by: str | None = None
     """The window that does not cover the amount."""
     decision_id: str
+    budgets: tuple[BudgetSignal, ...] = added(())
+    """Where a window refused: every window of the call as it then stood, to decide anew."""
 
 
 class CheckResult(Message):

@@ -65,6 +65,7 @@ class ReasonCode(StrEnum):
     QUOTA_EXHAUSTED = "quota_exhausted"
     LATENCY = "latency"
     PAUSED_OVER_BUDGET = "paused_over_budget"
+    HARD_STOP = "hard_stop"
     RETIRED = "retired"
     ESCALATION_ONLY = "escalation_only"
     ROUTED_AWAY = "routed_away"
@@ -137,6 +138,7 @@ _REASON_SENTENCES: dict[ReasonCode, str] = {
     ReasonCode.QUOTA_EXHAUSTED: "The vendor's quota is used up.",
     ReasonCode.LATENCY: "The model answers more slowly than the lane or the task allows.",
     ReasonCode.PAUSED_OVER_BUDGET: "Expensive models pause while the period is over its budget.",
+    ReasonCode.HARD_STOP: "A budget was exceeded; its hard stop waits for a person to resume.",
     ReasonCode.RETIRED: "The vendor no longer serves this model.",
     ReasonCode.ESCALATION_ONLY: "The role uses this model only when an escalation rule holds.",
     ReasonCode.ROUTED_AWAY: "A rule of the role took the task to other models than this default.",

@@ -39,6 +39,23 @@ class BudgetSignal(Message):
     limit_nano_usd: NanoUsd
     committed_nano_usd: NanoUsd
     """Spent and reserved together."""
+    is_stopped: bool = added(False)
+    """The budget was exceeded, and its hard stop waits for a person to resume (OM-32, OM-33)."""
+
+
+class WindowSpec(Message):
+    """A budget window a hold must fit in; ``starts_at`` and ``ends_at`` bound it, half open."""
+
+    key: str
+    scope: str
+    period: str
+    starts_at: AwareDatetime
+    ends_at: AwareDatetime
+    limit_nano_usd: NanoUsd
+    limit_version: Annotated[int, Field(ge=0)] = added(0)
+    """Which of the owner's settings gave the limit, later ones higher; 0 is the pack's own."""
+    alert_nano_usd: NanoUsd | None = added(None)
+    """Committed together from here on, people are told (JG-28); None where nobody asked."""
 
 
 class QuotaSignal(Message):
@@ -132,3 +149,5 @@ class Snapshot(Message):
     receipts: tuple[Receipt, ...] = added(())
     overrides: tuple[Override, ...] = added(())
     guardrail: GuardrailSignal | None = added(None)
+    standing: tuple[WindowSpec, ...] = added(())
+    """Budgets that the owner has set beside the pack's, or in the place of one of its limits."""

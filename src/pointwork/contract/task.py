@@ -193,6 +193,8 @@ class TaskDeclaration(Message):
     """Ids of the sources the text gives; an answer may cite these and no other (GR-008)."""
     reviews: TaskId | None = added(None)
     """The task whose draft this one reviews (CX-44)."""
+    worker: Name | None = added(None)
+    """Which worker of the caller's engine asks: costs and budgets are kept for each (JG-25)."""
 
     @field_validator("description", "justification")
     @classmethod

@@ -3,20 +3,19 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Engine, bindparam, func, select
+from sqlalchemy import Engine
 
 from pointwork.contract.decision import DecisionRecord
 from pointwork.contract.outcome import Invoke, Reservation
 from pointwork.ledger.budgets import BudgetBook
-from pointwork.ledger.engine import read
-from pointwork.ledger.holds import OUTCOME
-from pointwork.ledger.model_windows import ModelWindows
-from pointwork.ledger.outcomes import OutcomeLog
-from pointwork.ledger.tables import Task, table_of
+from pointwork.ledger.costs import EVER, CostBy, CostReport, Days
+from pointwork.ledger.juggernaut_tables import overspent
+from pointwork.ledger.selections import PACK
 from pointwork.policy.bundle import PolicyBundle
 from pointwork.policy.engine.windows import budgets_by_window
 
-_TASK = table_of(Task)
+AVERAGE_TARGET_NANO_USD = 50_000_000
+"""A task costs less than this on average (JG-58)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,12 +35,31 @@ class BudgetState:
     is_over: bool
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AverageCost:
+    """What a task cost on average, of those that ended on the days asked for."""
+
+    tasks: int
+    cost_nano_usd: int
+
+    @property
+    def average_nano_usd(self) -> int | None:
+        """Rounded up; None where no task ended."""
+        return -(-self.cost_nano_usd // self.tasks) if self.tasks else None
+
+    @property
+    def is_met(self) -> bool:
+        """Whether it is under the target; so is nothing at all."""
+        return not self.tasks or self.cost_nano_usd < AVERAGE_TARGET_NANO_USD * self.tasks
+
+
 class CostTracker:
     """Thread-safe; keeps no state outside the ledger."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._budgets = BudgetBook(engine)
+        self._report = CostReport(engine)
 
     def reserve(
         self,
@@ -72,23 +90,26 @@ class CostTracker:
 
     def of_task(self, task_id: str) -> int:
         """The sum of the task's calls, in nano-USD; 0 for a task that made none."""
-        calls = OutcomeLog(self._engine).attempts(task_id)
-        return sum(each.cost_nano_usd for each in calls)
+        return self._report.of_task(task_id).cost_nano_usd
 
-    def by_model(self, pack: str, starts_at: datetime, ends_at: datetime) -> dict[str, int]:
-        """Nano-USD by model, of calls sent from ``starts_at`` up to but not at ``ends_at``."""
-        windows = ModelWindows(self._engine).read(starts_at, ends_at, pack=pack)
-        return {each.model: each.cost_nano_usd for each in windows}
-
-    def by_policy(self, pack: str, starts_at: datetime, ends_at: datetime) -> dict[str, int]:
-        """Nano-USD by policy, of tasks that ended from ``starts_at`` up to but not at ``ends_at``.
+    def totals(self, by: CostBy, days: Days = EVER) -> dict[str, int]:
+        """Nano-USD by model, policy, worker and so on, of calls sent on these UTC days.
 
         A task counts for the policy of its type, whichever cheaper one served it in the end.
         """
-        bounds = {"of_pack": pack, "starts_at": starts_at, "ends_at": ends_at}
-        with read(self._engine) as connection:
-            rows = connection.execute(_BY_POLICY, bounds).all()
-        return {row.task_class: int(row.cost) for row in rows}
+        found = self._report.totals(by, days, PACK)
+        return {each.name: each.cost_nano_usd for each in found}
+
+    def average(self, days: Days = EVER) -> AverageCost:
+        """The average cost of a task against its target (JG-58)."""
+        return AverageCost(
+            tasks=self._report.tasks_ended(days, PACK),
+            cost_nano_usd=self._report.total(days, PACK).cost_nano_usd,
+        )
+
+    def overspent(self, since: datetime) -> list[str]:
+        """Daily and weekly periods that ended after ``since``, over their budget (JG-61)."""
+        return overspent(self._engine, since)
 
     def budgets(self, bundle: PolicyBundle, *, caller: str, now: datetime) -> list[BudgetState]:
         """Each budget of the pack as it stands now, by window key."""
@@ -111,17 +132,3 @@ class CostTracker:
                 )
             )
         return states
-
-
-_BY_POLICY = (
-    select(OUTCOME.c.task_class, func.sum(OUTCOME.c.cost_nano_usd).label("cost"))
-    .join(_TASK, _TASK.c.task_id == OUTCOME.c.task_id)
-    .where(
-        _TASK.c.pack == bindparam("of_pack"),
-        OUTCOME.c.task_class.is_not(None),
-        OUTCOME.c.finished_at >= bindparam("starts_at"),
-        OUTCOME.c.finished_at < bindparam("ends_at"),
-    )
-    .group_by(OUTCOME.c.task_class)
-    .order_by(OUTCOME.c.task_class)
-)

@@ -12,6 +12,7 @@ from pointwork.contract.canonical import canonical_json
 from pointwork.contract.decision import GrantKind
 from pointwork.contract.failures import PointworkError
 from pointwork.ledger import audit, tables
+from pointwork.ledger.budget_stops import stop
 from pointwork.ledger.engine import insert_if_absent, read, transact
 from pointwork.ledger.tables import ApprovalState, table_of
 
@@ -34,6 +35,8 @@ class ApprovalBook:
     def open(self, request: ApprovalRequest, now: datetime) -> None:
         """Let a request wait for its verdict; the same request again changes nothing.
 
+        One that asks to go on over an exceeded budget stops that budget for every task (OM-32).
+
         Raises:
             ApprovalConflictError: the approval id was used for another request.
         """
@@ -50,6 +53,7 @@ class ApprovalBook:
         def write(connection: Connection) -> None:
             if connection.execute(_OPEN[connection.dialect.name], row).rowcount == 1:
                 shown = request.model_dump(mode="json")
+                stop(connection, request.windows, request.task_id, now)
                 audit.append(connection, "approval_opened", shown, now, task_id=request.task_id)
                 return
             if _found(connection, request.approval_id).body != body:
@@ -74,8 +78,9 @@ class ApprovalBook:
 
         Without a verdict it ends expired where its time is over, and void otherwise (the task was
         cancelled, or what was shown has changed). A verdict needs an approver, who is not the
-        requester, and a token that was never used (design 7). A choice ends approved only with
-        the person's ``selection`` of one of its options, kept in the same transaction (OM-63).
+        requester, a token that was never used, and an approval that has not expired (design 7). A
+        choice ends approved only with the person's ``selection`` of one of its options, kept in
+        the same transaction (OM-63).
 
         Returns:
             True where the approval ended so, now or by an earlier call with the same arguments.
@@ -98,7 +103,7 @@ class ApprovalBook:
                 return True
             if verdict is None and row.state in (ApprovalState.EXPIRED, ApprovalState.VOID):
                 return True
-            fault = _fault(row, verdict, approver, token_id)
+            fault = _fault(row, verdict, approver, token_id, now)
             fault = fault or _misfit(row, verdict, approver, token_id, selection)
             if not fault and token_id is not None and not _claim(connection, row, token_id, now):
                 fault = "the token was used before"
@@ -178,6 +183,7 @@ def _fault(
     verdict: ApprovalVerdict | None,
     approver: str | None,
     token_id: str | None,
+    now: datetime,
 ) -> str:
     """Why the approval may not end so; empty where it may."""
     if row.state != ApprovalState.WAITING:
@@ -186,6 +192,8 @@ def _fault(
         return ""
     if approver is None or token_id is None:
         return "a verdict needs an approver and a token"
+    if now >= row.expires_at:
+        return "the approval has expired"
     if approver == ApprovalRequest.model_validate_json(row.body).requester:
         return "the approver is the requester"
     return ""

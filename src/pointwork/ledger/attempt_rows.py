@@ -46,6 +46,7 @@ def settled_by(row: Any) -> Settled:
         model=row.model or "",
         amount_nano_usd=row.amount_nano_usd,
         posting=posting_for(row.amount_nano_usd, row.state, row.cost_nano_usd, row.settlement),
+        pack=row.pack,
     )
 
 

@@ -27,7 +27,8 @@ from pointwork.contract.outcome import (
     Settlement,
     TokenUsage,
 )
-from pointwork.ledger import audit
+from pointwork.failpoints import Failpoint, ending_at, reach
+from pointwork.ledger import audit, cost_rollup
 from pointwork.ledger.attempt_rows import (
     WITH_PART,
     answer_columns,
@@ -43,6 +44,7 @@ from pointwork.ledger.holds import (
     PART_WINDOW,
     PartRequest,
     RefusedError,
+    allowed_by,
     check_amount,
     lock_task,
     post_late,
@@ -96,11 +98,22 @@ class AttemptLog:
                 reserved for another model.
             BudgetRefusedError: the call would have to go out again and a limit does not cover it.
         """
-        started = transact(self._engine, lambda c: _begin(c, invoke, part_id, now))
+        begin = ending_at(Failpoint.BEFORE_SENT_COMMIT, lambda c: _begin(c, invoke, part_id, now))
+        started = transact(self._engine, begin)
+        reach(Failpoint.AFTER_SENT_COMMIT)
         if isinstance(started, BudgetRefusedError):
             # Raised only now: that the earlier send is UNKNOWN had to be committed.
             raise started
         return started
+
+    def note_request_id(self, attempt_id: str, provider_request_id: str) -> None:
+        """Commit under which id the vendor keeps a call that is under way.
+
+        Lost with its process, the call can then be looked up (``ledger.reconcile``). An attempt
+        that ended keeps the id it ended with.
+        """
+        noted = {"of_attempt": attempt_id, "call_id": provider_request_id}
+        transact(self._engine, lambda connection: connection.execute(_NOTE_REQUEST_ID, noted))
 
     def finish(
         self,
@@ -155,7 +168,8 @@ class AttemptLog:
             _close(connection, row, {**values, **answer_columns(ref)}, now)
             return invocation_of(_locked(connection, attempt_id))
 
-        finished = transact(self._engine, write)
+        finished = transact(self._engine, ending_at(Failpoint.BEFORE_FINISH_COMMIT, write))
+        reach(Failpoint.AFTER_FINISH_COMMIT)
         if isinstance(finished, ContentUnavailableError):
             raise finished
         return finished
@@ -217,8 +231,8 @@ def _begin(
         if row.state == AttemptState.DONE:
             return AttemptStart(attempt_id=row.attempt_id, stored=invocation_of(row))
     if not sends:
-        _require_open_part(connection, part_id)
-        plan_attempt(connection, invoke, part_id, now, sent_at=now)
+        facts = cost_rollup.facts_of_decision(connection, _open_part(connection, part_id))
+        plan_attempt(connection, invoke, part_id, facts, now, sent_at=now)
         return AttemptStart(attempt_id=part_id)
     last = sends[-1]
     if last.model != invoke.candidate.model:
@@ -258,6 +272,7 @@ def _send_again(
         window_keys=keys,
         price_version=last.price_version,
         expires_in_seconds=last.expires_in_seconds,
+        approval_id=allowed_by(connection, last.attempt_id),
     )
     try:
         with connection.begin_nested():
@@ -267,15 +282,23 @@ def _send_again(
     if outcome is not ReserveOutcome.RESERVED:
         msg = f"part {attempt_id} is {outcome}; the task is closed, so nothing is sent for it"
         raise AttemptClosedError(msg)
-    plan_attempt(connection, invoke, attempt_id, now, base_id=last.base_id, send=send, sent_at=now)
+    facts = cost_rollup.CallFacts.of_row(last)
+    sent = {"base_id": last.base_id, "send": send, "sent_at": now}
+    plan_attempt(connection, invoke, attempt_id, facts, now, **sent)
     return AttemptStart(attempt_id=attempt_id)
 
 
 def _close(connection: Connection, row: Any, values: dict[str, Any], now: datetime) -> None:
     """Write the attempt's end; where its part ended before, the cost is posted late."""
-    connection.execute(_CLOSE, {"of_attempt": row.attempt_id, **values})
+    if row.reconciled_at is not None:
+        # The vendor's own record stands: what comes later adds the answer and no money.
+        values = {**values, "cost_nano_usd": row.cost_nano_usd, "settlement": row.settlement}
+    close = {"of_attempt": row.attempt_id, **values}
     if row.part_state == PartState.RESERVED:
+        connection.execute(_CLOSE, close)
         return
+    cost_rollup.take_out(connection, [row.part_id])
+    connection.execute(_CLOSE, close)
     has_moved = post_late(connection, row, values["cost_nano_usd"], now)
     body = {
         "attempt_id": row.attempt_id,
@@ -305,10 +328,12 @@ def _require_sent(row: Any) -> None:
         raise AttemptClosedError(msg)
 
 
-def _require_open_part(connection: Connection, part_id: str) -> None:
-    state = connection.execute(_PART_STATE, {"of_part": part_id}).scalar()
-    if state != PartState.RESERVED:
-        raise AttemptClosedError(_not_open(part_id, state))
+def _open_part(connection: Connection, part_id: str) -> str:
+    """Id of the decision that reserved the part."""
+    part = connection.execute(_FIND_PART, {"of_part": part_id}).first()
+    if part is None or part.state != PartState.RESERVED:
+        raise AttemptClosedError(_not_open(part_id, part.state if part else None))
+    return str(part.decision_id)
 
 
 def _not_open(part_id: str, state: str | None) -> str:
@@ -317,7 +342,7 @@ def _not_open(part_id: str, state: str | None) -> str:
 
 _FIND = WITH_PART.where(ATTEMPT.c.attempt_id == bindparam("of_attempt"))
 _SENDS = WITH_PART.where(ATTEMPT.c.base_id == bindparam("of_base")).order_by(ATTEMPT.c.send)
-_PART_STATE = select(PART.c.state).where(PART.c.part_id == bindparam("of_part"))
+_FIND_PART = select(PART.c.state, PART.c.decision_id).where(PART.c.part_id == bindparam("of_part"))
 _WINDOW_KEYS = select(PART_WINDOW.c.window_key).where(PART_WINDOW.c.part_id == bindparam("of_part"))
 _CLOSE = update(ATTEMPT).where(ATTEMPT.c.attempt_id == bindparam("of_attempt"))
 _MARK_SENT = (
@@ -328,6 +353,14 @@ _MARK_SENT = (
         exists().where(PART.c.part_id == ATTEMPT.c.attempt_id, PART.c.state == PartState.RESERVED),
     )
     .values(state=AttemptState.SENT, sent_at=bindparam("at"))
+)
+_NOTE_REQUEST_ID = (
+    update(ATTEMPT)
+    .where(
+        ATTEMPT.c.attempt_id == bindparam("of_attempt"),
+        ATTEMPT.c.state.in_([AttemptState.SENT, AttemptState.UNKNOWN]),
+    )
+    .values(provider_request_id=bindparam("call_id"))
 )
 _MARK_UNKNOWN = (
     update(ATTEMPT)

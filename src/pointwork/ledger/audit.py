@@ -14,6 +14,7 @@ from typing import Any
 import rfc8785
 from sqlalchemy import Connection, Engine, bindparam, func, insert, select
 
+from pointwork.failpoints import Failpoint, reach
 from pointwork.ledger.engine import read
 from pointwork.ledger.tables import Audit, table_of
 
@@ -64,6 +65,7 @@ def append(
 
     One writer at a time: SQLite's write lock sees to it, an advisory lock on Postgres.
     """
+    reach(Failpoint.BEFORE_AUDIT_APPEND)
     if connection.dialect.name == "postgresql":
         connection.execute(_LOCK_CHAIN)
     last = connection.execute(_LAST).first()
@@ -89,6 +91,7 @@ def append(
             "hash": _link(before, record).hex(),
         },
     )
+    reach(Failpoint.AFTER_AUDIT_APPEND)
     return sequence
 
 
@@ -127,18 +130,18 @@ class AuditChain:
 def verify_chain(connection: Connection) -> ChainReport:
     """As ``AuditChain.verify``, over a given connection."""
     count, before = 0, GENESIS
-    rows = connection.execution_options(yield_per=1000).execute(_IN_ORDER)
-    for row in rows:
-        reason = _fault(row, count + 1, before)
-        if reason:
-            rows.close()
-            return ChainReport(
-                count=count,
-                head_hash=before.hex(),
-                first_broken_sequence=count + 1,
-                reason=reason,
-            )
-        count, before = count + 1, bytes.fromhex(row.hash)
+    # Closed whatever a damaged record raises.
+    with connection.execute(_IN_ORDER, execution_options={"yield_per": 1000}) as rows:
+        for row in rows:
+            reason = _fault(row, count + 1, before)
+            if reason:
+                return ChainReport(
+                    count=count,
+                    head_hash=before.hex(),
+                    first_broken_sequence=count + 1,
+                    reason=reason,
+                )
+            count, before = count + 1, bytes.fromhex(row.hash)
     return ChainReport(count=count, head_hash=before.hex())
 
 

@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, Engine, bindparam, insert, select
+from sqlalchemy import Connection, Engine, insert
 
+from pointwork.contract.budget_windows import covers
 from pointwork.contract.canonical import canonical_json
-from pointwork.contract.decision import DecisionRecord, Obligation, WindowSpec
+from pointwork.contract.decision import DecisionRecord, GrantKind, Obligation, WindowSpec
 from pointwork.contract.outcome import (
     AttemptState,
     Invoke,
@@ -15,18 +16,21 @@ from pointwork.contract.outcome import (
     Settlement,
 )
 from pointwork.contract.task import Sensitivity
+from pointwork.failpoints import Failpoint, ending_at, reach
+from pointwork.ledger.budget_windows import open_windows, readings, tell_reached
+from pointwork.ledger.cost_rollup import CallFacts
 from pointwork.ledger.engine import insert_if_absent, read, transact
 from pointwork.ledger.holds import (
     ATTEMPT,
-    WINDOW,
+    TASK_CEILING,
     PartRequest,
     RefusedError,
     check_amount,
     held_for_task,
     lock_task,
-    open_windows,
     reserve_part,
 )
+from pointwork.ledger.selections import plan_selection
 from pointwork.ledger.tables import Decision, table_of
 
 DECISION = table_of(Decision)
@@ -57,16 +61,20 @@ class BudgetBook:
         A repeat of the same ``part_id`` with the same amount holds nothing more and is EXISTS.
         With ``invoke``, the attempt is recorded as PLANNED in the same transaction. A refusal
         records the decision and names the first limit, in the order of keys, that does not cover
-        the amount: a window, or ``task`` (JG-26, JG-27, CX-90).
+        the amount: a window, or ``task`` (JG-26, JG-27, CX-90). Where a window refused, ``budgets``
+        says how every window stood.
 
         Args:
-            record: the decision that asks for the money; kept once, whatever is refused.
+            record: the decision that asks for the money; kept once, whatever is refused. Its grant
+                for an exceeded budget holds the part above the limits, up to the approval's ceiling
+                (OM-33).
             part_id: idempotency key of this part, and id of the attempt it pays for.
             task_id: whose hold the part belongs to.
             invoke: the call that is planned.
             amount_nano_usd: the worst case of the call; 0 always fits.
             task_ceiling_nano_usd: the most the task may hold and have spent in all.
-            windows: the budgets the call falls in, in any order.
+            windows: the budgets the task's calls fall in, in any order; those of other vendors and
+                models than the call's are left out.
             price_version: where the amount's prices come from.
             expires_in_seconds: lifetime of the part on the database's clock.
             now: when the part is recorded to begin.
@@ -75,6 +83,8 @@ class BudgetBook:
             ValueError: an amount is no whole number of nano-USD in range.
         """
         check_amount("amount_nano_usd", amount_nano_usd)
+        if invoke is not None:
+            windows = [spec for spec in windows if covers(spec, invoke.candidate)]
         request = PartRequest(
             part_id=part_id,
             task_id=task_id,
@@ -84,6 +94,10 @@ class BudgetBook:
             window_keys=[spec.key for spec in windows],
             price_version=price_version,
             expires_in_seconds=expires_in_seconds,
+            alerts_nano_usd={
+                spec.key: spec.alert_nano_usd for spec in windows if spec.alert_nano_usd is not None
+            },
+            approval_id=_lets_go_on(record),
         )
 
         def write(connection: Connection) -> Reservation:
@@ -93,35 +107,42 @@ class BudgetBook:
             open_windows(connection, windows)
             outcome, held = reserve_part(connection, request, now)
             if outcome is ReserveOutcome.RESERVED and invoke is not None:
-                plan_attempt(connection, invoke, part_id, now)
+                plan_attempt(connection, invoke, part_id, CallFacts.decided(record), now)
             return _reservation(request, outcome, held)
 
-        def write_refusal(connection: Connection) -> int:
+        def write_refusal(connection: Connection, refused_by: str) -> Reservation:
             lock_task(connection, task_id)
             remember_decision(connection, record)
             open_windows(connection, windows)
-            return held_for_task(connection, task_id)
+            tell_reached(connection, refused_by, task_id, now)
+            held = held_for_task(connection, task_id)
+            refusal = _reservation(request, ReserveOutcome.EXCEEDS_LIMIT, held, refused_by)
+            if refused_by == TASK_CEILING:
+                return refusal
+            stand = readings(connection, request.window_keys)
+            budgets = tuple(stand[key] for key in sorted(stand))
+            return refusal.model_copy(update={"budgets": budgets})
 
         try:
-            return transact(self._engine, write)
+            reservation = transact(self._engine, ending_at(Failpoint.BEFORE_RESERVE_COMMIT, write))
         except RefusedError as error:
             # All of it was rolled back; what was decided and under which limits is still kept.
-            held = transact(self._engine, write_refusal)
-            return _reservation(request, ReserveOutcome.EXCEEDS_LIMIT, held, error.refused_by)
+            refused_by = error.refused_by
+            return transact(self._engine, lambda c: write_refusal(c, refused_by))
+        reach(Failpoint.AFTER_RESERVE_COMMIT)
+        return reservation
 
     def read(self, window_keys: Iterable[str]) -> dict[str, tuple[int, int]]:
         """(limit, spent and reserved together) in nano-USD, of the windows that exist, by key."""
         with read(self._engine) as connection:
-            return committed_in(connection, window_keys)
+            found = readings(connection, window_keys)
+        return {key: (each.limit_nano_usd, each.committed_nano_usd) for key, each in found.items()}
 
 
-def committed_in(connection: Connection, window_keys: Iterable[str]) -> dict[str, tuple[int, int]]:
-    """As ``BudgetBook.read``, over a given connection."""
-    rows = connection.execute(_WINDOWS, {"of_windows": sorted(window_keys)})
-    return {
-        row.window_key: (row.limit_nano_usd, row.spent_nano_usd + row.reserved_nano_usd)
-        for row in rows
-    }
+def _lets_go_on(record: DecisionRecord) -> str | None:
+    """The approval by which a person let the task go on over an exceeded budget."""
+    granted = (each for each in record.input.grants if each.kind is GrantKind.BUDGET)
+    return next((each.approval_id for each in granted), None)
 
 
 def remember_decision(connection: Connection, record: DecisionRecord) -> None:
@@ -148,13 +169,14 @@ def plan_attempt(
     connection: Connection,
     invoke: Invoke,
     part_id: str,
+    facts: CallFacts,
     now: datetime,
     *,
     base_id: str | None = None,
     send: int = 1,
     sent_at: datetime | None = None,
 ) -> None:
-    """Add the attempt a part pays for: PLANNED, or SENT at ``sent_at``."""
+    """Add the attempt a part pays for: PLANNED, or SENT at ``sent_at``; ``facts`` say for whom."""
     candidate = invoke.candidate
     connection.execute(
         _INSERT_ATTEMPT,
@@ -163,6 +185,7 @@ def plan_attempt(
             "base_id": base_id or part_id,
             "send": send,
             "task_id": invoke.task_id,
+            **facts.columns(),
             "number": invoke.number,
             "model": candidate.model,
             "vendor": candidate.vendor,
@@ -178,6 +201,16 @@ def plan_attempt(
             "planned_at": now,
             "sent_at": sent_at,
         },
+    )
+    plan_selection(
+        connection,
+        facts,
+        task_id=invoke.task_id,
+        attempt_id=part_id,
+        model=candidate.model,
+        vendor=candidate.vendor,
+        estimate_nano_usd=candidate.estimate_nano_usd,
+        now=now,
     )
 
 
@@ -195,9 +228,3 @@ def _reservation(
 
 _INSERT_DECISION = insert_if_absent(DECISION, "decision_id")
 _INSERT_ATTEMPT = insert(ATTEMPT)
-_WINDOWS = select(
-    WINDOW.c.window_key,
-    WINDOW.c.limit_nano_usd,
-    WINDOW.c.spent_nano_usd,
-    WINDOW.c.reserved_nano_usd,
-).where(WINDOW.c.window_key.in_(bindparam("of_windows", expanding=True)))

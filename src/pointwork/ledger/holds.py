@@ -6,20 +6,28 @@ other (design 5; JG-26, JG-27, CX-90).
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, case, func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 
-from pointwork.contract.decision import WindowSpec
+from pointwork.contract.approval import ApprovalRequest
+from pointwork.contract.decision import GrantKind
 from pointwork.contract.outcome import AttemptState, ReserveOutcome, Settlement
+from pointwork.ledger import cost_rollup
+from pointwork.ledger.budget_alerts import tell
+from pointwork.ledger.budget_tables import AlertKind
+from pointwork.ledger.budget_windows import ALLOWANCE, move, take, take_allowed
 from pointwork.ledger.clock import seconds_from_now
 from pointwork.ledger.engine import insert_or_update
+from pointwork.ledger.selections import PACK as JUGGERNAUT
+from pointwork.ledger.selections import settle_selections
 from pointwork.ledger.tables import (
+    Approval,
+    ApprovalState,
     Attempt,
-    BudgetWindow,
     HoldPart,
     HoldPartWindow,
     Outcome,
@@ -38,7 +46,7 @@ OUTCOME = table_of(Outcome)
 OVERRUN = table_of(Overrun)
 PART = table_of(HoldPart)
 PART_WINDOW = table_of(HoldPartWindow)
-WINDOW = table_of(BudgetWindow)
+APPROVAL = table_of(Approval)
 
 
 class RefusedError(Exception):
@@ -61,6 +69,10 @@ class PartRequest:
     window_keys: Sequence[str]
     price_version: str
     expires_in_seconds: int
+    alerts_nano_usd: Mapping[str, int] = field(default_factory=dict)
+    """By window key, committed together from where on people are told."""
+    approval_id: str | None = None
+    """A person's approval to go on over exceeded budgets, up to its ceiling (OM-33)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,6 +93,7 @@ class Settled:
     model: str
     amount_nano_usd: int
     posting: Posting
+    pack: str | None = None
 
 
 def check_amount(field: str, value: int) -> int:
@@ -99,26 +112,6 @@ def lock_task(connection: Connection, task_id: str) -> None:
     """Let one transaction at a time change a task's money; SQLite's write lock does it already."""
     if connection.dialect.name == "postgresql":
         connection.execute(_LOCK_TASK, {"task_id": task_id})
-
-
-def open_windows(connection: Connection, windows: Iterable[WindowSpec]) -> None:
-    """Make the windows exist, with the limits given: a missing row could not be locked."""
-    statement = _OPEN_WINDOW[connection.dialect.name]
-    for spec in sorted(windows, key=lambda each: each.key):
-        connection.execute(
-            statement,
-            {
-                "window_key": spec.key,
-                "scope": spec.scope,
-                "period": spec.period,
-                "starts_at": spec.starts_at,
-                "ends_at": spec.ends_at,
-                "limit_nano_usd": spec.limit_nano_usd,
-                "limit_high_nano_usd": spec.limit_nano_usd,
-                "spent_nano_usd": 0,
-                "reserved_nano_usd": 0,
-            },
-        )
 
 
 def reserve_part(
@@ -148,13 +141,31 @@ def reserve_part(
     connection.execute(_INSERT_PART, _part_row(request, now))
     keys = sorted(set(request.window_keys))
     for key in keys if amount else ():
-        taken = connection.execute(_TAKE_FROM_WINDOW, {"of_window": key, "amount": amount})
-        if taken.rowcount != 1:
+        alert = request.alerts_nano_usd.get(key)
+        if take(connection, key, amount, alert_nano_usd=alert, task_id=request.task_id, now=now):
+            continue
+        if request.approval_id is None or held + amount > _allowed(connection, request):
             raise RefusedError(key)
+        take_allowed(connection, key, amount, request.part_id, request.approval_id)
     if keys:
         rows = [{"part_id": request.part_id, "window_key": key} for key in keys]
         connection.execute(_INSERT_PART_WINDOW, rows)
     return ReserveOutcome.RESERVED, held + amount
+
+
+def allowed_by(connection: Connection, part_id: str) -> str | None:
+    """The approval that let a part be held over an exceeded budget; None where none did."""
+    return connection.execute(_ALLOWED_BY, {"of_part": part_id}).scalar()
+
+
+def _allowed(connection: Connection, request: PartRequest) -> int:
+    """The ceiling of the approval in nano-USD; 0 where it is none for this task's budget."""
+    values = {"of_approval": request.approval_id, "of_task": request.task_id}
+    body = connection.execute(_APPROVED, values).scalar()
+    if body is None:
+        return 0
+    approval = ApprovalRequest.model_validate_json(body)
+    return approval.ceiling_nano_usd if approval.asks_for is GrantKind.BUDGET else 0
 
 
 def held_for_task(connection: Connection, task_id: str) -> int:
@@ -197,6 +208,10 @@ def settle_parts(connection: Connection, parts: Iterable[Settled], now: datetime
     ended = [
         part for part in sorted(parts, key=lambda each: each.part_id) if _end(connection, part, now)
     ]
+    cost_rollup.put_in(
+        connection, [part.part_id for part in ended if part.posting.state is PartState.POSTED]
+    )
+    settle_selections(connection, [part.part_id for part in ended if part.pack == JUGGERNAUT])
     _move(
         connection,
         [(part.part_id, part.amount_nano_usd, part.posting.posted_nano_usd) for part in ended],
@@ -204,19 +219,9 @@ def settle_parts(connection: Connection, parts: Iterable[Settled], now: datetime
     for part in ended:
         excess = part.posting.posted_nano_usd - part.amount_nano_usd
         if excess > 0:
-            connection.execute(
-                _INSERT_OVERRUN,
-                {
-                    "part_id": part.part_id,
-                    "task_id": part.task_id,
-                    "model": part.model,
-                    "held_nano_usd": part.amount_nano_usd,
-                    "cost_nano_usd": part.posting.posted_nano_usd,
-                    "excess_nano_usd": excess,
-                    "reason": "the call cost more than its worst-case estimate",
-                    "occurred_at": now,
-                },
-            )
+            cost, held = part.posting.posted_nano_usd, part.amount_nano_usd
+            why = "the call cost more than its worst-case estimate"
+            _overrun(connection, part, held, cost, why, now)
     return [part.part_id for part in ended]
 
 
@@ -224,29 +229,51 @@ def post_late(connection: Connection, part: Any, cost_nano_usd: int, now: dateti
     """Post a cost learnt after its part ended. The bill is real, so it may break the limit.
 
     What was posted before is never refunded; only the excess moves, and an overrun row says why.
+    The caller has taken the part out of ``cost_day`` before it changed the attempt; here it goes
+    back in.
 
     Returns:
         True where money moved.
     """
-    excess = cost_nano_usd - part.posted_nano_usd
-    if excess <= 0:
+    excess = max(0, cost_nano_usd - part.posted_nano_usd)
+    if excess:
+        connection.execute(_POST_MORE, {"of_part": part.part_id, "excess": excess})
+    cost_rollup.put_in(connection, [part.part_id])
+    if part.pack == JUGGERNAUT:
+        settle_selections(connection, [part.part_id])
+    if not excess:
         return False
-    connection.execute(_POST_MORE, {"of_part": part.part_id, "excess": excess})
     _move(connection, [(part.part_id, 0, excess)])
-    connection.execute(
-        _INSERT_OVERRUN,
-        {
-            "part_id": part.part_id,
-            "task_id": part.task_id,
-            "model": part.model,
-            "held_nano_usd": part.posted_nano_usd,
-            "cost_nano_usd": cost_nano_usd,
-            "excess_nano_usd": excess,
-            "reason": f"the cost became known after the part was {part.part_state}",
-            "occurred_at": now,
-        },
-    )
+    why = f"the cost became known after the part was {part.part_state}"
+    _overrun(connection, part, part.posted_nano_usd, cost_nano_usd, why, now)
     return True
+
+
+def _overrun(
+    connection: Connection, part: Any, held: int, cost: int, reason: str, now: datetime
+) -> None:
+    """One row for each part and one alert, however often its bill grows (OM-37, OM-39)."""
+    row = {
+        "part_id": part.part_id,
+        "task_id": part.task_id,
+        "model": part.model,
+        "held_nano_usd": held,
+        "cost_nano_usd": cost,
+        "excess_nano_usd": cost - held,
+        "reason": reason,
+        "occurred_at": now,
+    }
+    connection.execute(_PUT_OVERRUN[connection.dialect.name], row)
+    tell(
+        connection,
+        AlertKind.OVERRUN,
+        part.part_id,
+        "cost",
+        task_id=part.task_id,
+        amount_nano_usd=cost,
+        limit_nano_usd=held,
+        now=now,
+    )
 
 
 def _committed(part: Any) -> int:
@@ -305,10 +332,7 @@ def _move(connection: Connection, parts: Sequence[tuple[str, int, int]]) -> None
         released, spent = amounts[row.part_id]
         sums[row.window_key][0] += released
         sums[row.window_key][1] += spent
-    for key, (released, spent) in sorted(sums.items()):
-        connection.execute(
-            _MOVE_IN_WINDOW, {"of_window": key, "released": released, "spent": spent}
-        )
+    move(connection, sums)
 
 
 _LOCK_TASK = select(func.pg_advisory_xact_lock(func.hashtextextended(bindparam("task_id"), 0)))
@@ -316,37 +340,16 @@ _TASK_PARTS = select(
     PART.c.part_id, PART.c.amount_nano_usd, PART.c.state, PART.c.posted_nano_usd
 ).where(PART.c.task_id == bindparam("of_task"))
 _OUTCOME_EXISTS = select(OUTCOME.c.task_id).where(OUTCOME.c.task_id == bindparam("of_task"))
-_OPEN_WINDOW = insert_or_update(
-    WINDOW,
-    "window_key",
-    values=lambda new: {
-        "limit_nano_usd": new.limit_nano_usd,
-        "limit_high_nano_usd": case(
-            (new.limit_nano_usd > WINDOW.c.limit_high_nano_usd, new.limit_nano_usd),
-            else_=WINDOW.c.limit_high_nano_usd,
-        ),
-    },
-    where=lambda new: WINDOW.c.limit_nano_usd != new.limit_nano_usd,
-)
 _INSERT_PART = insert(PART).values(expires_at=seconds_from_now(bindparam("lifetime")))
 _INSERT_PART_WINDOW = insert(PART_WINDOW)
-_INSERT_OVERRUN = insert(OVERRUN)
-_TAKE_FROM_WINDOW = (
-    update(WINDOW)
-    .where(
-        WINDOW.c.window_key == bindparam("of_window"),
-        WINDOW.c.spent_nano_usd + WINDOW.c.reserved_nano_usd + bindparam("amount")
-        <= WINDOW.c.limit_nano_usd,
-    )
-    .values(reserved_nano_usd=WINDOW.c.reserved_nano_usd + bindparam("amount"))
-)
-_MOVE_IN_WINDOW = (
-    update(WINDOW)
-    .where(WINDOW.c.window_key == bindparam("of_window"))
-    .values(
-        reserved_nano_usd=WINDOW.c.reserved_nano_usd - bindparam("released"),
-        spent_nano_usd=WINDOW.c.spent_nano_usd + bindparam("spent"),
-    )
+_PUT_OVERRUN = insert_or_update(
+    OVERRUN,
+    "part_id",
+    values=lambda new: {
+        "cost_nano_usd": new.cost_nano_usd,
+        "excess_nano_usd": OVERRUN.c.excess_nano_usd + new.excess_nano_usd,
+        "reason": new.reason,
+    },
 )
 _END_PART = (
     update(PART)
@@ -366,3 +369,9 @@ _POST_MORE = (
 _WINDOWS_OF = select(PART_WINDOW.c.part_id, PART_WINDOW.c.window_key).where(
     PART_WINDOW.c.part_id.in_(bindparam("of_parts", expanding=True))
 )
+_APPROVED = select(APPROVAL.c.body).where(
+    APPROVAL.c.approval_id == bindparam("of_approval"),
+    APPROVAL.c.task_id == bindparam("of_task"),
+    APPROVAL.c.state == ApprovalState.APPROVED,
+)
+_ALLOWED_BY = select(ALLOWANCE.c.approval_id).where(ALLOWANCE.c.part_id == bindparam("of_part"))

@@ -169,11 +169,13 @@ def _fault(row: Any) -> ProviderFailureKind | CallFault | None:
             return CallFault.FATE_UNKNOWN
     if row.body is None:
         return None
-    return _unused(TaskOutcome.model_validate_json(row.body), row.number)
+    return unused(TaskOutcome.model_validate_json(row.body), row.number)
 
 
-def _unused(outcome: TaskOutcome, number: int) -> ProviderFailureKind | CallFault | None:
+def unused(outcome: TaskOutcome, number: int) -> ProviderFailureKind | CallFault | None:
     """Why the answer of call ``number`` was not the task's: given up on, or refused by a check.
+
+    None where it was, or where nothing says that it was not.
 
     A fallback has the number of the try it leads to, and a failed call's own word as its cause.
     """

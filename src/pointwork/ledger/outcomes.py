@@ -15,12 +15,16 @@ from pointwork.contract.outcome import (
     TaskStatus,
 )
 from pointwork.contract.task import Sensitivity
+from pointwork.failpoints import Failpoint, ending_at, reach
 from pointwork.ledger import audit
 from pointwork.ledger.attempt_rows import PARTS, WITH_PART, settled_by, summary_of
 from pointwork.ledger.attempts import mark_unknown
 from pointwork.ledger.budgets import DECISION, remember_decision
 from pointwork.ledger.engine import insert_if_absent, read, transact
 from pointwork.ledger.holds import ATTEMPT, OUTCOME, PART, lock_task, settle_parts
+from pointwork.ledger.model_windows import unused
+from pointwork.ledger.selections import PACK as JUGGERNAUT
+from pointwork.ledger.selections import refuse_selections
 from pointwork.ledger.signals import raise_mark
 from pointwork.ledger.tables import DraftReview, Incident, PartState, table_of
 
@@ -55,7 +59,10 @@ class OutcomeLog:
         Returns:
             The outcome as recorded, with its place in the audit chain.
         """
-        return transact(self._engine, lambda c: _log(c, outcome, record, now))
+        log = ending_at(Failpoint.BEFORE_SETTLE_COMMIT, lambda c: _log(c, outcome, record, now))
+        logged = transact(self._engine, log)
+        reach(Failpoint.AFTER_SETTLE_COMMIT)
+        return logged
 
     def find(self, task_id: str) -> TaskOutcome | None:
         """The recorded outcome; None while the task runs or where it is not known."""
@@ -103,7 +110,7 @@ def _log(
     if record is not None:
         remember_decision(connection, record)
     decisions = connection.execute(_DECISIONS, {"of_task": task_id}).all()
-    final = _settled(connection, outcome, now)
+    final, pack = _settled(connection, outcome, now)
     sensitivity = Sensitivity.highest(
         outcome.sensitivity,
         *(Sensitivity(each.sensitivity) for each in decisions if each.sensitivity),
@@ -129,7 +136,7 @@ def _log(
         },
     }
     sequence = audit.append(connection, "outcome", body, now, task_id=task_id)
-    connection.execute(_INSERT_OUTCOME, _row(final, is_restricted, sequence))
+    connection.execute(_INSERT_OUTCOME, _row(final, pack, is_restricted, sequence))
     if final.reviews is not None and final.status is TaskStatus.SUCCEEDED:
         review = {"draft_task_id": final.reviews, "review_task_id": task_id, "reviewed_at": now}
         connection.execute(insert(_REVIEW), review)
@@ -140,8 +147,13 @@ def _log(
     return final.model_copy(update={"audit_sequence": sequence})
 
 
-def _settled(connection: Connection, outcome: TaskOutcome, now: datetime) -> TaskOutcome:
-    """End every open part; the outcome with attempts and cost as the ledger has them."""
+def _settled(
+    connection: Connection, outcome: TaskOutcome, now: datetime
+) -> tuple[TaskOutcome, str | None]:
+    """End every open part; the outcome with attempts and cost as the ledger has them.
+
+    Its pack is that of the calls; of a task that made none it is what the outcome names.
+    """
     rows = connection.execute(_TASK_PARTS, {"of_task": outcome.task_id}).all()
     lost = [row for row in rows if row.state == AttemptState.SENT]
     if lost:
@@ -161,7 +173,7 @@ def _settled(connection: Connection, outcome: TaskOutcome, now: datetime) -> Tas
             settlements.add(Settlement(row.part_settlement))
     settle_parts(connection, open_parts, now)
     is_uncertain = Settlement.AT_LEAST in settlements
-    return outcome.model_copy(
+    final = outcome.model_copy(
         update={
             "attempts": tuple(summary_of(row) for row in rows if row.attempt_id is not None),
             "cost_nano_usd": cost_nano_usd,
@@ -169,15 +181,25 @@ def _settled(connection: Connection, outcome: TaskOutcome, now: datetime) -> Tas
             "audit_sequence": None,
         }
     )
+    pack = next((row.pack for row in rows if row.pack), final.policy.pack if final.policy else None)
+    if pack == JUGGERNAUT:
+        answered = (row for row in rows if row.state == AttemptState.DONE)
+        refuse_selections(
+            connection, [row.attempt_id for row in answered if unused(final, row.number)]
+        )
+    return final, pack
 
 
 def _lacks_classification(outcome: TaskOutcome) -> bool:
     return outcome.status is TaskStatus.DENIED and outcome.class_source is ClassSource.UNKNOWN
 
 
-def _row(outcome: TaskOutcome, is_restricted: bool, sequence: int) -> dict[str, object]:
+def _row(
+    outcome: TaskOutcome, pack: str | None, is_restricted: bool, sequence: int
+) -> dict[str, object]:
     return {
         "task_id": outcome.task_id,
+        "pack": pack,
         "status": outcome.status,
         "failure": outcome.failure,
         "class_source": outcome.class_source,

@@ -8,8 +8,9 @@ from sqlalchemy import Connection, Engine, bindparam, case, select
 
 from pointwork.contract.failures import ProviderFailureKind
 from pointwork.contract.overlay import Overlay
+from pointwork.contract.snapshot import BudgetSignal
 from pointwork.contract.task import Sensitivity
-from pointwork.ledger.budgets import committed_in
+from pointwork.ledger.budget_windows import readings
 from pointwork.ledger.engine import insert_or_update, read, transact
 from pointwork.ledger.overlays import current_overlay
 from pointwork.ledger.tables import ConversationMark, EndpointHealth, LocalResidency, table_of
@@ -42,9 +43,8 @@ class EndpointState:
 class SignalReading:
     """One reading of everything, as of one moment. What the ledger does not know is left out."""
 
-    committed_nano_usd: dict[str, int] = field(default_factory=dict)
-    """By window key: spent and reserved together."""
-    limit_nano_usd: dict[str, int] = field(default_factory=dict)
+    budgets: dict[str, BudgetSignal] = field(default_factory=dict)
+    """By key, the windows that exist."""
     endpoints: dict[str, EndpointState] = field(default_factory=dict)
     unhealthy_endpoints: frozenset[str] = frozenset()
     rate_limited_until: dict[str, datetime] = field(default_factory=dict)
@@ -75,14 +75,13 @@ class SignalStore:
         ``overlay_of`` names the pack whose promote/demote overlay is read too; None reads none.
         """
         with read(self._engine) as connection:
-            windows = committed_in(connection, window_keys) if window_keys else {}
+            budgets = readings(connection, window_keys) if window_keys else {}
             states = _states(connection, endpoints) if endpoints else {}
             loaded = connection.execute(_LOADED, {"of_queue": queue}).scalar()
             sensitivity = _sensitivity(connection, conversation)
             overlay = current_overlay(connection, overlay_of) if overlay_of is not None else None
         return SignalReading(
-            committed_nano_usd={key: committed for key, (_, committed) in windows.items()},
-            limit_nano_usd={key: limit for key, (limit, _) in windows.items()},
+            budgets=budgets,
             endpoints=states,
             unhealthy_endpoints=frozenset(
                 name for name, state in states.items() if not state.is_healthy(now)

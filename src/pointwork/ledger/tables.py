@@ -19,12 +19,17 @@ from sqlalchemy import (
 )
 from sqlmodel import Field
 
+from pointwork.ledger.budget_tables import BudgetAlert as BudgetAlert
+from pointwork.ledger.budget_tables import BudgetAllowance as BudgetAllowance
+from pointwork.ledger.budget_tables import BudgetSettingRow as BudgetSettingRow
 from pointwork.ledger.choice_tables import AnswerComparison as AnswerComparison
 from pointwork.ledger.choice_tables import AnswerSelection as AnswerSelection
 from pointwork.ledger.columns import METADATA as METADATA
 from pointwork.ledger.columns import LedgerTable, money, not_negative, time
 from pointwork.ledger.columns import UtcTime as UtcTime
 from pointwork.ledger.columns import table_of as table_of
+from pointwork.ledger.cost_tables import CostDay as CostDay
+from pointwork.ledger.cost_tables import Overrun as Overrun
 
 
 class PartState(StrEnum):
@@ -117,6 +122,12 @@ class BudgetWindow(LedgerTable, table=True):
     limit_high_nano_usd: int = money()
     spent_nano_usd: int = money()
     reserved_nano_usd: int = money()
+    limit_version: int = money(default=0)
+    """The owner's setting that the limit comes from; 0 is the pack's own."""
+    alerted_version: int | None = money(default=None)
+    """The limit for which people were told that it comes near."""
+    stopped_at: datetime | None = time(default=None)
+    """Since when a hard stop waits for a person to resume (OM-32)."""
 
 
 class HoldPart(LedgerTable, table=True):
@@ -172,6 +183,10 @@ class Attempt(LedgerTable, table=True):
     base_id: str
     send: int
     task_id: str
+    pack: str | None
+    task_class: str | None
+    caller: str | None
+    worker: str | None
     number: int
     model: str
     vendor: str
@@ -199,25 +214,11 @@ class Attempt(LedgerTable, table=True):
     sent_at: datetime | None = time()
     unknown_at: datetime | None = time()
     closed_at: datetime | None = time()
-
-
-class Overrun(LedgerTable, table=True):
-    """A cost above what was held for it (OM-37, OM-39); ``excess`` is what no hold covered."""
-
-    __tablename__ = "overrun"
-    __table_args__ = (
-        not_negative("held_nano_usd", "cost_nano_usd"),
-        CheckConstraint("excess_nano_usd > 0", name="excess"),
-        Index(None, "task_id"),
-    )
-    part_id: str = Field(primary_key=True, foreign_key="hold_part.part_id")
-    task_id: str
-    model: str
-    held_nano_usd: int = money()
-    cost_nano_usd: int = money()
-    excess_nano_usd: int = money()
-    reason: str
-    occurred_at: datetime = time()
+    looked_up_at: datetime | None = time()
+    """When the vendor was last asked what became of the call, and could not say."""
+    reconciled_at: datetime | None = time()
+    reconciled_from: str | None
+    """Whose record gave the cost."""
 
 
 class Audit(LedgerTable, table=True):
@@ -237,10 +238,12 @@ class Outcome(LedgerTable, table=True):
     __tablename__ = "outcome"
     __table_args__ = (
         not_negative("cost_nano_usd"),
-        Index(None, "finished_at"),
+        # Covers the search for the dearest tasks of a time, so that it reads no outcome's body.
+        Index(None, "finished_at", "cost_nano_usd", "pack", "task_id"),
         Index(None, "audit_sequence", unique=True),
     )
     task_id: str = Field(primary_key=True)
+    pack: str | None
     status: str
     failure: str | None
     class_source: str

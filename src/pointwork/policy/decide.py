@@ -24,6 +24,7 @@ from pointwork.policy.engine.cheapest import cheapest_sufficient, route_of
 from pointwork.policy.engine.facts import Facts
 from pointwork.policy.engine.filters import Refused, needs_cloud, refusals
 from pointwork.policy.engine.gates import closed_gate
+from pointwork.policy.engine.hard_stop import stopped_by
 from pointwork.policy.engine.index import Entry
 from pointwork.policy.engine.lifting import LIFTED_BY, can_lift
 from pointwork.policy.engine.obligations import adviser_of, obligations_of
@@ -33,7 +34,6 @@ from pointwork.policy.engine.ranking import DOWNGRADE_TRIGGER, Ordering, Ranked,
 from pointwork.policy.engine.role_table import role_table
 from pointwork.policy.engine.safe_lane import cheapest_safe_lane
 from pointwork.policy.engine.sensitivity import effective_data_classes, effective_sensitivity
-from pointwork.policy.engine.windows import windows_at
 
 _ORDERINGS: dict[str, Ordering] = {
     "cheapest_sufficient": cheapest_sufficient,
@@ -61,12 +61,35 @@ def decide(given: DecisionInput, bundle: PolicyBundle) -> Plan:
         return _stop(given, bundle, *closed)
     refused = refusals(facts)
     ranked = _overridden(facts, refused, _ORDERINGS[bundle.pack.rank](facts, refused))
-    wish = given.request.requested_model
+    plan = _planned(facts, refused, ranked)
+    stopped = stopped_by(facts, refused, plan)
+    return _held_by_budget(facts, refused, stopped) if stopped else plan
+
+
+def _planned(facts: Facts, refused: Refused, ranked: Ranked) -> Plan:
+    wish = facts.given.request.requested_model
     if wish is not None and (not ranked.chosen or ranked.chosen[0].name != wish):
         return _refuse_wish(facts, wish, refused, ranked)
     if not ranked.chosen:
         return _no_candidate(facts, refused, ranked)
     return _run(facts, refused, side_by_side(facts, refused, ranked))
+
+
+def _held_by_budget(facts: Facts, refused: Refused, windows: tuple[str, ...]) -> Plan:
+    """No task proceeds, whatever it costs; every model carries the stop beside its own reason."""
+    stop = (ReasonCode.HARD_STOP, windows[0])
+    rejected = [
+        rejection(each.name, *(first_reason(refused[each.name]) if each.name in refused else stop))
+        for each in facts.bundle.index.entries
+    ]
+    return _ended(
+        facts,
+        Effect.HOLD,
+        ReasonCode.HARD_STOP,
+        rejected,
+        hold_for=GrantKind.BUDGET,
+        stopped_by=windows,
+    )
 
 
 def _facts(given: DecisionInput, bundle: PolicyBundle, task_class: str) -> Facts:
@@ -188,7 +211,7 @@ def _run(facts: Facts, refused: Refused, ranked: Ranked) -> Plan:
         candidates=tuple(candidates),
         rejected=_rejections(facts, refused, ranked),
         obligations=obligations_of(facts, ranked),
-        windows=windows_at(pack, given.snapshot.taken_at, caller=given.request.caller),
+        windows=facts.windows,
         task_ceiling_nano_usd=max(ceilings),
         justification=given.request.justification.strip()
         or (override.reason if override else "")
@@ -308,6 +331,7 @@ def _ended(
     rejected: Iterable[Rejection],
     *,
     hold_for: GrantKind | None = None,
+    stopped_by: tuple[str, ...] = (),
 ) -> Plan:
     return Plan(
         effect=effect,
@@ -322,6 +346,7 @@ def _ended(
         justification=facts.given.request.justification,
         policy=facts.bundle.ref,
         complexity=facts.complexity,
+        stopped_by=stopped_by,
     )
 
 

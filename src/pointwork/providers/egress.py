@@ -15,6 +15,7 @@ from typing import Any
 import httpcore2
 import httpx2
 
+from pointwork.failpoints import Failpoint, reach
 from pointwork.providers.origin import Origin
 
 CONNECT_TIMEOUT_SECONDS = 10.0
@@ -91,6 +92,8 @@ class Exchange:
             case "http11.send_request_headers.started":
                 self._connecting = None
                 self.is_sent = True
+            case "http11.send_request_body.complete":
+                reach(Failpoint.AFTER_SOCKET_WRITE)
 
     async def aclose(self) -> None:
         """Close the connection of an answer that was not read to its end."""
@@ -253,6 +256,7 @@ class _BoundedStream(httpx2.AsyncByteStream):
         received_bytes = 0
         try:
             async for chunk in self._inner:
+                reach(Failpoint.AFTER_FIRST_BYTE)
                 received_bytes += len(chunk)
                 if received_bytes > RESPONSE_BYTES_MAX:
                     raise ResponseTooLargeError("the answer is larger than any answer may be")

@@ -11,7 +11,7 @@ from openai.types.chat import ChatCompletionChunk
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pointwork.contract.failures import ProviderFailureKind as Kind
-from pointwork.contract.outcome import FinishReason, TokenUsage
+from pointwork.contract.outcome import FinishReason
 from pointwork.contract.prompt import ImagePart, Part, Speaker, Turn
 from pointwork.providers.call import Call, UnreadableEventError, parsed_events
 from pointwork.providers.dialects import OPENAI, Dialect, SchemaForm
@@ -22,11 +22,14 @@ from pointwork.providers.egress import (
     keep_content_out_of_logs,
 )
 from pointwork.providers.failures import provider_error, provider_request_id
-from pointwork.providers.metering import metered
+from pointwork.providers.lookup import ATTEMPT_KEY, LookupKind, call_id_of
+from pointwork.providers.openai_usage import token_usage
 from pointwork.providers.port import CompletionRequest, CompletionResponse, OnProgress
 from pointwork.providers.reading import Reading
 
 _SCHEMA_NAME = "answer"
+_GENERATION_HEADER = "x-generation-id"
+"""Where OpenRouter names the call before its first event."""
 
 _FINISH: dict[str, FinishReason | Kind] = {
     "stop": FinishReason.STOP,
@@ -42,7 +45,10 @@ _FINISH: dict[str, FinishReason | Kind] = {
 
 
 class OpenAIProvider:
-    """One endpoint. ``api_key`` is None where the endpoint asks for none."""
+    """One endpoint. ``api_key`` is None where the endpoint asks for none.
+
+    ``lookup`` says how a call whose fate is unknown is found again, and is None where it cannot.
+    """
 
     def __init__(
         self,
@@ -51,12 +57,14 @@ class OpenAIProvider:
         api_key: str | None,
         *,
         dialect: Dialect = OPENAI,
+        lookup: LookupKind | None = None,
         transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
         keep_content_out_of_logs("openai._base_client")
         credential = None if api_key is None else ("authorization", f"Bearer {api_key}")
         self._endpoint = endpoint
         self._dialect = dialect
+        self._lookup = lookup
         self._client = openai.AsyncOpenAI(
             api_key=KEY_PLACEHOLDER,
             base_url=base_url,
@@ -87,9 +95,12 @@ class OpenAIProvider:
                 stream=True,
                 extra_headers={"X-Client-Request-Id": request.request_id},
                 **_parameters(request, self._dialect),
+                **_findable(request, self._lookup),
             )
             reading.provider_request_id = provider_request_id(exchange.headers)
-            await _read_chunks(parsed_events(exchange, aiter(stream)), reading)
+            started = _Started(self._lookup, request, reading)
+            await started.name(exchange.headers.get(_GENERATION_HEADER, ""))
+            await _read_chunks(parsed_events(exchange, aiter(stream)), reading, started)
 
         return await call.run(reading, read)
 
@@ -99,6 +110,33 @@ class OpenAIProvider:
 
 def _error_body(error: Exception) -> object:
     return error.body if isinstance(error, openai.APIError) else None
+
+
+class _Started:
+    """Tells the vendor's id of the call once, as soon as a header or an event names it."""
+
+    def __init__(
+        self, lookup: LookupKind | None, request: CompletionRequest, reading: Reading
+    ) -> None:
+        self._is_due = lookup is not None
+        self._on_started = request.on_started
+        self._reading = reading
+
+    async def name(self, stated: str) -> None:
+        call_id = call_id_of(stated) if self._is_due else ""
+        if not call_id:
+            return
+        self._is_due = False
+        self._reading.provider_request_id = call_id
+        if self._on_started is not None:
+            await self._on_started(call_id)
+
+
+def _findable(request: CompletionRequest, lookup: LookupKind | None) -> dict[str, Any]:
+    """What a vendor needs to keep a call, and to find it by our own id where its id was lost."""
+    if lookup is not LookupKind.OPENAI_STORED:
+        return {}
+    return {"store": True, "metadata": {ATTEMPT_KEY: request.request_id}}
 
 
 def _parameters(request: CompletionRequest, dialect: Dialect) -> dict[str, Any]:
@@ -186,39 +224,22 @@ class _Choice(_Wire):
 
 
 class _Chunk(_Wire):
+    id: str | None = None
     model: str | None = None
     choices: list[_Choice] | None = None
     usage: object = None
 
 
-class _InputDetails(_Wire):
-    cached_tokens: int | None = None
-    cache_write_tokens: int | None = None
-
-
-class _OutputDetails(_Wire):
-    reasoning_tokens: int | None = None
-
-
-class _Usage(_Wire):
-    prompt_tokens: int
-    completion_tokens: int
-    total_tokens: int = 0
-    cached_tokens: int | None = None
-    """Moonshot's place for it."""
-    prompt_cache_hit_tokens: int | None = None
-    """DeepSeek's."""
-    prompt_tokens_details: _InputDetails | None = None
-    completion_tokens_details: _OutputDetails | None = None
-
-
-async def _read_chunks(chunks: AsyncIterator[ChatCompletionChunk], reading: Reading) -> None:
+async def _read_chunks(
+    chunks: AsyncIterator[ChatCompletionChunk], reading: Reading, started: _Started
+) -> None:
     is_refused = False
     async for event in chunks:
         chunk = _chunk(event)
+        await started.name(chunk.id or "")
         reading.name_model(chunk.model or "")
         if chunk.usage is not None:
-            reading.usage = _token_usage(chunk.usage)
+            reading.usage = token_usage(chunk.usage)
         for choice in chunk.choices or ():
             if choice.index != 0:
                 continue
@@ -237,22 +258,3 @@ def _chunk(event: ChatCompletionChunk) -> _Chunk:
     except ValidationError:
         pass
     raise UnreadableEventError
-
-
-def _token_usage(usage: object) -> TokenUsage | None:
-    """Normalise; None for a meter that cannot be read, since the answer itself is whole."""
-    try:
-        counts = _Usage.model_validate(usage)
-    except ValidationError:
-        return None
-    given = counts.prompt_tokens_details or _InputDetails()
-    made = counts.completion_tokens_details or _OutputDetails()
-    cached = given.cached_tokens or counts.cached_tokens or counts.prompt_cache_hit_tokens or 0
-    return metered(
-        input_tokens=counts.prompt_tokens,
-        # xAI leaves reasoning out of completion_tokens, and charges for it; the total has it.
-        output_tokens=max(counts.completion_tokens, counts.total_tokens - counts.prompt_tokens),
-        cached_input_tokens=cached,
-        cache_write_tokens=given.cache_write_tokens or 0,
-        reasoning_tokens=made.reasoning_tokens or 0,
-    )

@@ -1,12 +1,15 @@
 """The one port to every model: what goes in, what comes out, and how a call fails."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from pointwork.contract.failures import ProviderFailureKind
 from pointwork.contract.outcome import FinishReason, TokenUsage
 from pointwork.contract.prompt import Prompt
+
+OnStarted = Callable[[str], Awaitable[None]]
+"""Called once with the vendor's own id of the call, before any of its answer is taken."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,6 +28,8 @@ class CompletionRequest:
     answer_schema: dict[str, Any] | None = field(default=None, repr=False)
     effort: Literal["low", "medium", "high"] | None = None
     """Reasoning effort, where the endpoint takes one; None leaves it to the vendor."""
+    on_started: OnStarted | None = field(default=None, repr=False, compare=False)
+    """Told the id under which the vendor's API can look the call up; other endpoints never tell."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -88,7 +88,7 @@ class Reading:
     def end(self, reason: FinishReason | Kind) -> None:
         """Take the vendor's own reason for the end; a Kind stands for an end that is a failure."""
         if isinstance(reason, Kind):
-            self._fail(reason)
+            self._fail(reason, self._metered)
         self._finish_reason = reason
 
     def completion(self) -> CompletionResponse:
@@ -101,25 +101,34 @@ class Reading:
         if self._finish_reason is None:
             self._fail(Kind.STREAM_INTERRUPTED)
         if self._finish_reason is FinishReason.CONTENT_FILTER:
-            self._fail(Kind.CONTENT_FILTERED)
+            self._fail(Kind.CONTENT_FILTERED, self._metered)
         if not self._served_model:
-            self._fail(Kind.WRONG_MODEL)
+            self._fail(Kind.WRONG_MODEL, self._metered)
         text = "".join(self._pieces)
         if not text.strip():
-            self._fail(Kind.EMPTY_ANSWER)
-        is_metered = self.usage is not None and self.usage.output_tokens > 0
+            self._fail(Kind.EMPTY_ANSWER, self._metered)
         return CompletionResponse(
             text=text,
             served_model=self._served_model,
             finish_reason=self._finish_reason,
-            usage=self.usage if is_metered else None,
+            usage=self._metered,
             provider_request_id=self.provider_request_id,
         )
 
-    def _fail(self, kind: Kind) -> NoReturn:
+    @property
+    def _metered(self) -> TokenUsage | None:
+        """The usage, unless it counts no output of an answer that has some."""
+        is_counted = self.usage is not None and self.usage.output_tokens > 0
+        return self.usage if is_counted or not self.has_text else None
+
+    def _fail(self, kind: Kind, usage: TokenUsage | None = None) -> NoReturn:
+        """Without ``usage`` where the answer goes on: its meter would refund what it has not seen.
+
+        Two vendors count from the first event on, so a usage is there long before it is final.
+        """
         raise provider_error(
             self._endpoint,
             kind,
-            usage=self.usage,
+            usage=usage,
             provider_request_id=self.provider_request_id,
         )

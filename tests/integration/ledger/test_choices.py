@@ -204,5 +204,5 @@ def test_an_answer_that_nobody_chose_from_several_that_differ_is_a_broken_invari
     ledger.outcomes.log(outcome("t-1", status=TaskStatus.SUCCEEDED), None, NOW)
     ledger.broken_on_purpose = True
     assert ledger.violations() == [
-        "I9: task t-1 has an answer although its answers differed and no person chose"
+        "I11: task t-1 has an answer although its answers differed and no person chose"
     ]

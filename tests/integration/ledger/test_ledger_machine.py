@@ -19,7 +19,7 @@ from pointwork.ledger import invariants
 from pointwork.ledger.attempts import AttemptClosedError, BudgetRefusedError
 from pointwork.ledger.engine import open_engine
 from pointwork.ledger.sweeper import expire_parts
-from tests.integration.ledger.conftest import Ledger, new_database
+from tests.integration.ledger.conftest import Ledger
 from tests.integration.ledger.records import (
     NOW,
     accept,
@@ -29,6 +29,7 @@ from tests.integration.ledger.records import (
     reserve,
     window,
 )
+from tests.postgres import new_database
 
 TASKS = st.sampled_from(["t-1", "t-2"])
 NUMBERS = st.sampled_from([1, 2])

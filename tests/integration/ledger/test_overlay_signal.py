@@ -15,6 +15,7 @@ from pointwork.contract.overlay import (
 )
 from pointwork.contract.snapshot import Snapshot
 from pointwork.contract.task import ContentRef, TaskRequest
+from pointwork.ledger.budget_settings import BudgetSettings
 from pointwork.ledger.overlays import OverlayLog
 from pointwork.ledger.signals import SignalStore
 from pointwork.ledger.traffic import Traffic
@@ -56,7 +57,9 @@ def snapshot(ledger: Ledger, folder: Path, pack: str) -> Snapshot:
         content=ContentRef(digest="a" * 64, bytes=5, media_type="text/plain"),
         submitted_at=datetime.now(UTC),
     )
-    found = SignalActivities(store, policy, frozenset(), governed).read_signals(request)
+    found = SignalActivities(
+        store, BudgetSettings(ledger.engine), policy, frozenset(), governed
+    ).read_signals(request)
     assert found is not None
     return found
 

@@ -16,8 +16,9 @@ from sqlalchemy.exc import IntegrityError, StatementError
 from pointwork.ledger.engine import open_engine, read, transact
 from pointwork.ledger.migrate import LedgerTooNewError, downgrade, is_current, migrate
 from pointwork.ledger.tables import METADATA
-from tests.integration.ledger.conftest import Ledger, new_database
+from tests.integration.ledger.conftest import Ledger
 from tests.integration.ledger.records import NOW, accept, outcome, reserve, window
+from tests.postgres import new_database
 
 MIGRATE = """
 import sys

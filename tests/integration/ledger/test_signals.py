@@ -35,8 +35,8 @@ def test_everything_comes_in_one_reading(ledger: Ledger) -> None:
     until = NOW + timedelta(seconds=20)
     ledger.signals.record_endpoint("acme-api", False, LIMITED, until, NOW)
     reading = read(ledger)
-    assert reading.committed_nano_usd == {"day": 100}
-    assert reading.limit_nano_usd == {"day": 1000}
+    assert reading.budgets["day"].committed_nano_usd == 100
+    assert reading.budgets["day"].limit_nano_usd == 1000
     assert reading.loaded_model == "smollm2"
     assert reading.conversation_sensitivity is Sensitivity.SENSITIVE
     assert reading.rate_limited_until == {"acme-api": until}

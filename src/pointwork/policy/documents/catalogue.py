@@ -34,6 +34,11 @@ class Endpoint(Document):
     """Length of the vectors of an embeddings endpoint."""
     revision: Name | None = added(None)
     """What the endpoint serves under its model's name; part of the vectors' space (CX-24)."""
+    lookup: Literal["openrouter_generation", "openai_stored"] | None = added(None)
+    """Where the vendor's own record of a call can be asked for; None where it keeps none.
+
+    ``openai_stored`` makes the vendor keep every prompt and answer of this endpoint.
+    """
 
     @property
     def is_own(self) -> bool:

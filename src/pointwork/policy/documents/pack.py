@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import Field, field_validator, model_validator
 
 from pointwork.contract.additive import added
+from pointwork.contract.budget_windows import BudgetPeriod, BudgetScope
 from pointwork.contract.decision import GrantKind, Lane
 from pointwork.contract.task import Name, Sensitivity
 from pointwork.policy.documents.cache_rules import CacheRules
@@ -27,8 +28,8 @@ HOLDS_DEFAULT = (GrantKind.COST, GrantKind.DATA_CLASSIFICATION, GrantKind.SENSIT
 
 
 class BudgetLimit(Document):
-    scope: Literal["pack", "caller", "vendor", "model"] = "pack"
-    period: Literal["day", "week", "month"]
+    scope: BudgetScope = "pack"
+    period: BudgetPeriod
     limit: Usd
     pause_expensive_from: Usd | None = added(None)
     """The seed's budget: from here on expensive models pause, and cheap ones go on to ``limit``."""

@@ -3,10 +3,17 @@
 from dataclasses import dataclass
 from decimal import Decimal
 
+from pointwork.contract.budget_windows import MODEL_SCOPES, scope_of
 from pointwork.contract.decision import DecisionInput, GrantKind
 from pointwork.contract.money import TOKENS_PER_MTOK
 from pointwork.contract.override import Override
-from pointwork.contract.snapshot import EndpointSignal, Receipt, ReceiptKind
+from pointwork.contract.snapshot import (
+    BudgetSignal,
+    EndpointSignal,
+    Receipt,
+    ReceiptKind,
+    WindowSpec,
+)
 from pointwork.contract.task import Complexity, DataClass, PrivacyTier, Risk, Sensitivity
 from pointwork.policy.bundle import PolicyBundle
 from pointwork.policy.documents.routes import FrontierPurpose, TaskClass, families_of
@@ -19,7 +26,7 @@ from pointwork.policy.engine.sensitivity import (
     effective_sensitivity,
     is_confirmed,
 )
-from pointwork.policy.engine.windows import budgets_by_window
+from pointwork.policy.engine.windows import budgets_by_window, called_budget, windows_at
 
 
 def receipts_in_force(given: DecisionInput) -> tuple[Receipt, ...]:
@@ -199,6 +206,63 @@ class Facts:
         return max(held, key=lambda each: (each.starts_at, each.override_id), default=None)
 
     @once
+    def windows(self) -> tuple[WindowSpec, ...]:
+        """Every budget window that some call of this task would be paid from, sorted by key."""
+        pack, request, moment = self.bundle.pack, self.given.request, self.given.snapshot.taken_at
+        scopes = {budget.scope for budget in pack.budgets}
+        entries = self.bundle.index.entries
+        own = windows_at(
+            pack,
+            moment,
+            caller=request.caller,
+            classes=(self.task_class,),
+            worker=request.worker,
+            vendors=sorted({e.vendor for e in entries}) if "vendor" in scopes else (),
+            models=[e.name for e in entries] if "model" in scopes else (),
+        )
+        standing = self.given.snapshot.standing
+        if not standing:
+            return own
+        found = {each.key: each for each in own}
+        mine = f"class/{self.task_class}"
+        found |= {
+            each.key: each
+            for each in standing
+            if scope_of(each.key) != "class" or each.scope == mine
+        }
+        return tuple(found[key] for key in sorted(found))
+
+    @once
+    def budgets(self) -> tuple[BudgetSignal, ...]:
+        """Readings that concern the task: other classes' are read before its class is known."""
+        signals = self.given.snapshot.budgets
+        if not any(scope_of(each.window) == "class" for each in signals):
+            return signals
+        mine = {each.key for each in self.windows}
+        return tuple(s for s in signals if scope_of(s.window) != "class" or s.window in mine)
+
+    @once
+    def task_wide_budgets(self) -> tuple[BudgetSignal, ...]:
+        """Those that any call of the task falls in, whatever its model."""
+        return tuple(s for s in self.budgets if scope_of(s.window) not in MODEL_SCOPES)
+
+    @once
+    def windows_of_some(self) -> dict[str, frozenset[str]]:
+        """The models that pay from each window of a vendor or model; the others all do."""
+        some = [s.window for s in self.budgets if scope_of(s.window) in MODEL_SCOPES]
+        if not some:
+            return {}
+        scopes = {each.key: each.scope for each in self.windows}
+        return {
+            key: frozenset(
+                e.name
+                for e in self.bundle.index.entries
+                if scopes.get(key) in (f"vendor/{e.vendor}", f"model/{e.name}")
+            )
+            for key in some
+        }
+
+    @once
     def window_over_budget(self) -> str | None:
         """A budget window whose spending reached what people call its budget; None if none."""
         request, snapshot = self.given.request, self.given.snapshot
@@ -208,7 +272,7 @@ class Facts:
             each.window
             for each in snapshot.budgets
             if (budget := budgets.get(each.window)) is not None
-            and each.committed_nano_usd >= budget.budget
+            and each.committed_nano_usd >= called_budget(budget, each.limit_nano_usd)
         )
         return next(over, None)
 

@@ -291,18 +291,30 @@ def _paused(facts: Facts, index: PackIndex) -> Found:
 
 
 def _budget(facts: Facts, index: PackIndex) -> Found:
-    budgets = facts.given.snapshot.budgets
+    budgets = facts.budgets
     if facts.grant(GrantKind.BUDGET) or not budgets:
         return _NOTHING
     estimates = facts.estimates
     left = [(s.limit_nano_usd - s.committed_nano_usd, s.window) for s in budgets]
     if max(estimates.values(), default=0) <= min(left)[0]:
         return _NOTHING
+    of_some = facts.windows_of_some
     return [
         (each, (ReasonCode.BUDGET, window))
         for each in index.entries
+        # A free call worsens no budget, not even one that a bill has broken.
         if each.has_price
-        and (window := next((w for rest, w in left if estimates[each.name] > rest), None))
+        and (cost := estimates[each.name])
+        and (
+            window := next(
+                (
+                    w
+                    for rest, w in left
+                    if cost > rest and (w not in of_some or each.name in of_some[w])
+                ),
+                None,
+            )
+        )
     ]
 
 

@@ -10,7 +10,6 @@ from pointwork.contract.snapshot import GuardrailVerdict
 from pointwork.policy.documents.pack import SignalName
 from pointwork.policy.engine.facts import Facts
 from pointwork.policy.engine.filters import Refusal
-from pointwork.policy.engine.windows import windows_at
 
 Gate = Callable[[Facts], Refusal | None]
 
@@ -80,10 +79,7 @@ def _is_present(facts: Facts, name: SignalName) -> bool:
     snapshot = facts.given.snapshot
     match name:
         case "budget":
-            windows = windows_at(
-                facts.bundle.pack, snapshot.taken_at, caller=facts.given.request.caller
-            )
-            return {each.key for each in windows} <= {each.window for each in snapshot.budgets}
+            return {e.key for e in facts.windows} <= {each.window for each in snapshot.budgets}
         case "quota":
             return snapshot.quotas is not None
         case "resources":

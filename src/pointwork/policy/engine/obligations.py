@@ -8,7 +8,6 @@ from pointwork.policy.engine.facts import Facts
 from pointwork.policy.engine.filters import Refused
 from pointwork.policy.engine.index import Entry
 from pointwork.policy.engine.ranking import Ranked, codes
-from pointwork.policy.engine.windows import budgets_by_window
 
 _ROUTING = frozenset({ReasonCode.NOT_IN_ROUTE, ReasonCode.ESCALATION_ONLY, ReasonCode.ROUTED_AWAY})
 """Refusals that only say whose turn it is; an adviser's turn is another."""
@@ -45,15 +44,15 @@ def _holds(condition: Condition | None, facts: Facts) -> bool:
 
 def _nears_budget(facts: Facts, first: Entry) -> bool:
     """Whether this call would bring a window to its alert share (JG-28)."""
-    request, snapshot = facts.given.request, facts.given.snapshot
-    if not any(budget.alert_ratio for budget in facts.bundle.pack.budgets):
+    alerts = {e.key: e.alert_nano_usd for e in facts.windows if e.alert_nano_usd is not None}
+    if not alerts:
         return False
-    budgets = budgets_by_window(facts.bundle.pack, snapshot.taken_at, caller=request.caller)
-    estimate = facts.estimates[first.name]
+    estimate, of_some = facts.estimates[first.name], facts.windows_of_some
     return any(
-        signal.committed_nano_usd + estimate >= budget.alert_ratio * budget.budget
-        for signal in snapshot.budgets
-        if (budget := budgets.get(signal.window)) is not None and budget.alert_ratio is not None
+        signal.committed_nano_usd + estimate >= alerts[signal.window]
+        for signal in facts.budgets
+        if signal.window in alerts
+        and (signal.window not in of_some or first.name in of_some[signal.window])
     )
 
 

@@ -1,11 +1,37 @@
-"""Calendar budget windows in the pack's own time zone, half open, with stable keys."""
+"""The budget windows a task's calls fall in: the pack's budgets, and those its owner has set."""
 
-from datetime import UTC, date, datetime, time, timedelta
-from functools import lru_cache
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from pointwork.contract.budget_windows import (
+    EVERY_PACK,
+    EVERY_SUBJECT,
+    BudgetSetting,
+    window_on,
+)
 from pointwork.contract.decision import WindowSpec
 from pointwork.policy.documents.pack import BudgetLimit, Pack
+
+Subjects = Mapping[str, Sequence[str]]
+"""By scope of a budget, whom a task's calls can be charged for."""
+
+
+def subjects_of(
+    caller: str,
+    *,
+    classes: Sequence[str] = (),
+    worker: str | None = None,
+    vendors: Sequence[str] = (),
+    models: Sequence[str] = (),
+) -> Subjects:
+    return {
+        "caller": (caller,),
+        "class": classes,
+        "worker": (worker,) if worker else (),
+        "vendor": vendors,
+        "model": models,
+    }
 
 
 def windows_at(
@@ -13,65 +39,104 @@ def windows_at(
     moment: datetime,
     *,
     caller: str,
-    vendor: str | None = None,
-    model: str | None = None,
+    classes: Sequence[str] = (),
+    worker: str | None = None,
+    vendors: Sequence[str] = (),
+    models: Sequence[str] = (),
 ) -> tuple[WindowSpec, ...]:
-    """The windows of ``pack`` that a call at ``moment`` falls in, sorted by key.
+    """The windows of ``pack`` that calls at ``moment`` can fall in, sorted by key.
 
-    A vendor's or model's window is left out where ``vendor`` or ``model`` is not yet known.
+    A budget of a scope that nobody of is named has no window here.
     """
-    named = _budgets(pack, moment, caller=caller, vendor=vendor, model=model)
+    subjects = subjects_of(caller, classes=classes, worker=worker, vendors=vendors, models=models)
+    return windows_of(pack, moment, subjects)
+
+
+def windows_of(pack: Pack, moment: datetime, subjects: Subjects) -> tuple[WindowSpec, ...]:
+    """As ``windows_at``, for subjects that are at hand."""
+    named = _windows(pack, moment, subjects)
     return tuple(sorted((window for window, _ in named), key=lambda spec: spec.key))
 
 
 def budgets_by_window(pack: Pack, moment: datetime, *, caller: str) -> dict[str, BudgetLimit]:
-    """The pack's budget behind each window key, as ``windows_at`` names them."""
-    return {window.key: budget for window, budget in _budgets(pack, moment, caller=caller)}
+    """The budgets of the whole pack and of the caller by window key, as ``windows_at`` has them."""
+    subjects = subjects_of(caller)
+    return {window.key: budget for window, budget in _windows(pack, moment, subjects)}
 
 
-def _budgets(
-    pack: Pack,
-    moment: datetime,
-    *,
-    caller: str,
-    vendor: str | None = None,
-    model: str | None = None,
-) -> list[tuple[WindowSpec, BudgetLimit]]:
-    subjects = {"pack": pack.pack, "caller": caller, "vendor": vendor, "model": model}
+def alert_at(budget: BudgetLimit, limit_nano_usd: int) -> int | None:
+    """Nano-USD committed from which people are told (JG-28); None where nobody asked to be.
+
+    A share of what people call the budget, which moves with a limit that the owner has set.
+    """
+    if budget.alert_ratio is None:
+        return None
+    return int(budget.alert_ratio * called_budget(budget, limit_nano_usd))
+
+
+def called_budget(budget: BudgetLimit, limit_nano_usd: int) -> int:
+    """Where expensive models pause, else the limit, in proportion to the limit in force."""
+    if limit_nano_usd == budget.limit:
+        return budget.budget
+    return budget.budget * limit_nano_usd // budget.limit if budget.limit else 0
+
+
+def standing_windows(
+    pack: Pack, settings: Iterable[BudgetSetting], moment: datetime, subjects: Subjects
+) -> tuple[WindowSpec, ...]:
+    """The windows of the owner's settings that calls of a task can fall in, sorted by key.
+
+    A setting for a caller, class or other subject by name goes before one for all of them.
+    """
+    found: dict[str, WindowSpec] = {}
+    of_all_first = sorted(settings, key=lambda each: each.subject != EVERY_SUBJECT)
+    for setting in of_all_first:
+        zone = "UTC" if setting.pack == EVERY_PACK else pack.timezone
+        today = moment.astimezone(ZoneInfo(zone)).date()
+        named = (setting.pack,) if setting.scope == "pack" else subjects.get(setting.scope, ())
+        for subject in named:
+            if setting.limit_nano_usd is None or setting.subject not in (subject, EVERY_SUBJECT):
+                continue
+            window = window_on(
+                setting.pack,
+                zone,
+                setting.scope,
+                subject,
+                setting.period,
+                today,
+                setting.limit_nano_usd,
+                _alert_of(pack, setting, setting.limit_nano_usd),
+                setting.version,
+            )
+            found[window.key] = window
+    return tuple(found[key] for key in sorted(found))
+
+
+def _alert_of(pack: Pack, setting: BudgetSetting, limit_nano_usd: int) -> int | None:
+    if setting.alert_ratio is not None:
+        return int(setting.alert_ratio * limit_nano_usd)
+    for budget in pack.budgets:
+        same = (pack.pack, budget.scope, budget.period)
+        if (setting.pack, setting.scope, setting.period) == same:
+            return alert_at(budget, limit_nano_usd)
+    return None
+
+
+def _windows(
+    pack: Pack, moment: datetime, subjects: Subjects
+) -> Iterator[tuple[WindowSpec, BudgetLimit]]:
     zone, name = pack.timezone, pack.pack
     today = moment.astimezone(ZoneInfo(zone)).date()
-    return [
-        (_window(name, zone, budget.scope, subject, budget.period, budget.limit, today), budget)
-        for budget in pack.budgets
-        if (subject := subjects[budget.scope]) is not None
-    ]
-
-
-@lru_cache(maxsize=4096)
-def _window(
-    pack: str, zone: str, scope: str, subject: str, period: str, limit_nano_usd: int, today: date
-) -> WindowSpec:
-    """Kept, because every decision of a day in the zone asks for the same few windows."""
-    midnight = datetime.combine(today, time(), ZoneInfo(zone))
-    starts_at, ends_at = _bounds(period, midnight)
-    return WindowSpec(
-        key=f"{pack}/{scope}/{subject}/{period}/{starts_at:%Y-%m-%d}",
-        scope=f"{scope}/{subject}",
-        period=period,
-        starts_at=starts_at.astimezone(UTC),
-        ends_at=ends_at.astimezone(UTC),
-        limit_nano_usd=limit_nano_usd,
-    )
-
-
-def _bounds(period: str, midnight: datetime) -> tuple[datetime, datetime]:
-    """Midnights in the zone. Wall-clock arithmetic keeps a day a calendar day over a DST change."""
-    match period:
-        case "day":
-            return midnight, midnight + timedelta(days=1)
-        case "week":
-            monday = midnight - timedelta(days=midnight.weekday())
-            return monday, monday + timedelta(days=7)
-        case _:
-            first = midnight.replace(day=1)
-            return first, (first + timedelta(days=32)).replace(day=1)
+    for budget in pack.budgets:
+        for subject in (name,) if budget.scope == "pack" else subjects.get(budget.scope, ()):
+            window = window_on(
+                name,
+                zone,
+                budget.scope,
+                subject,
+                budget.period,
+                today,
+                budget.limit,
+                alert_at(budget, budget.limit),
+            )
+            yield window, budget

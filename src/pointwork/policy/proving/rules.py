@@ -252,6 +252,9 @@ def _held_for(kind: GrantKind) -> Test:
 def _money(pack: Pack) -> Iterator[Rule]:
     budgets = ", ".join(f"{format_usd(each.limit)} a {each.period}" for each in pack.budgets)
     yield Rule("budget", f"The pack spends at most {budgets}.", _alone(ReasonCode.BUDGET))
+    if pack.hard_stop:
+        words = "Over an exceeded budget no task proceeds until a person resumes."
+        yield Rule("hard_stop", words, lambda seen: seen.plan.reason is ReasonCode.HARD_STOP)
     if pack.ceiling_near_ratio is not None:
         words = f"Above {pack.ceiling_near_ratio} of its ceiling a call goes to a cheaper model."
         yield Rule("ceiling_near", words, _shown(ReasonCode.CEILING_NEAR))

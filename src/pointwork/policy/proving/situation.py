@@ -91,6 +91,7 @@ class Situation(Document):
     detected_data_classes: tuple[DataClass, ...] = ()
     conversation: Sensitivity | None = None
     caller: Name = "billing"
+    worker: Name | None = None
     privacy_tier: PrivacyTier = PrivacyTier.ANY
     residency: tuple[Name, ...] = ()
     requested_model: Name | None = None
@@ -170,6 +171,7 @@ class Situation(Document):
         return TaskRequest(
             task_id=TASK_ID,
             caller=self.caller,
+            worker=self.worker,
             task_class=self.task_class,
             marks=self.marks,
             item_count=self.items,

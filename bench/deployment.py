@@ -1,0 +1,91 @@
+"""An embedded deployment on the bench's own policies, in processes that may be killed and come
+back."""
+
+import os
+import signal
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from string import Template
+
+from sqlalchemy import Engine
+
+from pointwork.client import PointworkClient
+from pointwork.embedded import Embedded
+from pointwork.ledger.engine import open_engine
+from pointwork.ledger.outcomes import OutcomeLog
+from pointwork.ledger.vault import MasterKeys, Vault
+from pointwork.policy.documents.load import load_pack
+from pointwork.policy.documents.sealing import seal
+from workers.settings import Settings
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+POLICIES = Path(__file__).parent / "data" / "policies"
+WORKER = "all"
+
+
+class Deployment:
+    """Temporal's dev server, the SQLite ledger and one worker process for every queue."""
+
+    def __init__(self, folder: Path, base_url: str, limits_usd: dict[str, str]) -> None:
+        """``limits_usd``: by the pack's name, what each caller may spend."""
+        self.state_dir = folder / "state"
+        self._app = folder / "app"
+        write_application(self._app, base_url, limits_usd)
+        settings = Settings(state_dir=self.state_dir)
+        self._ledger_url = settings.ledger_address
+        self._master_key = settings.master_key_path
+        self._embedded = self._new()
+        self.engine: Engine
+        self.client: PointworkClient
+
+    async def start(self) -> None:
+        endpoints = await self._embedded.start(lambda event: None)
+        self.engine = open_engine(self._ledger_url)
+        vault = Vault(self.engine, MasterKeys.load_or_create(self._master_key))
+        self.client = await PointworkClient.connect(
+            endpoints.temporal_address, vault, OutcomeLog(self.engine)
+        )
+
+    async def stop(self) -> None:
+        await self._embedded.stop()
+        self.engine.dispose()
+
+    def kill_worker(self) -> None:
+        """``kill -9``; the supervisor starts it again."""
+        os.kill(self._embedded.pids[WORKER], signal.SIGKILL)
+
+    def kill_everything(self) -> None:
+        """``kill -9`` of every process; ``restart`` before it is used again."""
+        for pid in self._embedded.pids.values():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    async def restart(self) -> None:
+        """A new start on what is on disk."""
+        await self.stop()
+        self._embedded = self._new()
+        await self.start()
+
+    def _new(self) -> Embedded:
+        return Embedded(self.state_dir, self._app, workers=(WORKER,))
+
+
+def write_application(folder: Path, base_url: str, limits_usd: dict[str, str]) -> None:
+    """A folder to run the workers from: this checkout's code with the bench's policies."""
+    folder.mkdir()
+    for name in ("workers", "workflows", "activities"):
+        (folder / name).symlink_to(REPOSITORY / name, target_is_directory=True)
+    policies = folder / "policies"
+    (policies / "hosts").mkdir(parents=True)
+    host = "hosts/embedded.yaml"
+    (policies / host).write_text((POLICIES / host).read_text())
+    models = Template((POLICIES / "models.yaml").read_text())
+    (policies / "models.yaml").write_text(models.substitute(base_url=base_url))
+    document = Template((POLICIES / "pack.yaml").read_text())
+    for pack, limit in limits_usd.items():
+        path = policies / pack / "1.0.yaml"
+        path.parent.mkdir()
+        path.write_text(document.substitute(pack=pack, limit=limit))
+        bundle = load_pack(path, policies, "embedded")
+        seal(path.parent, bundle.pack.version, bundle.pack_sha256, "bench", datetime.now(UTC))

@@ -1,0 +1,168 @@
+"""The limits that owners set, beside those of the packs: versioned, and on the audit chain."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Connection, Engine, bindparam, case, func, insert, or_, select, update
+
+from pointwork.contract.budget_windows import EVERY_PACK, EVERY_SUBJECT, BudgetSetting
+from pointwork.ledger import audit
+from pointwork.ledger.budget_tables import BudgetSettingRow
+from pointwork.ledger.engine import read, transact
+from pointwork.ledger.tables import BudgetWindow, table_of
+
+SETTING = table_of(BudgetSettingRow)
+_WINDOW = table_of(BudgetWindow)
+
+
+class BudgetSettings:
+    """What owners have set. Thread-safe; keeps no state outside the ledger."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def in_force(self, pack: str) -> list[BudgetSetting]:
+        """The settings that tasks of ``pack`` fall under, those of every pack included."""
+        with read(self._engine) as connection:
+            return settings_in(connection, [pack, EVERY_PACK])
+
+    def all_in_force(self) -> list[BudgetSetting]:
+        with read(self._engine) as connection:
+            return _latest(connection.execute(select(SETTING).order_by(SETTING.c.version)))
+
+    def set(
+        self,
+        *,
+        pack: str,
+        scope: str,
+        subject: str,
+        period: str,
+        limit_nano_usd: int | None,
+        alert_ratio: Decimal | None,
+        set_by: str,
+        reason: str,
+        now: datetime,
+        pack_limit_nano_usd: int | None = None,
+    ) -> BudgetSetting:
+        """Set a budget's limit, in the windows open now and in those to come.
+
+        Holds that are open stay, whatever the new limit; it is asked of the next reservation. A
+        window above its new limit admits nothing until enough of it is released.
+
+        Args:
+            pack: a pack, or ``all``.
+            scope: pack, caller, class, worker, vendor or model.
+            subject: whose budget; ``*`` is one for each that has none of its own.
+            period: day, week or month.
+            limit_nano_usd: None gives the budget back to the pack.
+            alert_ratio: share of the limit from which people are told.
+            set_by: who did it.
+            reason: why, in a sentence.
+            now: when.
+            pack_limit_nano_usd: the pack's own limit for the same budget, where it has one: what
+                open windows go back to where ``limit_nano_usd`` is None.
+        """
+
+        def write(connection: Connection) -> BudgetSetting:
+            body = {
+                "pack": pack,
+                "scope": scope,
+                "subject": subject,
+                "period": period,
+                "limit_nano_usd": limit_nano_usd,
+                "alert_ratio": str(alert_ratio) if alert_ratio is not None else None,
+                "set_by": set_by,
+                "reason": reason,
+            }
+            version = _next_version(connection)
+            row = {**body, "alert_ratio": alert_ratio, "version": version, "set_at": now}
+            connection.execute(_INSERT, row)
+            setting = BudgetSetting.model_validate(row)
+            limit = limit_nano_usd if limit_nano_usd is not None else pack_limit_nano_usd
+            if limit is not None:
+                _put_in_open_windows(connection, setting, limit, now)
+            # The chain's lock comes last, here as everywhere.
+            audit.append(connection, "budget_set", {**body, "version": version}, now)
+            return setting
+
+        return transact(self._engine, write)
+
+
+def settings_in(connection: Connection, packs: Sequence[str]) -> list[BudgetSetting]:
+    """The setting in force of each budget of the packs, over a given connection."""
+    return _latest(connection.execute(_OF_PACKS, {"of_packs": list(packs)}))
+
+
+def _next_version(connection: Connection) -> int:
+    """One setter at a time; SQLite's write lock does it already."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(_LOCK)
+    return int(connection.execute(_LAST_VERSION).scalar() or 0) + 1
+
+
+def _latest(rows: Any) -> list[BudgetSetting]:
+    found: dict[tuple[str, str, str, str], BudgetSetting] = {}
+    for row in rows:
+        setting = BudgetSetting.model_validate(row._mapping)
+        found[setting.pack, setting.scope, setting.subject, setting.period] = setting
+    return list(found.values())
+
+
+def _put_in_open_windows(
+    connection: Connection, setting: BudgetSetting, limit_nano_usd: int, now: datetime
+) -> None:
+    """New limits for the windows that the setting is for, in the order of their keys."""
+    budget = f"{setting.pack}/{setting.scope}/"
+    open_now = select(_WINDOW.c.window_key, _WINDOW.c.scope).where(
+        _WINDOW.c.window_key.startswith(budget, autoescape=True),
+        _WINDOW.c.period == setting.period,
+        _WINDOW.c.ends_at > now,
+    )
+    own = {
+        each.subject
+        for each in settings_in(connection, [setting.pack])
+        if (each.scope, each.period) == (setting.scope, setting.period)
+        and each.limit_nano_usd is not None
+    }
+    for row in connection.execute(open_now.order_by(_WINDOW.c.window_key)).all():
+        subject = row.scope.partition("/")[2]
+        for_all = setting.subject == EVERY_SUBJECT and subject not in own
+        if for_all or setting.subject == subject:
+            connection.execute(
+                _PUT_LIMIT,
+                {
+                    "of_window": row.window_key,
+                    "limit": limit_nano_usd,
+                    "to_version": setting.version,
+                },
+            )
+
+
+_LOCK = select(func.pg_advisory_xact_lock(func.hashtextextended("pointwork/budgets", 0)))
+_LAST_VERSION = select(func.max(SETTING.c.version))
+_INSERT = insert(SETTING)
+_OF_PACKS = (
+    select(SETTING)
+    .where(SETTING.c.pack.in_(bindparam("of_packs", expanding=True)))
+    .order_by(SETTING.c.version)
+)
+_PUT_LIMIT = (
+    update(_WINDOW)
+    .where(
+        _WINDOW.c.window_key == bindparam("of_window"),
+        or_(
+            _WINDOW.c.limit_version < bindparam("to_version"),
+            _WINDOW.c.limit_nano_usd != bindparam("limit"),
+        ),
+    )
+    .values(
+        limit_nano_usd=bindparam("limit"),
+        limit_version=bindparam("to_version"),
+        limit_high_nano_usd=case(
+            (bindparam("limit") > _WINDOW.c.limit_high_nano_usd, bindparam("limit")),
+            else_=_WINDOW.c.limit_high_nano_usd,
+        ),
+    )
+)
