@@ -17,7 +17,8 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up test check format replay record-histories coverage-of-requirements lock clean \
-	bench-overhead bench-classify bench-privacy bench-decide mutation
+	bench-overhead bench-classify bench-privacy bench-decide bench-budget bench-peers bench-million \
+	mutation
 
 help: ## list the commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-26s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -75,6 +76,15 @@ bench-privacy: $(READY) ## recall and cost of the always-on detectors
 
 bench-decide: $(READY) ## cost of one decision, and against a hand-written min()
 	$(BIN)/python -m bench.decide
+
+bench-budget: $(READY) ## hard budgets under 1, 8 and 64 clients, beside check-then-act; holds a second
+	$(BIN)/python -m bench.budget
+
+bench-peers: $(READY) ## the loads and the kill -9 that other gateways were measured with
+	$(BIN)/python -m bench.peers
+
+bench-million: $(READY) ## holds and costs with a million finished tasks, beside an empty ledger
+	$(BIN)/python -m bench.million
 
 mutation: $(READY) ## how many small mistakes in the decision modules the tests notice
 	$(BIN)/python -m tools.mutate_policy

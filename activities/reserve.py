@@ -26,6 +26,7 @@ class Budgets(Protocol):
         price_version: str,
         expires_in_seconds: int,
         now: datetime,
+        heeds_bills: bool,
     ) -> Reservation: ...
 
 
@@ -48,4 +49,5 @@ class ReserveActivities:
             price_version=candidate.price_version,
             expires_in_seconds=step.expires_in_seconds,
             now=datetime.now(UTC),
+            heeds_bills=True,
         )

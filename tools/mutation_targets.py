@@ -93,6 +93,14 @@ LEDGER = Target(
                 "model_windows",
             )
         ),
+        "contract.budget_windows",
+        *(
+            f"ledger.{name}"
+            for name in (
+                *("budget_windows", "budget_settings", "budget_alerts", "budget_stops"),
+                *("cost_rollup", "costs", "reconcile"),
+            )
+        ),
     ),
     enums=(
         *("ApprovalState", "ApprovalVerdict", "AttemptState", "ClassSource", "GrantKind"),
@@ -104,12 +112,13 @@ LEDGER = Target(
             *(
                 f"{_LEDGER}/test_{name}.py"
                 for name in (
-                    *("budgets", "attempts", "outcomes", "sweeper", "invariants", "audit"),
-                    *("approvals", "signals", "model_windows", "transactions", "incidents"),
-                    *("canary", "overlay_signal", "choices"),
+                    *("budgets", "settling", "attempts", "outcomes", "sweeper", "invariants"),
+                    *("audit", "approvals", "signals", "model_windows", "costs", "reconcile"),
+                    *("transactions", "incidents", "canary", "overlay_signal", "choices"),
+                    "window_borders",
                 )
             ),
-            "tests/contract/test_money.py",
+            *("tests/contract/test_money.py", "tests/policy/test_windows.py"),
         ),
         tuple(f"{_LEDGER}/test_{name}.py" for name in ("races", "ledger_machine")),
     ),

@@ -16,6 +16,7 @@ from temporalio.worker import Worker
 from pointwork.contract.names import TaskQueue
 from pointwork.embedded import read_endpoints
 from pointwork.failpoints import arm
+from pointwork.ledger.engine import LedgerUrlError
 from pointwork.local.lease import DeviceLease
 from pointwork.local.llama_cpp import LlamaCppRuntime
 from pointwork.policy.documents.strict_yaml import PolicyError
@@ -27,8 +28,8 @@ from workers.wiring import Parts, build_worker, connect, endpoints_of, open_part
 
 _log = logging.getLogger("workers")
 ALL, GPU, REPLAY, CHECK = "all", "gpu", "replay", "check"
-BAD_POLICY = 3
-"""Exit code, the same as the command line's (docs/exit-codes.md)."""
+BAD_POLICY, UNAVAILABLE = 3, 4
+"""Exit codes, the same as the command line's (docs/exit-codes.md)."""
 _QUEUES = {queue.value: queue for queue in TaskQueue if queue is not TaskQueue.GPU}
 
 
@@ -45,6 +46,9 @@ def main() -> int:
     except PolicyError as error:
         sys.stderr.write(f"error: {error}\n")
         return BAD_POLICY
+    except LedgerUrlError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return UNAVAILABLE
 
 
 def _do(arguments: argparse.Namespace, settings: Settings) -> int:

@@ -105,7 +105,12 @@ class Settings(BaseSettings):
 
     @property
     def ledger_address(self) -> str:
-        return self.ledger_url or f"sqlite:///{(self.state_dir / 'ledger.db').absolute()}"
+        return self.ledger_url or f"sqlite:///{self.ledger_path}"
+
+    @property
+    def ledger_path(self) -> Path:
+        """The file of the ledger, where no ``ledger_url`` is given."""
+        return (self.state_dir / "ledger.db").absolute()
 
     @property
     def corpora_path(self) -> Path:

@@ -35,6 +35,7 @@ from pointwork.ledger.comparisons import ComparisonLog
 from pointwork.ledger.content import SealedContent
 from pointwork.ledger.engine import open_engine
 from pointwork.ledger.incidents import record_policy_incident
+from pointwork.ledger.ledger_file import check_ledger_file
 from pointwork.ledger.migrate import migrate
 from pointwork.ledger.outcomes import OutcomeLog
 from pointwork.ledger.policies import RevisionStore
@@ -118,8 +119,14 @@ def open_parts(settings: Settings) -> Parts:
 
     Raises:
         TamperedPolicyError: a pack is not the one on record; the ledger holds the incident.
+        LedgerUrlError: the ledger is gone or cannot be written.
         PolicyError, UnsafeSqliteError, PermissionError: something is not fit to run on.
     """
+    if settings.ledger_url is None:
+        # The key is made after the ledger; one given from elsewhere tells nothing of this folder.
+        key = settings.master_key_path
+        was_used = settings.master_key_file is None and key.exists()
+        check_ledger_file(settings.ledger_path, was_used=was_used)
     engine = open_engine(settings.ledger_address)
     migrate(engine)
     library = with_stored_revisions(engine, _checked_library(engine, settings))

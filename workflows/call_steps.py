@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from datetime import timedelta
 
 from temporalio import workflow
 
@@ -24,6 +25,8 @@ with workflow.unsafe.imports_passed_through():
 
 REFUSALS_MAX = 4
 """How often a task is planned anew because a budget was spent between plan and hold."""
+PROBATION_WAIT_SECONDS, PROBATION_WAIT_SECONDS_MAX = 0.25, 5.0
+"""From one look for a model's first bill to the next, doubled each time."""
 _HELD = frozenset({ReserveOutcome.RESERVED, ReserveOutcome.EXISTS})
 
 NumberedCall = tuple[Candidate, int]
@@ -83,9 +86,22 @@ async def _hold(
             invoke=call_of(trail, candidate, number),
             expires_in_seconds=bundle.pack.deadline_seconds + candidate.timeout_seconds,
         )
-        held.append(await calls.reserve(step))
+        held.append(await _off_probation(step))
         trail.is_recorded = True
     return held
+
+
+async def _off_probation(step: Reserve) -> Reservation:
+    """The hold, once a bill of its model is known where one is needed, or the wait is too long."""
+    give_up_at = workflow.now() + timedelta(seconds=step.invoke.candidate.timeout_seconds)
+    wait_seconds = PROBATION_WAIT_SECONDS
+    while True:
+        held = await calls.reserve(step)
+        if held.outcome is not ReserveOutcome.ON_PROBATION or workflow.now() >= give_up_at:
+            return held
+        summary = f"for the first bill of {step.invoke.candidate.model}"
+        await workflow.sleep(wait_seconds, summary=summary)
+        wait_seconds = min(2 * wait_seconds, PROBATION_WAIT_SECONDS_MAX)
 
 
 def _redaction_owed(trail: Trail, candidates: Sequence[Candidate]) -> Redact | None:

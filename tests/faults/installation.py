@@ -60,7 +60,8 @@ class Installation:
     async def closed(self, task_id: str) -> TaskOutcome:
         """The outcome as Temporal has it, once the workflow has nothing left to do."""
         handle = self.temporal.get_workflow_handle(task_id, result_type=TaskOutcome)
-        return await handle.result()
+        outcome: TaskOutcome = await handle.result()
+        return outcome
 
     def count(self, query: str, **values: Any) -> int:
         with self.engine.connect() as connection:
@@ -91,7 +92,7 @@ async def installation(
 ) -> AsyncIterator[Installation]:
     """Without workers yet; those that a test starts are killed at the end."""
     folder.mkdir(parents=True, exist_ok=True)
-    settings = {
+    settings: dict[str, Any] = {
         "temporal_address": address,
         "temporal_namespace": namespace,
         "ledger_url": ledger_url or f"sqlite:///{folder / 'ledger.db'}",

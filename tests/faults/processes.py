@@ -48,6 +48,7 @@ class Worker:
         self._state_dir: Path = settings["state_dir"]
         self._state_dir.mkdir(parents=True, exist_ok=True)
         self._what = what
+        self.is_serving = False
         self._process: ForkServerProcess = _FORKS.Process(
             target=_work, args=(dict(settings), what), daemon=True
         )
@@ -61,6 +62,7 @@ class Worker:
         if not self.is_running:
             log = (self._state_dir / "worker.log").read_text()[-2000:]
             raise AssertionError(f"the worker ended with {self._process.exitcode}:\n{log}")
+        self.is_serving = True
 
     @property
     def pid(self) -> int:
@@ -72,6 +74,7 @@ class Worker:
         return self._process.is_alive()
 
     def send(self, number: signal.Signals) -> None:
+        self.is_serving = number is signal.SIGCONT
         os.kill(self.pid, number)
 
     async def ended(self) -> int:
@@ -87,16 +90,21 @@ class Worker:
 
 
 def _work(settings: dict[str, Any], what: str) -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    # Nothing may outlive a test run that was killed.
-    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     log = os.open(settings["state_dir"] / "worker.log", os.O_CREAT | os.O_APPEND | os.O_WRONLY)
     os.dup2(log, 1)
     os.dup2(log, 2)
     logging.basicConfig(level=logging.INFO)
     asyncio.run(serve(Settings(**settings), what))
     os._exit(0)
+
+
+def _end_with_parent() -> None:
+    """Nothing may outlive a test run that was killed."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 class Server:

@@ -4,14 +4,16 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pointwork.contract.outcome import AttemptState, TaskStatus
 from pointwork.failpoints import EXIT_STATUS, Failpoint
 from tests.fakes.slow_model import ANSWER, slow_model
-from tests.faults.conftest import write_policies
-from tests.faults.installation import Installation, installation
+from tests.faults.conftest import deploy, write_policies
+from tests.faults.installation import PROMPT, Installation, installation
 from tests.faults.processes import temporal
 from tests.postgres import new_database
 
@@ -111,7 +113,7 @@ async def aftermaths(
 async def killed_at(
     point: Failpoint, task_id: str, installed: Installation, turns: asyncio.Semaphore
 ) -> Aftermath:
-    armed = {"failpoint": point, "failpoint_once": installed.folder / "reached"}
+    armed: dict[str, Any] = {"failpoint": point, "failpoint_once": installed.folder / "reached"}
     async with turns:
         first = await installed.worker(**armed)
         await installed.submit(task_id)
@@ -151,3 +153,23 @@ async def test_a_worker_that_dies_anywhere_leaves_one_outcome_and_no_unexplained
     assert after.states == (*lost, AttemptState.DONE)
     assert 1 <= after.calls <= 1 + len(lost)
     assert after.faults == []
+
+
+async def test_a_failpoint_of_the_environment_ends_a_worker_and_the_supervisor_starts_it_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    once = tmp_path / "reached"
+    monkeypatch.setenv("POINTWORK_FAILPOINT", Failpoint.BEFORE_ACTIVITY_RETURN)
+    monkeypatch.setenv("POINTWORK_FAILPOINT_ONCE", str(once))
+    async with slow_model() as model:
+        monkeypatch.setenv("POINTWORK_POLICIES_DIR", str(write_policies(tmp_path, model)))
+        model.gate.set()
+        async with deploy(tmp_path, model) as deployment:
+            first = deployment.embedded.pids["all"]
+            async with asyncio.timeout(ENDS_SECONDS_MAX):
+                outcome = await deployment.client.run(PROMPT, deployment.declare())
+            assert deployment.embedded.pids["all"] != first
+
+    assert once.exists()
+    assert outcome.status is TaskStatus.SUCCEEDED
+    assert model.calls == 1

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine
+from sqlalchemy import select as select_rows
 
 from pointwork.contract.decision import Candidate, DecisionRecord
 from pointwork.contract.failures import ProviderFailureKind
@@ -24,9 +25,12 @@ from pointwork.juggernaut.cost_tracker import CostTracker
 from pointwork.juggernaut.model_selector import select
 from pointwork.juggernaut.openrouter_client import OpenRouterClient
 from pointwork.juggernaut.performance_tracker import PerformanceTracker
+from pointwork.juggernaut.publishing import publish_policies
 from pointwork.juggernaut.routing_policies import routing_policies
 from pointwork.ledger.attempts import AttemptLog
-from pointwork.ledger.engine import open_engine
+from pointwork.ledger.cost_tables import ROUTING_POLICIES
+from pointwork.ledger.costs import CostBy, Days
+from pointwork.ledger.engine import open_engine, read
 from pointwork.ledger.master_keys import MasterKeys
 from pointwork.ledger.migrate import migrate
 from pointwork.ledger.model_windows import ModelWindows
@@ -165,12 +169,37 @@ def test_the_cost_tracker_sums_calls_by_task_model_and_policy(engine: Engine) ->
     tasks.run("t-2", "deep_research", cost=20)
     tasks.run("t-3", "ops", cost=3)
     tasks.run("t-4", "ops", cost=4, ok=False)
-    costs, bounds = tasks.costs, ("juggernaut", NOW, NOW + DAY)
+    costs, before = tasks.costs, Days(until=NOW.date() - DAY)
     assert [costs.of_task(f"t-{n}") for n in range(1, 6)] == [100, 20, 3, 4, 0]
-    assert costs.by_model(*bounds) == {"gpt-4o": 120, "gpt-3.5-turbo": 7}
-    assert costs.by_policy(*bounds) == {"code": 100, "deep_research": 20, "ops": 7}
-    assert costs.by_policy("omega", NOW, NOW + DAY) == {}
-    assert costs.by_policy("juggernaut", NOW - DAY, NOW) == {}
+    assert costs.totals(CostBy.MODEL) == {"gpt-4o": 120, "gpt-3.5-turbo": 7}
+    assert costs.totals(CostBy.POLICY) == {"code": 100, "deep_research": 20, "ops": 7}
+    assert costs.totals(CostBy.POLICY, before) == {}
+
+
+@pytest.mark.req("JG-58")
+@pytest.mark.parametrize(
+    ("cost", "is_met"), [(49_900_000, True), (49_999_999, True), (50_000_000, False)]
+)
+def test_a_task_costs_less_than_five_cents_on_average(
+    engine: Engine, cost: int, is_met: bool
+) -> None:
+    tasks = Tasks(engine)
+    assert (tasks.costs.average().average_nano_usd, tasks.costs.average().is_met) == (None, True)
+    tasks.run("t-1", cost=2 * cost)
+    tasks.run("t-2", cost=0)
+    average = tasks.costs.average()
+    assert (average.tasks, average.average_nano_usd, average.is_met) == (2, cost, is_met)
+
+
+@pytest.mark.req("JG-43")
+def test_a_worker_publishes_the_packs_policies_in_the_seeds_structure(engine: Engine) -> None:
+    publish_policies(engine, JUGGERNAUT, NOW)
+    with read(engine) as connection:
+        kept = connection.execute(select_rows(ROUTING_POLICIES)).all()
+    assert {row.name: row.policy_config for row in kept} == {
+        each.name: each.model_dump(mode="json") for each in routing_policies(JUGGERNAUT)
+    }
+    assert {row.updated_at for row in kept} == {NOW}
 
 
 @pytest.mark.parametrize(

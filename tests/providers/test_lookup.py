@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from pointwork.contract.outcome import TokenUsage
+from pointwork.contract.prompt import Prompt
 from pointwork.providers import dialects
 from pointwork.providers.lookup import (
     ATTEMPT_KEY,
@@ -19,7 +20,7 @@ from pointwork.providers.openai import OpenAIProvider
 from pointwork.providers.port import CompletionRequest, ProviderError
 from tests.fakes import vendor_wire as wires
 from tests.fakes.vendor_reply import Act, LoopbackVendor, Reply
-from tests.providers.conftest import KEY, PROMPT, Prompt
+from tests.providers.conftest import KEY, PROMPT
 
 GENERATION, COMPLETION, ATTEMPT = "gen-3bhGkxlo4X", "chatcmpl-9a8b7c", "task-1/1"
 PATH = "/api/v1"

@@ -34,7 +34,7 @@ from pointwork.ledger.engine import open_engine
 from pointwork.ledger.migrate import migrate
 from pointwork.ledger.outcomes import OutcomeLog
 from pointwork.ledger.vault import MasterKeys, Vault
-from pointwork.policy.bundle import PolicyLibrary
+from pointwork.policy.bundle import PolicyBundle, PolicyLibrary
 from pointwork.policy.documents.pack import ApprovalTimes
 from pointwork.temporal import pointwork_plugin
 from pointwork.verdicts import sign
@@ -57,6 +57,8 @@ THRIFTY_PACK = "thrifty"
 """The juggernaut pack under another name, with budgets of its own to use up and no cache."""
 SIDE_BY_SIDE_PACK, QUICK_CHOICE_PACK = "side-by-side", "quick-choice"
 """The omega pack whose classes ask several vendors at once; the second's choices expire soon."""
+STRICT_PACK, LENIENT_PACK = "strict", "lenient"
+"""The omega pack with a small budget a day for each caller; only the first stops hard."""
 PARALLEL = {"high_stakes_logic": 3, "creative_synthesis": 2, "exploratory_reasoning": 2}
 
 
@@ -154,8 +156,16 @@ def with_more_packs(library: PolicyLibrary) -> PolicyLibrary:
             changed(omega, pack={"pack": SIDE_BY_SIDE_PACK, "classes": classes}),
             changed(omega, pack=soon),
             omega.model_copy(update={"pack": pack}),
+            *(_small_budget(omega, name) for name in (STRICT_PACK, LENIENT_PACK)),
             juggernaut.model_copy(update={"pack": thrifty}),
         ]
+    )
+
+
+def _small_budget(omega: PolicyBundle, name: str) -> PolicyBundle:
+    budget = {"scope": "caller", "period": "day", "limit": 10_000_000}
+    return changed(
+        omega, pack={"pack": name, "budgets": [budget], "hard_stop": name == STRICT_PACK}
     )
 
 

@@ -197,12 +197,14 @@ def seen(
     wanted: Sequence[str] = alert_ids or []
     if everything == bool(wanted):
         raise CliError("it is not clear which alerts", "give ids, or --all without ids")
-    if everything:
-        wanted = [each.alert_id for each in book.alerts()]
-    unknown = [each for each in wanted if not book.see(each, by, now)]
-    if unknown:
-        problem = f"no unseen alert has the id {unknown[0]!r}"
-        raise CliError(problem, "see `pointwork budget alerts`")
+    unseen = [each.alert_id for each in book.alerts(limit=book.unseen_count())]
+    wanted = wanted or unseen
+    for each in wanted:
+        if each not in unseen:
+            problem = f"no unseen alert has the id {each!r}"
+            raise CliError(problem, "see `pointwork budget alerts`")
+    for each in wanted:
+        book.see(each, by, now)
     screen = Screen(as_json=as_json)
     if as_json:
         return screen.document({"seen": list(wanted), "seen_by": by})

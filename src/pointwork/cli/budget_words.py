@@ -15,8 +15,10 @@ from pointwork.contract.budget_windows import (
     EVERY_SUBJECT,
     BudgetPeriod,
     BudgetScope,
+    limit_in_force,
     scope_of,
 )
+from pointwork.contract.task import Name
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from pointwork.contract.budget_windows import BudgetSetting
     from pointwork.ledger.budget_tables import BudgetAlert
     from pointwork.ledger.budget_windows import WindowState
-    from pointwork.policy.bundle import PolicyLibrary
+    from pointwork.policy.bundle import PolicyBundle, PolicyLibrary
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,9 @@ def parse_named(
     if not subject:
         remedy = f"give --for NAME, or --for '{EVERY_SUBJECT}' for each {scope}"
         raise CliError(f"it is not clear which {scope}", remedy)
+    packs = library.packs if pack == EVERY_PACK else (pack,)
+    if scope != "pack" and subject != EVERY_SUBJECT:
+        _check_subject([library.active(each) for each in packs], scope, subject)
     if pack == EVERY_PACK:
         return Named(pack, scope, subject, period)
     own = library.active(pack).pack.budgets
@@ -94,11 +99,35 @@ def parse_named(
     return Named(pack, scope, subject, period, limits[0] if limits else None)
 
 
+def _check_subject(bundles: "Sequence[PolicyBundle]", scope: str, subject: str) -> None:
+    """Refuse whom no task is charged for: a limit for a misspelt class would limit nothing."""
+    try:
+        TypeAdapter(Name).validate_python(subject)
+    except ValidationError:
+        remedy = "give letters, digits and ._@/:-, 128 at most"
+        raise CliError(f"--for {subject!r:.140} is no name", remedy) from None
+    known: set[str] = set()
+    for bundle in bundles:
+        match scope:
+            case "class":
+                known.update(bundle.pack.classes)
+            case "vendor":
+                known.update(each.vendor for each in bundle.index.entries)
+            case "model":
+                known.update(each.name for each in bundle.index.entries)
+            case _:
+                known.add(subject)
+    if subject not in known:
+        raise CliError(
+            f"--for {subject!r} is no {scope}", f"give one of {', '.join(sorted(known))}"
+        )
+
+
 def parse_limit(text: str) -> int:
     """Nano-USD.
 
     Raises:
-        CliError: no amount of at least zero with at most nine decimals.
+        CliError: no amount of at least zero with at most nine decimals, or too large a one.
     """
     from pointwork.policy.documents.document import Usd
 
@@ -106,7 +135,8 @@ def parse_limit(text: str) -> int:
         return TypeAdapter(Usd).validate_python(text.removeprefix("$"))
     except ValidationError:
         problem = f"USD {text!r:.40} is no amount"
-        raise CliError(problem, "give dollars with at most nine decimals, such as 12.50") from None
+        remedy = "give dollars with at most nine decimals, such as 12.50, up to 4 billion"
+        raise CliError(problem, remedy) from None
 
 
 def parse_alert_at(text: str | None) -> Decimal | None:
@@ -128,8 +158,7 @@ def budget_rows(library: "PolicyLibrary", engine: "Engine", now: datetime) -> li
     from pointwork.ledger.budget_windows import windows_open_at
 
     settings = BudgetSettings(engine).all_in_force()
-    by_version = {each.version: each for each in settings}
-    found = {each.key: _row(each, by_version) for each in windows_open_at(engine, now)}
+    found = {each.key: _row(each, settings) for each in windows_open_at(engine, now)}
     for row in _unopened(library, settings, now):
         found.setdefault(row.key, row)
     return [found[key] for key in sorted(found)]
@@ -184,16 +213,16 @@ def alert_document(alert: "BudgetAlert") -> dict[str, Any]:
     return alert.model_dump(mode="json")
 
 
-def _row(window: "WindowState", settings: "dict[int, BudgetSetting]") -> BudgetRow:
+def _row(window: "WindowState", settings: "Sequence[BudgetSetting]") -> BudgetRow:
     pack = window.key.partition("/")[0]
     scope = scope_of(window.key)
     subject = window.key[len(f"{pack}/{scope}/") :].rsplit("/", 2)[0]
-    setting = settings.get(window.limit_version)
+    named = Named(pack, scope, subject, window.period)
     return BudgetRow(
-        named=Named(pack, scope, subject, window.period),
+        named=named,
         key=window.key,
         limit_nano_usd=window.limit_nano_usd,
-        set_by=_set_by(setting, window.limit_version),
+        set_by=_set_by(settings, named, window.limit_version),
         spent_nano_usd=window.spent_nano_usd,
         reserved_nano_usd=window.reserved_nano_usd,
         stopped_at=window.stopped_at,
@@ -201,10 +230,13 @@ def _row(window: "WindowState", settings: "dict[int, BudgetSetting]") -> BudgetR
     )
 
 
-def _set_by(setting: "BudgetSetting | None", version: int) -> str:
-    if setting is not None and setting.limit_nano_usd is not None:
-        return setting.set_by
-    return "the pack" if version == 0 or setting is not None else "an owner, before"
+def _set_by(settings: "Sequence[BudgetSetting]", named: Named, version: int) -> str:
+    budget = (named.pack, named.scope, named.period)
+    of_budget = [each for each in settings if (each.pack, each.scope, each.period) == budget]
+    setting, in_force = limit_in_force(of_budget, named.subject)
+    if version not in (0, in_force):
+        return "an owner, before"
+    return setting.set_by if version and setting is not None else "the pack"
 
 
 def _unopened(
@@ -216,20 +248,20 @@ def _unopened(
     nobody = subjects_of("")
     for name in library.packs:
         pack = library.active(name).pack
-        set_by = {each.version: each.set_by for each in settings}
-        named = [each for each in settings if each.subject != EVERY_SUBJECT]
-        mine = [each for each in named if each.pack in (name, EVERY_PACK)]
+        mine = [each for each in settings if each.pack in (name, EVERY_PACK)]
         wanted: dict[str, list[str]] = {}
         for each in mine:
-            wanted.setdefault(each.scope, []).append(each.subject)
+            if each.subject != EVERY_SUBJECT and each.limit_nano_usd is not None:
+                wanted.setdefault(each.scope, []).append(each.subject)
         windows = [w for w in windows_of(pack, now, nobody) if scope_of(w.key) == "pack"]
         for window in (*standing_windows(pack, mine, now, wanted), *windows):
-            prefix, scope = window.key.partition("/")[0], scope_of(window.key)
+            prefix, subject = window.key.partition("/")[0], window.scope.partition("/")[2]
+            budget = Named(prefix, scope_of(window.key), subject, window.period)
             yield BudgetRow(
-                named=Named(prefix, scope, window.scope.partition("/")[2], window.period),
+                named=budget,
                 key=window.key,
                 limit_nano_usd=window.limit_nano_usd,
-                set_by=set_by.get(window.limit_version, "the pack"),
+                set_by=_set_by(mine, budget, window.limit_version),
                 spent_nano_usd=0,
                 reserved_nano_usd=0,
                 stopped_at=None,

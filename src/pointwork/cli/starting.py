@@ -25,19 +25,24 @@ def prepare(screen: Screen, state_dir: Path, host: str) -> None:
 
     Raises:
         EmbeddedError, ModelPullError, PolicyError: something cannot be had; nothing was started.
+        LedgerFileError: the ledger is gone or cannot be written.
     """
     from pointwork.embedded import StateDirectory
     from pointwork.ledger.engine import open_engine
+    from pointwork.ledger.ledger_file import check_ledger_file
     from pointwork.ledger.master_keys import MasterKeys
     from pointwork.ledger.migrate import migrate
 
     library = _library_on_record(state_dir, app_root() / "policies", host)
     directory = StateDirectory(state_dir)
     directory.create()
-    is_first = not (directory.path / "master.key").exists()
-    MasterKeys.load_or_create(directory.path / "master.key")
+    key = directory.path / "master.key"
+    is_first = not key.exists()
+    check_ledger_file(directory.ledger_db, was_used=not is_first)
     engine = open_engine(f"sqlite:///{directory.ledger_db}")
     migrate(engine)
+    # After the ledger: the key is the sign that there was one.
+    MasterKeys.load_or_create(key)
     tick(screen, "ledger", "created" if is_first else "ready")
     for model in library.all()[0].host.local_models:
         pull_weights(screen, model, directory.path)

@@ -37,15 +37,37 @@ class BudgetSetting(Message):
     pack: Name
     """A pack, or ``all``."""
     scope: BudgetScope
-    subject: Name
+    subject: Name | Literal["*"]
     period: BudgetPeriod
     limit_nano_usd: NanoUsd | None
     """None gives the budget back to the pack: its own limit, or none at all."""
-    alert_ratio: Annotated[Decimal, Field(gt=0, lt=1)] | None = None
+    alert_ratio: Annotated[Decimal, Field(gt=0, lt=1, decimal_places=4)] | None = None
     """Share of the limit from which people are told; None leaves that to the pack."""
     set_by: Name
     reason: str
     set_at: AwareDatetime
+
+
+def limit_in_force(
+    settings: Iterable[BudgetSetting], subject: str
+) -> tuple[BudgetSetting | None, int]:
+    """What gives ``subject`` its limit, among the latest settings of one budget.
+
+    A setting for the subject by name goes before one for each; None is the pack's own limit.
+
+    Returns:
+        The setting, and the version of the limit: of all the settings that were asked, one given
+        back to the pack included, the highest. So it rises whenever the limit changes, and 0 is a
+        limit that no owner ever touched.
+    """
+    version = 0
+    by_subject = {each.subject: each for each in settings}
+    for name in (subject, EVERY_SUBJECT):
+        if (setting := by_subject.get(name)) is not None:
+            version = max(version, setting.version)
+            if setting.limit_nano_usd is not None:
+                return setting, version
+    return None, version
 
 
 @lru_cache(maxsize=4096)

@@ -150,6 +150,8 @@ class ReserveOutcome(StrEnum):
     EXISTS_WITH_DIFFERENT_AMOUNT = "exists_with_different_amount"
     EXCEEDS_LIMIT = "exceeds_limit"
     ALREADY_SETTLED = "already_settled"
+    ON_PROBATION = "on_probation"
+    """Nobody has seen a bill of the model yet and its calls under way might use up the budget."""
 
 
 class Reservation(Message):

@@ -139,7 +139,7 @@ class ContentRef(Message):
 class Constraints(Message):
     """Limits the caller sets on the answer."""
 
-    max_output_tokens: Annotated[int, Field(ge=1, le=OUTPUT_TOKENS_MAX)] = 512
+    max_output_tokens: Annotated[int, Field(strict=True, ge=1, le=OUTPUT_TOKENS_MAX)] = 512
     temperature: Annotated[float, Field(ge=0.0, le=2.0)] = 0.2
     seed: int | None = None
     deadline_seconds: Annotated[int, Field(ge=1, le=30 * 24 * 3600)] | None = None

@@ -23,6 +23,7 @@ _COLUMNS = (
     PART.c.task_id.label("part_task_id"),
     PART.c.decision_id,
     PART.c.amount_nano_usd,
+    PART.c.margin_nano_usd,
     PART.c.posted_nano_usd,
     PART.c.settlement.label("part_settlement"),
     PART.c.task_ceiling_nano_usd,

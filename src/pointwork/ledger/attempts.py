@@ -46,11 +46,13 @@ from pointwork.ledger.holds import (
     RefusedError,
     allowed_by,
     check_amount,
+    cover_bill,
     lock_task,
     post_late,
     reserve_part,
     settle_parts,
 )
+from pointwork.ledger.margins import learn
 from pointwork.ledger.tables import PartState
 from pointwork.ledger.vault import ContentUnavailableError, Vault
 
@@ -293,9 +295,15 @@ def _close(connection: Connection, row: Any, values: dict[str, Any], now: dateti
     if row.reconciled_at is not None:
         # The vendor's own record stands: what comes later adds the answer and no money.
         values = {**values, "cost_nano_usd": row.cost_nano_usd, "settlement": row.settlement}
+    elif values["settlement"] is Settlement.AT_LEAST:
+        # Charged in full, and what the vendor is known to add is part of that.
+        values = {**values, "cost_nano_usd": values["cost_nano_usd"] + row.margin_nano_usd}
+    elif values["cost_nano_usd"] > 0:
+        learn(connection, row, values["cost_nano_usd"], now)
     close = {"of_attempt": row.attempt_id, **values}
     if row.part_state == PartState.RESERVED:
         connection.execute(_CLOSE, close)
+        cover_bill(connection, row, values["cost_nano_usd"], now)
         return
     cost_rollup.take_out(connection, [row.part_id])
     connection.execute(_CLOSE, close)

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, bindparam, case, func, insert, or_, select, update
 
-from pointwork.contract.budget_windows import EVERY_PACK, EVERY_SUBJECT, BudgetSetting
+from pointwork.contract.budget_windows import EVERY_PACK, BudgetSetting, limit_in_force
 from pointwork.ledger import audit
 from pointwork.ledger.budget_tables import BudgetSettingRow
 from pointwork.ledger.engine import read, transact
@@ -62,7 +62,11 @@ class BudgetSettings:
             reason: why, in a sentence.
             now: when.
             pack_limit_nano_usd: the pack's own limit for the same budget, where it has one: what
-                open windows go back to where ``limit_nano_usd`` is None.
+                open windows go back to where ``limit_nano_usd`` is None and no setting for each
+                subject takes its place.
+
+        Raises:
+            ValueError: an argument is none of these, or an amount is out of range.
         """
 
         def write(connection: Connection) -> BudgetSetting:
@@ -78,11 +82,9 @@ class BudgetSettings:
             }
             version = _next_version(connection)
             row = {**body, "alert_ratio": alert_ratio, "version": version, "set_at": now}
-            connection.execute(_INSERT, row)
             setting = BudgetSetting.model_validate(row)
-            limit = limit_nano_usd if limit_nano_usd is not None else pack_limit_nano_usd
-            if limit is not None:
-                _put_in_open_windows(connection, setting, limit, now)
+            connection.execute(_INSERT, row)
+            _put_in_open_windows(connection, setting, pack_limit_nano_usd, now)
             # The chain's lock comes last, here as everywhere.
             audit.append(connection, "budget_set", {**body, "version": version}, now)
             return setting
@@ -95,8 +97,18 @@ def settings_in(connection: Connection, packs: Sequence[str]) -> list[BudgetSett
     return _latest(connection.execute(_OF_PACKS, {"of_packs": list(packs)}))
 
 
+def hold_settings(connection: Connection) -> None:
+    """Let nobody set a limit until the transaction ends; SQLite's write lock does it already.
+
+    For a window that opens: a limit set at the same moment would find no window to put itself in.
+    Taken before any window's row, as a setter takes it.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(_SHARED_LOCK)
+
+
 def _next_version(connection: Connection) -> int:
-    """One setter at a time; SQLite's write lock does it already."""
+    """One setter at a time, and no window that opens meanwhile: see ``hold_settings``."""
     if connection.dialect.name == "postgresql":
         connection.execute(_LOCK)
     return int(connection.execute(_LAST_VERSION).scalar() or 0) + 1
@@ -111,35 +123,34 @@ def _latest(rows: Any) -> list[BudgetSetting]:
 
 
 def _put_in_open_windows(
-    connection: Connection, setting: BudgetSetting, limit_nano_usd: int, now: datetime
+    connection: Connection, setting: BudgetSetting, pack_limit_nano_usd: int | None, now: datetime
 ) -> None:
     """New limits for the windows that the setting is for, in the order of their keys."""
     budget = f"{setting.pack}/{setting.scope}/"
+    of_budget = [
+        each
+        for each in settings_in(connection, [setting.pack])
+        if (each.scope, each.period) == (setting.scope, setting.period)
+    ]
     open_now = select(_WINDOW.c.window_key, _WINDOW.c.scope).where(
         _WINDOW.c.window_key.startswith(budget, autoescape=True),
         _WINDOW.c.period == setting.period,
         _WINDOW.c.ends_at > now,
     )
-    own = {
-        each.subject
-        for each in settings_in(connection, [setting.pack])
-        if (each.scope, each.period) == (setting.scope, setting.period)
-        and each.limit_nano_usd is not None
-    }
     for row in connection.execute(open_now.order_by(_WINDOW.c.window_key)).all():
-        subject = row.scope.partition("/")[2]
-        for_all = setting.subject == EVERY_SUBJECT and subject not in own
-        if for_all or setting.subject == subject:
-            connection.execute(
-                _PUT_LIMIT,
-                {
-                    "of_window": row.window_key,
-                    "limit": limit_nano_usd,
-                    "to_version": setting.version,
-                },
-            )
+        # SQLite compares a prefix without regard to case.
+        if not row.window_key.startswith(budget):
+            continue
+        source, version = limit_in_force(of_budget, row.scope.partition("/")[2])
+        limit = source.limit_nano_usd if source is not None else pack_limit_nano_usd
+        if limit is not None and version == setting.version:
+            values = {"of_window": row.window_key, "limit": limit, "to_version": version}
+            connection.execute(_PUT_LIMIT, values)
 
 
+_SHARED_LOCK = select(
+    func.pg_advisory_xact_lock_shared(func.hashtextextended("pointwork/budgets", 0))
+)
 _LOCK = select(func.pg_advisory_xact_lock(func.hashtextextended("pointwork/budgets", 0)))
 _LAST_VERSION = select(func.max(SETTING.c.version))
 _INSERT = insert(SETTING)

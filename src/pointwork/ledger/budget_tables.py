@@ -57,6 +57,17 @@ class BudgetAllowance(LedgerTable, table=True):
     amount_nano_usd: int = money()
 
 
+class ModelMargin(LedgerTable, table=True):
+    """What a vendor billed above the bound of a call; no row where it never sent a bill."""
+
+    __tablename__ = "model_margin"
+    __table_args__ = (not_negative("margin_nano_usd"),)
+    model: str = Field(primary_key=True)
+    margin_nano_usd: int = money()
+    first_billed_at: datetime = time()
+    renewed_at: datetime | None = time()
+
+
 class BudgetAlert(LedgerTable, table=True):
     """Something people are told once, until somebody says that they have seen it."""
 

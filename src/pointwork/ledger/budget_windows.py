@@ -7,10 +7,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, bindparam, case, insert, or_, select, update
 
-from pointwork.contract.budget_windows import EVERY_SUBJECT, scope_of
+from pointwork.contract.budget_windows import limit_in_force, scope_of
 from pointwork.contract.snapshot import BudgetSignal, WindowSpec
 from pointwork.ledger.budget_alerts import tell
-from pointwork.ledger.budget_settings import settings_in
+from pointwork.ledger.budget_settings import hold_settings, settings_in
 from pointwork.ledger.budget_tables import AlertKind, BudgetAllowance
 from pointwork.ledger.engine import insert_or_update, read
 from pointwork.ledger.tables import BudgetWindow, table_of
@@ -21,7 +21,7 @@ ALLOWANCE = table_of(BudgetAllowance)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WindowState:
-    """A window as it stands; ``limit_version`` is the owner's setting of its limit, 0 the pack's."""
+    """A window as it stands; ``limit_version`` is the owner's setting, 0 the pack's own limit."""
 
     key: str
     period: str
@@ -62,6 +62,8 @@ def open_windows(connection: Connection, windows: Iterable[WindowSpec]) -> None:
         row.window_key: (row.limit_version, row.limit_nano_usd)
         for row in connection.execute(_LIMITS, {"of_windows": sorted(wanted)})
     }
+    if len(known) < len(wanted):
+        hold_settings(connection)
     statement = _OPEN_WINDOW[connection.dialect.name]
     for key, spec in sorted(wanted.items()):
         if key in known and (
@@ -96,16 +98,20 @@ def take(
     key: str,
     amount_nano_usd: int,
     *,
-    alert_nano_usd: int | None,
+    alert: tuple[int, int] | None,
     task_id: str,
     now: datetime,
 ) -> bool:
-    """Reserve in one window, if its limit covers that; people are told where it comes near."""
+    """Reserve in one window, if its limit covers that; people are told where it comes near.
+
+    ``alert`` is committed nano-USD together from where on they are, and the version of the limit
+    that this is a share of: under another limit it says nothing.
+    """
     taken = connection.execute(_TAKE, {"of_window": key, "amount": amount_nano_usd}).first()
     if taken is None:
         return False
     committed = taken.spent_nano_usd + taken.reserved_nano_usd
-    is_near = alert_nano_usd is not None and committed >= alert_nano_usd
+    is_near = alert is not None and alert[1] == taken.limit_version and committed >= alert[0]
     if is_near and taken.alerted_version != taken.limit_version:
         connection.execute(_ALERTED, {"of_window": key, "version": taken.limit_version})
         tell(
@@ -131,7 +137,8 @@ def take_allowed(
         "part_id": part_id,
         "window_key": key,
         "approval_id": approval_id,
-        "amount_nano_usd": min(amount_nano_usd, above),
+        # Others may have released something since the limit refused the amount.
+        "amount_nano_usd": max(0, min(amount_nano_usd, above)),
     }
     connection.execute(_ALLOW, row)
 
@@ -168,18 +175,17 @@ def _limit_in_force(connection: Connection, spec: WindowSpec) -> tuple[int, int]
     """Of a window that is opened now: an owner may have set its limit since the decision."""
     pack, scope = spec.key.partition("/")[0], scope_of(spec.key)
     subject = spec.scope.partition("/")[2]
-    later = [
+    of_budget = [
         each
         for each in settings_in(connection, [pack])
         if (each.scope, each.period) == (scope, spec.period)
-        and each.subject in (subject, EVERY_SUBJECT)
-        and each.version > spec.limit_version
-        and each.limit_nano_usd is not None
     ]
-    if not later:
+    setting, version = limit_in_force(of_budget, subject)
+    limit_nano_usd = setting.limit_nano_usd if setting is not None else None
+    # A limit given back to the pack is known to the next decision, not here.
+    if limit_nano_usd is None or version <= spec.limit_version:
         return spec.limit_nano_usd, spec.limit_version
-    latest = max(later, key=lambda each: (each.subject == subject, each.version))
-    return latest.limit_nano_usd or 0, latest.version
+    return limit_nano_usd, version
 
 
 def _signal(row: Any) -> BudgetSignal:

@@ -7,7 +7,13 @@ from sqlalchemy import Connection, Engine, insert
 
 from pointwork.contract.budget_windows import covers
 from pointwork.contract.canonical import canonical_json
-from pointwork.contract.decision import DecisionRecord, GrantKind, Obligation, WindowSpec
+from pointwork.contract.decision import (
+    DecisionRecord,
+    GrantKind,
+    Obligation,
+    Site,
+    WindowSpec,
+)
 from pointwork.contract.outcome import (
     AttemptState,
     Invoke,
@@ -30,6 +36,7 @@ from pointwork.ledger.holds import (
     lock_task,
     reserve_part,
 )
+from pointwork.ledger.margins import ProbationError
 from pointwork.ledger.selections import plan_selection
 from pointwork.ledger.tables import Decision, table_of
 
@@ -55,6 +62,7 @@ class BudgetBook:
         price_version: str,
         expires_in_seconds: int,
         now: datetime,
+        heeds_bills: bool = False,
     ) -> Reservation:
         """Record the decision and hold the worst case of one call, in every window or in none.
 
@@ -78,6 +86,8 @@ class BudgetBook:
             price_version: where the amount's prices come from.
             expires_in_seconds: lifetime of the part on the database's clock.
             now: when the part is recorded to begin.
+            heeds_bills: also hold what the model's bills had above their estimates, and let a
+                model without a bill wait, ON_PROBATION, while it might use up the budget.
 
         Raises:
             ValueError: an amount is no whole number of nano-USD in range.
@@ -95,9 +105,12 @@ class BudgetBook:
             price_version=price_version,
             expires_in_seconds=expires_in_seconds,
             alerts_nano_usd={
-                spec.key: spec.alert_nano_usd for spec in windows if spec.alert_nano_usd is not None
+                spec.key: (spec.alert_nano_usd, spec.limit_version)
+                for spec in windows
+                if spec.alert_nano_usd is not None
             },
             approval_id=_lets_go_on(record),
+            model=billed_model(invoke) if heeds_bills else None,
         )
 
         def write(connection: Connection) -> Reservation:
@@ -125,6 +138,8 @@ class BudgetBook:
 
         try:
             reservation = transact(self._engine, ending_at(Failpoint.BEFORE_RESERVE_COMMIT, write))
+        except ProbationError:
+            return _reservation(request, ReserveOutcome.ON_PROBATION, 0, request.model)
         except RefusedError as error:
             # All of it was rolled back; what was decided and under which limits is still kept.
             refused_by = error.refused_by
@@ -137,6 +152,13 @@ class BudgetBook:
         with read(self._engine) as connection:
             found = readings(connection, window_keys)
         return {key: (each.limit_nano_usd, each.committed_nano_usd) for key, each in found.items()}
+
+
+def billed_model(invoke: Invoke | None) -> str | None:
+    """The model whose vendor sends a bill for the call; None where the house makes it."""
+    if invoke is None or invoke.candidate.site is Site.LOCAL:
+        return None
+    return invoke.candidate.model
 
 
 def _lets_go_on(record: DecisionRecord) -> str | None:

@@ -22,6 +22,7 @@ from pointwork.ledger.budget_tables import AlertKind
 from pointwork.ledger.budget_windows import ALLOWANCE, move, take, take_allowed
 from pointwork.ledger.clock import seconds_from_now
 from pointwork.ledger.engine import insert_or_update
+from pointwork.ledger.margins import check_probation, cover, margin_of
 from pointwork.ledger.selections import PACK as JUGGERNAUT
 from pointwork.ledger.selections import settle_selections
 from pointwork.ledger.tables import (
@@ -69,10 +70,12 @@ class PartRequest:
     window_keys: Sequence[str]
     price_version: str
     expires_in_seconds: int
-    alerts_nano_usd: Mapping[str, int] = field(default_factory=dict)
-    """By window key, committed together from where on people are told."""
+    alerts_nano_usd: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """By window key, committed together from where on people are told, and of which limit."""
     approval_id: str | None = None
     """A person's approval to go on over exceeded budgets, up to its ceiling (OM-33)."""
+    model: str | None = None
+    """Whose bills say what is held besides; None where nobody sends one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -127,22 +130,26 @@ def reserve_part(
 
     Raises:
         RefusedError: a limit does not cover the amount; roll back.
+        ProbationError: the call waits for its model's first bill; roll back.
     """
     parts = connection.execute(_TASK_PARTS, {"of_task": request.task_id}).all()
     held: int = sum(_committed(part) for part in parts)
+    bounds = held - sum(p.margin_nano_usd for p in parts if p.state == PartState.RESERVED)
     for part in parts:
         if part.part_id == request.part_id:
             return _repeated(part, request.amount_nano_usd), held
     if connection.execute(_OUTCOME_EXISTS, {"of_task": request.task_id}).first():
         return ReserveOutcome.ALREADY_SETTLED, held
     amount = request.amount_nano_usd
-    if amount and held + amount > request.task_ceiling_nano_usd:
+    if amount and bounds + amount > request.task_ceiling_nano_usd:
         raise RefusedError(TASK_CEILING)
-    connection.execute(_INSERT_PART, _part_row(request, now))
     keys = sorted(set(request.window_keys))
+    margin = _margin(connection, request, keys, now)
+    amount += margin
+    connection.execute(_INSERT_PART, _part_row(request, margin, now))
     for key in keys if amount else ():
         alert = request.alerts_nano_usd.get(key)
-        if take(connection, key, amount, alert_nano_usd=alert, task_id=request.task_id, now=now):
+        if take(connection, key, amount, alert=alert, task_id=request.task_id, now=now):
             continue
         if request.approval_id is None or held + amount > _allowed(connection, request):
             raise RefusedError(key)
@@ -151,6 +158,16 @@ def reserve_part(
         rows = [{"part_id": request.part_id, "window_key": key} for key in keys]
         connection.execute(_INSERT_PART_WINDOW, rows)
     return ReserveOutcome.RESERVED, held + amount
+
+
+def _margin(connection: Connection, request: PartRequest, keys: list[str], now: datetime) -> int:
+    """What is held above the call's bound."""
+    if request.model is None or not request.amount_nano_usd:
+        return 0
+    margin = margin_of(connection, request.model, now)
+    if margin is None:
+        check_probation(connection, request.model, request.amount_nano_usd, keys)
+    return margin or 0
 
 
 def allowed_by(connection: Connection, part_id: str) -> str | None:
@@ -225,6 +242,15 @@ def settle_parts(connection: Connection, parts: Iterable[Settled], now: datetime
     return [part.part_id for part in ended]
 
 
+def cover_bill(connection: Connection, part: Any, cost_nano_usd: int, now: datetime) -> None:
+    """Hold a bill that is above its open part at once, before others are let in (OM-37, OM-39)."""
+    above = cost_nano_usd - part.amount_nano_usd
+    if above > 0:
+        cover(connection, part, above)
+        why = "the call cost more than its worst-case estimate"
+        _overrun(connection, part, part.amount_nano_usd, cost_nano_usd, why, now)
+
+
 def post_late(connection: Connection, part: Any, cost_nano_usd: int, now: datetime) -> bool:
     """Post a cost learnt after its part ended. The bill is real, so it may break the limit.
 
@@ -282,19 +308,20 @@ def _committed(part: Any) -> int:
 
 
 def _repeated(part: Any, amount_nano_usd: int) -> ReserveOutcome:
-    if part.amount_nano_usd != amount_nano_usd:
+    if part.amount_nano_usd - part.margin_nano_usd != amount_nano_usd:
         return ReserveOutcome.EXISTS_WITH_DIFFERENT_AMOUNT
     if part.state != PartState.RESERVED:
         return ReserveOutcome.ALREADY_SETTLED
     return ReserveOutcome.EXISTS
 
 
-def _part_row(request: PartRequest, now: datetime) -> dict[str, object]:
+def _part_row(request: PartRequest, margin: int, now: datetime) -> dict[str, object]:
     return {
         "part_id": request.part_id,
         "task_id": request.task_id,
         "decision_id": request.decision_id,
-        "amount_nano_usd": request.amount_nano_usd,
+        "amount_nano_usd": request.amount_nano_usd + margin,
+        "margin_nano_usd": margin,
         "task_ceiling_nano_usd": request.task_ceiling_nano_usd,
         "state": PartState.RESERVED,
         "posted_nano_usd": 0,
@@ -337,7 +364,11 @@ def _move(connection: Connection, parts: Sequence[tuple[str, int, int]]) -> None
 
 _LOCK_TASK = select(func.pg_advisory_xact_lock(func.hashtextextended(bindparam("task_id"), 0)))
 _TASK_PARTS = select(
-    PART.c.part_id, PART.c.amount_nano_usd, PART.c.state, PART.c.posted_nano_usd
+    PART.c.part_id,
+    PART.c.amount_nano_usd,
+    PART.c.margin_nano_usd,
+    PART.c.state,
+    PART.c.posted_nano_usd,
 ).where(PART.c.task_id == bindparam("of_task"))
 _OUTCOME_EXISTS = select(OUTCOME.c.task_id).where(OUTCOME.c.task_id == bindparam("of_task"))
 _INSERT_PART = insert(PART).values(expires_at=seconds_from_now(bindparam("lifetime")))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Engine, and_, func, or_, select
 
 from pointwork.contract.outcome import AttemptState, Settlement, TaskStatus
+from pointwork.ledger.agreement import disagreements
 from pointwork.ledger.audit import verify_chain, within_json
 from pointwork.ledger.budget_windows import ALLOWANCE, WINDOW
 from pointwork.ledger.cost_rollup import NAMES, WRONG_DAYS
@@ -56,7 +57,7 @@ def check_each(engine: Engine) -> Iterator[tuple[Invariant, list[Violation]]]:
 
     A row that cannot be read breaks the invariant that needs it. The cost grows with the ledger:
     most are a few statements over indexes, I7 hashes every audit record and compares every
-    outcome with its own, and I10 looks through every decision.
+    outcome with its own, I10 looks through every decision and I14 hashes it.
     """
     with read(engine) as connection:
         for invariant in INVARIANTS:
@@ -298,4 +299,5 @@ INVARIANTS = (
     Invariant("I11", "no answers that differ were settled but by a person", _unchosen),
     Invariant("I12", "the costs of every day are the sum of what parts posted", _days_differ),
     Invariant("I13", "every look-up that set a cost is in the chain as it is", _unreconciled),
+    Invariant("I14", "what is kept twice agrees with what the chain tells of it", disagreements),
 )

@@ -22,6 +22,7 @@ from sqlmodel import Field
 from pointwork.ledger.budget_tables import BudgetAlert as BudgetAlert
 from pointwork.ledger.budget_tables import BudgetAllowance as BudgetAllowance
 from pointwork.ledger.budget_tables import BudgetSettingRow as BudgetSettingRow
+from pointwork.ledger.budget_tables import ModelMargin as ModelMargin
 from pointwork.ledger.choice_tables import AnswerComparison as AnswerComparison
 from pointwork.ledger.choice_tables import AnswerSelection as AnswerSelection
 from pointwork.ledger.columns import METADATA as METADATA
@@ -145,6 +146,8 @@ class HoldPart(LedgerTable, table=True):
     task_id: str
     decision_id: str
     amount_nano_usd: int = money()
+    margin_nano_usd: int = money(default=0, sa_column_kwargs={"server_default": "0"})
+    """The share of the amount that is no bound but what the vendor is known to bill besides."""
     task_ceiling_nano_usd: int = money()
     state: str
     posted_nano_usd: int = money()

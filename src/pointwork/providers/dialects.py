@@ -53,6 +53,8 @@ OPENAI = Dialect(
     # Reasoning models answer 400 to any temperature but 1.
     sampling_models=re.compile(r"(chatgpt-4o|gpt-3\.5|gpt-4).*"),
     takes_effort=True,
+    # Left out, the project's own setting decides, and may be a tier dearer than the price held.
+    extra_body=MappingProxyType({"service_tier": "default"}),
 )
 DEEPSEEK = Dialect(schema_form=SchemaForm.JSON_OBJECT, takes_seed=False)
 MOONSHOT = Dialect(

@@ -202,7 +202,9 @@ def _message(turn: Turn) -> dict[str, Any]:
 def _part(part: Part) -> dict[str, Any]:
     if isinstance(part, ImagePart):
         data = base64.b64encode(part.data).decode("ascii")
-        return {"type": "image_url", "image_url": {"url": f"data:{part.media_type};base64,{data}"}}
+        url = f"data:{part.media_type};base64,{data}"
+        # Left to "auto", later models look at the original's every pixel, for many times the price.
+        return {"type": "image_url", "image_url": {"url": url, "detail": "high"}}
     return {"type": "text", "text": part.text}
 
 

@@ -38,14 +38,18 @@ def test_a_hold_counts_at_once_in_every_window(ledger: Ledger) -> None:
 def test_one_window_that_is_too_small_leaves_all_others_untouched(
     ledger: Ledger, tight: str
 ) -> None:
-    windows = [window(key, 99 if key == tight else 1000) for key in KEYS]
+    before = [window(key, 1000) for key in KEYS]
+    reserve(ledger.budgets, "t-0", amount=37, windows=before)
+    windows = [window(key, 136 if key == tight else 1000) for key in KEYS]
     refused = reserve(ledger.budgets, "t-1", windows=windows)
     assert refused.outcome is ReserveOutcome.EXCEEDS_LIMIT
     assert refused.refused_by == tight
     assert refused.amount_nano_usd == 0
-    assert all(committed == 0 for _, committed in ledger.budgets.read(KEYS).values())
-    assert ledger.rows("SELECT * FROM hold_part") == []
-    assert ledger.rows("SELECT * FROM attempt") == []
+    assert ledger.budgets.read(KEYS) == {spec.key: (spec.limit_nano_usd, 37) for spec in windows}
+    assert ledger.rows("SELECT part_id FROM hold_part") == [{"part_id": "t-0/1"}]
+    assert ledger.rows("SELECT attempt_id FROM attempt") == [{"attempt_id": "t-0/1"}]
+    fits = [window(key, 137 if key == tight else 1000) for key in KEYS]
+    assert reserve(ledger.budgets, "t-1", windows=fits).outcome is ReserveOutcome.RESERVED
 
 
 @pytest.mark.req("SP-44")

@@ -1,4 +1,4 @@
-"""Many processes, threads and settlers at once (reliability cases 2, 3, 5, 8)."""
+"""Many processes, threads and settlers at once (reliability cases 2, 3, 5, 6, 8)."""
 
 import json
 import random
@@ -6,49 +6,119 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import Engine, event
+from sqlalchemy.engine import ExceptionContext
 
-from pointwork.contract.outcome import ReserveOutcome
+from pointwork.contract.failures import ProviderFailureKind
+from pointwork.contract.outcome import ReserveOutcome, Settlement
+from pointwork.ledger.attempts import AttemptLog
+from pointwork.ledger.budgets import BudgetBook
+from pointwork.ledger.engine import open_engine
 from pointwork.ledger.sweeper import expire_parts
-from tests.integration.ledger.conftest import Ledger
+from tests.integration.ledger.conftest import Ledger, without_flushes
+from tests.integration.ledger.racer import AMOUNT_NANO_USD
 from tests.integration.ledger.records import NOW, accept, answer, invoke, outcome, reserve, window
 
-KEYS = ["caller", "day", "month", "pack", "vendor", "week"]
+ONLY_POSTGRES = pytest.mark.parametrize("ledger_url", ["postgres"], indirect=True)
+SCOPES = ["caller", "day", "month", "pack", "vendor", "week"]
+BUDGET_NANO_USD = 50 * AMOUNT_NANO_USD
 RACER = "tests.integration.ledger.racer"
+
+
+@contextmanager
+def racers(url: str, repository: Path) -> Iterator[list[subprocess.Popen[str]]]:
+    """Eight processes of 25 reserves a race, each with its own order of the six windows."""
+    started = [
+        subprocess.Popen(
+            [
+                *(sys.executable, "-m", RACER, url, f"t-{number}", "25", str(BUDGET_NANO_USD)),
+                *random.Random(number).sample(SCOPES, len(SCOPES)),
+            ],
+            cwd=repository,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(8)
+    ]
+    try:
+        yield started
+    finally:
+        for racer in started:
+            racer.communicate(timeout=60)
+
+
+def run_race(started: list[subprocess.Popen[str]], name: str) -> Counter[str]:
+    for racer in started:
+        assert racer.stdin is not None
+        racer.stdin.write(f"{name}\n")
+        racer.stdin.flush()
+    counts: Counter[str] = Counter()
+    for racer in started:
+        assert racer.stdout is not None
+        counts.update(json.loads(racer.stdout.readline()))
+    return counts
 
 
 @pytest.mark.req("CX-90", "SP-43")
 def test_eight_processes_admit_exactly_what_the_budget_covers(
     ledger: Ledger, repository: Path
 ) -> None:
-    def start(number: int) -> subprocess.Popen[str]:
-        keys = random.Random(number).sample(KEYS, len(KEYS))
-        return subprocess.Popen(
-            [sys.executable, "-m", RACER, ledger.url, f"t-{number}", "25", "5000", *keys],
-            cwd=repository,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    racers = [start(number) for number in range(8)]
-    counts: Counter[str] = Counter()
-    with ThreadPoolExecutor(len(racers)) as pool:
-        for out, _ in pool.map(lambda racer: racer.communicate("go\n", timeout=240), racers):
-            counts.update(json.loads(out))
-    assert counts == {ReserveOutcome.RESERVED: 50, ReserveOutcome.EXCEEDS_LIMIT: 150}
-    assert ledger.budgets.read(KEYS) == {key: (5000, 5000) for key in KEYS}
+    """In 20 races of 20."""
+    with racers(ledger.url, repository) as started:
+        for number in range(20):
+            counts = run_race(started, f"{number}")
+            assert counts == {ReserveOutcome.RESERVED: 50, ReserveOutcome.EXCEEDS_LIMIT: 150}
+            keys = [f"{scope}/{number}" for scope in SCOPES]
+            full = (BUDGET_NANO_USD, BUDGET_NANO_USD)
+            assert ledger.budgets.read(keys) == dict.fromkeys(keys, full)
 
 
-def together(*work: Callable[[], object]) -> list[object]:
+@pytest.mark.req("CX-90", "SP-43")
+@ONLY_POSTGRES
+def test_sixteen_connections_that_name_windows_in_any_order_never_deadlock(ledger: Ledger) -> None:
+    deadlocks: list[str] = []
+
+    def note(context: ExceptionContext) -> None:
+        if getattr(context.original_exception, "sqlstate", None) == "40P01":
+            deadlocks.append(str(context.statement))
+
+    event.listen(ledger.engine, "handle_error", note)
+
+    def hold(number: int) -> list[ReserveOutcome]:
+        rng = random.Random(number)
+        return [
+            reserve(
+                ledger.budgets,
+                f"t-{number}-{turn}",
+                amount=AMOUNT_NANO_USD,
+                windows=[window(key, BUDGET_NANO_USD) for key in rng.sample(SCOPES, len(SCOPES))],
+            ).outcome
+            for turn in range(25)
+        ]
+
+    held = together(*[lambda number=number: hold(number) for number in range(16)])
+    counts = Counter(each for outcomes in held for each in outcomes)
+    assert counts == {ReserveOutcome.RESERVED: 50, ReserveOutcome.EXCEEDS_LIMIT: 350}
+    assert deadlocks == []
+    (row,) = ledger.rows(
+        "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+    )
+    assert row == {"deadlocks": 0}
+
+
+def together(*work: Callable[[], Any]) -> list[Any]:
     """The results of pieces of work that begin at the same moment, each in its own thread."""
     barrier = threading.Barrier(len(work))
 
-    def begin(piece: Callable[[], object]) -> object:
+    def begin(piece: Callable[[], Any]) -> Any:
         barrier.wait(60)
         return piece()
 
@@ -56,25 +126,125 @@ def together(*work: Callable[[], object]) -> list[object]:
         return list(pool.map(begin, work))
 
 
-def test_the_first_use_of_a_window_by_sixteen_threads_makes_one_row(ledger: Ledger) -> None:
-    for turn in range(3):
+@pytest.fixture
+def engines(ledger: Ledger) -> Iterator[list[Engine]]:
+    """Four ways into one ledger that know nothing of one another, as four processes have."""
+    engines = [without_flushes(open_engine(ledger.url)) for _ in range(4)]
+    yield engines
+    for engine in engines:
+        engine.dispose()
+
+
+@pytest.fixture
+def books(engines: list[Engine]) -> list[BudgetBook]:
+    return [BudgetBook(engine) for engine in engines]
+
+
+def test_the_first_use_of_a_window_by_sixteen_racers_makes_one_row(
+    ledger: Ledger, books: list[BudgetBook]
+) -> None:
+    """In 50 races of 50."""
+    for turn in range(50):
         key = f"day/{turn}"
 
         def hold(number: int, key: str = key, turn: int = turn) -> ReserveOutcome:
             task_id = f"t-{turn}-{number}"
-            return reserve(ledger.budgets, task_id, windows=[window(key, 1000)]).outcome
+            return reserve(books[number % 4], task_id, windows=[window(key, 1000)]).outcome
 
         outcomes = together(*[lambda number=number: hold(number) for number in range(16)])
         assert outcomes.count(ReserveOutcome.RESERVED) == 10
+        assert outcomes.count(ReserveOutcome.EXCEEDS_LIMIT) == 6
         assert ledger.budgets.read([key]) == {key: (1000, 1000)}
+        rows = ledger.rows(f"SELECT 1 FROM budget_window WHERE window_key = '{key}'")
+        assert len(rows) == 1
 
 
-def test_racing_repeats_of_one_reserve_hold_it_once(ledger: Ledger) -> None:
-    outcomes = together(
-        *[lambda: reserve(ledger.budgets, "t-1", windows=[window("day")]).outcome] * 8
-    )
+def test_a_thousand_replays_of_a_reserve_hold_nothing_more(
+    ledger: Ledger, books: list[BudgetBook]
+) -> None:
+    """The same amount gets the first result, another one is a conflict; counters never move."""
+    tasks = [f"t-{number}" for number in range(20)]
+    windows = [window("day", 2000), window("week", 2500)]
+    first = {task_id: reserve(books[0], task_id, windows=windows) for task_id in tasks}
+    assert {each.outcome for each in first.values()} == {ReserveOutcome.RESERVED}
+    assert ledger.budgets.read(["day", "week"]) == {"day": (2000, 2000), "week": (2500, 2000)}
+    results: Counter[ReserveOutcome] = Counter()
+
+    def replay(book: BudgetBook) -> None:
+        rng = random.Random(id(book))
+        for number in range(250):
+            task_id, amount = rng.choice(tasks), 100 if number % 2 else rng.choice((0, 99, 101))
+            again = reserve(book, task_id, amount=amount, windows=windows)
+            is_first = {"outcome": again.outcome}
+            assert again == first[task_id].model_copy(update=is_first)
+            assert (amount == 100) == (again.outcome is ReserveOutcome.EXISTS)
+            results[again.outcome] += 1
+
+    together(*[lambda book=book: replay(book) for book in books])
+    assert results == {
+        ReserveOutcome.EXISTS: 500,
+        ReserveOutcome.EXISTS_WITH_DIFFERENT_AMOUNT: 500,
+    }
+    assert ledger.budgets.read(["day", "week"]) == {"day": (2000, 2000), "week": (2500, 2000)}
+
+
+def test_racing_repeats_of_one_reserve_hold_it_once(
+    ledger: Ledger, books: list[BudgetBook]
+) -> None:
+    def hold(book: BudgetBook) -> ReserveOutcome:
+        return reserve(book, "t-1", windows=[window("day")]).outcome
+
+    outcomes = together(*[lambda book=book: hold(book) for book in books * 2])
     assert Counter(outcomes) == {ReserveOutcome.RESERVED: 1, ReserveOutcome.EXISTS: 7}
     assert ledger.budgets.read(["day"]) == {"day": (1000, 100)}
+
+
+def test_a_thousand_calls_that_fail_while_they_are_swept_are_settled_once_each(
+    ledger: Ledger, engines: list[Engine]
+) -> None:
+    """Winners of both sides are counted, and the sums are exact to one nano-USD."""
+    held, limit = 1_000_003, 2**40
+    costs = {f"t-{number % 50}/{number}": 2017 * number % 1_300_000 for number in range(1, 1001)}
+
+    def send(part_id: str, book: BudgetBook) -> None:
+        task_id, _, number = part_id.partition("/")
+        windows = [window("day", limit), window("week", limit)]
+        call = invoke(task_id, int(number), amount=held)
+        reserve(book, task_id, int(number), amount=held, windows=windows, expires_in_seconds=0)
+        ledger.attempts.begin(call, part_id, NOW)
+
+    def fail(attempts: AttemptLog, part_ids: list[str]) -> None:
+        for part_id in part_ids:
+            kind = ProviderFailureKind.TIMEOUT
+            attempts.fail(part_id, kind, costs[part_id], Settlement.EXACT, 5, NOW)
+
+    def sweep(engine: Engine) -> int:
+        return expire_parts(engine, NOW, lambda _: False)
+
+    books = [BudgetBook(engine) for engine in engines]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(send, costs, books * 250))
+    parts, logs = list(costs), [AttemptLog(engine, ledger.vault) for engine in engines]
+    halves = [parts[:500], parts[500:]]
+    *_, swept, swept_again = together(
+        lambda: fail(logs[0], halves[0] + halves[1]),
+        lambda: fail(logs[1], halves[1] + halves[0]),
+        lambda: sweep(engines[2]),
+        lambda: sweep(engines[3]),
+    )
+    # A failure that came after its part was swept left a record; each of the others ended its part.
+    late = {
+        record.body["attempt_id"]
+        for record in ledger.chain.records(10_000)
+        if record.kind == "late_settlement"
+    }
+    assert swept + swept_again == len(late)
+    spent = sum(max(held, cost) if part_id in late else cost for part_id, cost in costs.items())
+    assert ledger.budgets.read(["day", "week"]) == {"day": (limit, spent), "week": (limit, spent)}
+    assert ledger.rows("SELECT 1 FROM hold_part WHERE state <> 'posted'") == []
+    excess = sum(cost - held for cost in costs.values() if cost > held)
+    (overrun,) = ledger.rows("SELECT SUM(excess_nano_usd) AS nano_usd FROM overrun")
+    assert overrun == {"nano_usd": excess}
 
 
 @pytest.mark.req("JG-27")

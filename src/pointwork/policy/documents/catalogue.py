@@ -13,6 +13,9 @@ from pointwork.contract.names import TaskQueue
 from pointwork.contract.task import Name
 from pointwork.policy.documents.document import Document, Exact, Sentence
 
+IMAGE_TOKENS_MAX = 6_000
+"""What every estimate holds for one image, whichever model it goes to."""
+
 
 class Endpoint(Document):
     """An access path to models; an administrator lists it, a task never names one."""
@@ -127,6 +130,8 @@ class Model(Document):
     """A per-user personalisation artifact: consent and contract are needed for it (SP-36)."""
     weights: LocalWeights | None = added(None)
     host_needs: HostNeeds | None = added(None)
+    image_tokens_max: Annotated[int, Field(ge=1, le=IMAGE_TOKENS_MAX)] | None = added(None)
+    """The most its vendor charges for one image, as the adapter sends it."""
 
 
 class Catalogue(Document):
@@ -139,6 +144,18 @@ class Catalogue(Document):
         for name, model in self.models.items():
             if model.endpoint not in self.endpoints:
                 msg = f"models.{name}.endpoint: {model.endpoint!r} is not under endpoints; add it"
+                raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _images_have_a_bound(self) -> Self:
+        for name, model in self.models.items():
+            is_charged = not self.endpoints[model.endpoint].is_own
+            if is_charged and "vision" in model.capabilities and model.image_tokens_max is None:
+                msg = (
+                    f"models.{name}.image_tokens_max is missing, so an image's cost has no bound; "
+                    "state the vendor's most for one image, or leave vision out of capabilities"
+                )
                 raise ValueError(msg)
         return self
 

@@ -31,7 +31,8 @@ def look_up(price: GenaiPrice) -> tuple[PriceTier, ...]:
     Some models cost half as much at night. A hold must cover the call whenever it is made.
 
     Raises:
-        UnknownPriceError: the library does not know the model, or not both of its token prices.
+        UnknownPriceError: the library does not know the model under this very name, or not both
+            of its token prices; one of zero is none.
     """
     midnight = datetime.combine(price.as_of, time(), UTC)
     try:
@@ -44,6 +45,10 @@ def look_up(price: GenaiPrice) -> tuple[PriceTier, ...]:
     except LookupError:
         known = f"{price_library_version()} knows no price for {price.provider}:{price.model}"
         raise UnknownPriceError(f"{known}; state one with its source and date") from None
+    if found.model.id != price.model:
+        # The library also matches by prefix: a renamed model would be held at another's price.
+        known = f"{price_library_version()} takes {price.model} for {found.model.id}"
+        raise UnknownPriceError(f"{known}; name that one, or state a price with source and date")
     of_day = [found.model.get_prices(midnight + n * _PRICE_STEP) for n in range(_PRICE_STEPS)]
     by_hour = [_tiers(each, price) for each in of_day]
     return tuple(_dearest(by_hour, start) for start in sorted(_starts(by_hour)))
@@ -70,7 +75,7 @@ def _reached(tiers: tuple[PriceTier, ...], from_input_tokens: int) -> PriceTier:
 
 
 def _tiers(model_price: ModelPrice, price: GenaiPrice) -> tuple[PriceTier, ...]:
-    if model_price.input_mtok is None or model_price.output_mtok is None:
+    if not model_price.input_mtok or not model_price.output_mtok:
         known = f"{price_library_version()} lacks a token price of {price.provider}:{price.model}"
         raise UnknownPriceError(f"{known}; state one with its source and date")
     read = model_price.cache_read_mtok or model_price.input_mtok

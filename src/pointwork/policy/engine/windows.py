@@ -1,13 +1,14 @@
 """The budget windows a task's calls fall in: the pack's budgets, and those its owner has set."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from pointwork.contract.budget_windows import (
     EVERY_PACK,
-    EVERY_SUBJECT,
     BudgetSetting,
+    limit_in_force,
     window_on,
 )
 from pointwork.contract.decision import WindowSpec
@@ -86,40 +87,41 @@ def standing_windows(
 ) -> tuple[WindowSpec, ...]:
     """The windows of the owner's settings that calls of a task can fall in, sorted by key.
 
-    A setting for a caller, class or other subject by name goes before one for all of them.
+    A setting for a caller, class or other subject by name goes before one for all of them. One
+    that was given back has the pack's own limit under its version, so that no task decided before
+    puts the owner's limit back.
     """
-    found: dict[str, WindowSpec] = {}
-    of_all_first = sorted(settings, key=lambda each: each.subject != EVERY_SUBJECT)
-    for setting in of_all_first:
-        zone = "UTC" if setting.pack == EVERY_PACK else pack.timezone
+    found: list[WindowSpec] = []
+    by_budget: dict[tuple[str, str, str], list[BudgetSetting]] = defaultdict(list)
+    for each in settings:
+        by_budget[each.pack, each.scope, each.period].append(each)
+    for (name, scope, period), mine in by_budget.items():
+        zone = "UTC" if name == EVERY_PACK else pack.timezone
         today = moment.astimezone(ZoneInfo(zone)).date()
-        named = (setting.pack,) if setting.scope == "pack" else subjects.get(setting.scope, ())
-        for subject in named:
-            if setting.limit_nano_usd is None or setting.subject not in (subject, EVERY_SUBJECT):
+        own = _own(pack, name, scope, period)
+        for subject in (name,) if scope == "pack" else subjects.get(scope, ()):
+            setting, version = limit_in_force(mine, subject)
+            limit = setting.limit_nano_usd if setting else own.limit if own else None
+            if version == 0 or limit is None:
                 continue
-            window = window_on(
-                setting.pack,
-                zone,
-                setting.scope,
-                subject,
-                setting.period,
-                today,
-                setting.limit_nano_usd,
-                _alert_of(pack, setting, setting.limit_nano_usd),
-                setting.version,
-            )
-            found[window.key] = window
-    return tuple(found[key] for key in sorted(found))
+            alert = _alert_of(setting, own, limit)
+            spec = window_on(name, zone, scope, subject, period, today, limit, alert, version)
+            found.append(spec)
+    return tuple(sorted(found, key=lambda spec: spec.key))
 
 
-def _alert_of(pack: Pack, setting: BudgetSetting, limit_nano_usd: int) -> int | None:
-    if setting.alert_ratio is not None:
+def _own(pack: Pack, name: str, scope: str, period: str) -> BudgetLimit | None:
+    """The budget of the pack that an owner's setting stands in the place of."""
+    mine = pack.budgets if name == pack.pack else ()
+    return next((each for each in mine if (each.scope, each.period) == (scope, period)), None)
+
+
+def _alert_of(
+    setting: BudgetSetting | None, own: BudgetLimit | None, limit_nano_usd: int
+) -> int | None:
+    if setting is not None and setting.alert_ratio is not None:
         return int(setting.alert_ratio * limit_nano_usd)
-    for budget in pack.budgets:
-        same = (pack.pack, budget.scope, budget.period)
-        if (setting.pack, setting.scope, setting.period) == same:
-            return alert_at(budget, limit_nano_usd)
-    return None
+    return alert_at(own, limit_nano_usd) if own is not None else None
 
 
 def _windows(

@@ -244,7 +244,7 @@ class Situation(Document):
                 limit_nano_usd=each.limit_nano_usd,
                 committed_nano_usd=min(self.budget_spent or 0, each.limit_nano_usd),
             )
-            for each in windows_at(bundle.pack, NOW, caller=self.caller)
+            for each in windows_at(bundle.pack, NOW, caller=self.caller, worker=self.worker)
         )
 
     def _quotas(self, bundle: PolicyBundle) -> tuple[QuotaSignal, ...] | None:
