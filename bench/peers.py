@@ -14,6 +14,7 @@ that the upstream billed and the ledger does not know.
 import argparse
 import asyncio
 import os
+import signal
 import statistics
 import sys
 import tempfile
@@ -117,6 +118,8 @@ def parse() -> argparse.Namespace:
 
 if __name__ == "__main__":
     arguments = parse()
+    # A bench that is stopped early still removes its files; its processes end with it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     asyncio.run(measure(arguments.rounds, set(arguments.load)))
     sys.stdout.flush()
     os._exit(0)

@@ -18,6 +18,7 @@ from pointwork.ledger.holds import ATTEMPT, OUTCOME, OVERRUN, PART
 
 BUDGETS_USD = {"two-dollars": "2.00", "five-dollars": "5.00"}
 """By pack, what each caller may spend."""
+SPENT_TIMEOUT_SECONDS = 600
 RECORDED_TIMEOUT_SECONDS = 300
 
 
@@ -126,7 +127,8 @@ class Spender:
                     ends[failure] += 1
 
         began = time.perf_counter()
-        await asyncio.gather(*(client() for _ in range(clients)))
+        async with asyncio.timeout(SPENT_TIMEOUT_SECONDS):
+            await asyncio.gather(*(client() for _ in range(clients)))
         wall_seconds = time.perf_counter() - began
         await self._upstream.idle()
         await self.settled(first + calls - 1)

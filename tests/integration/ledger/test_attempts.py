@@ -64,7 +64,8 @@ def test_finishing_twice_returns_what_the_first_stored(sent: Ledger) -> None:
 
 def test_an_answer_without_usage_keeps_its_settlement(sent: Ledger) -> None:
     fields = answer(cost=100, usage=None, settlement=Settlement.AT_LEAST)
-    sent.attempts.finish("t-1/1", **fields)
+    done = sent.attempts.finish("t-1/1", **fields)
+    assert done.usage == TokenUsage(input_tokens=0, output_tokens=0)
     (attempt,) = sent.outcomes.attempts("t-1")
     assert (attempt.usage, attempt.settlement) == (None, Settlement.AT_LEAST)
 

@@ -1,11 +1,10 @@
 """People are told of a budget once: near, reached, overrun (JG-28, OM-39)."""
 
-import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,10 +13,11 @@ from hypothesis import strategies as st
 from pointwork.contract.failures import ProviderFailureKind
 from pointwork.contract.outcome import ReserveOutcome, Settlement
 from pointwork.ledger.budget_tables import AlertKind
-from pointwork.ledger.sweeper import expire_parts
+from pointwork.ledger.reconcile import Reconciled, reconcile
 from tests.integration.ledger.conftest import Ledger
 from tests.integration.ledger.records import NOW, accept, answer, decision, outcome
 from tests.integration.ledger.spending import DAY, PACK_LIMIT, Office, call, end, hold, pack_with
+from tests.integration.ledger.test_reconcile import Record
 
 NEAR, REACHED, OVERRUN = AlertKind.NEAR, AlertKind.REACHED, AlertKind.OVERRUN
 WEEK = "omega/pack/omega/week/2026-02-23"
@@ -170,17 +170,83 @@ def test_a_tasks_own_ceiling_is_no_budget_to_tell_people_of(office: Office) -> N
 
 
 @pytest.mark.req("OM-39")
-def test_a_bill_that_grows_leaves_one_overrun_and_one_alert(office: Office) -> None:
-    """Late bills come one after the other; the row follows them and people are told once."""
+@pytest.mark.parametrize("is_late", [False, True], ids=["in-time", "late"])
+def test_a_bill_that_grows_leaves_one_overrun_and_one_alert(office: Office, is_late: bool) -> None:
+    """Of a call whose hold filled the budget, so that the overrun must explain every nano-USD."""
     ledger = office.ledger
-    hold(ledger, "t-1", office.decided(), 100)
-    ledger.attempts.begin(call("t-1", 100), "t-1/1", NOW)
-    assert expire_parts(ledger.engine, NOW + timedelta(days=9), lambda _: True) == 1
-    timeout = ProviderFailureKind.TIMEOUT
-    ledger.attempts.fail("t-1/1", timeout, 130, Settlement.EXACT, 5, NOW)
-    assert office.told(OVERRUN) == [("t-1/1", 130, 100)]
-    (row,) = ledger.rows("SELECT part_id, cost_nano_usd, excess_nano_usd FROM overrun")
-    assert row == {"part_id": "t-1/1", "cost_nano_usd": 130, "excess_nano_usd": 30}
+    hold(ledger, "t-1", office.decided(), PACK_LIMIT)
+    ledger.attempts.begin(call("t-1", PACK_LIMIT), "t-1/1", NOW)
+    if is_late:
+        ledger.outcomes.log(outcome("t-1"), None, NOW)
+    timeout, at_least = ProviderFailureKind.TIMEOUT, Settlement.AT_LEAST
+    ledger.attempts.fail("t-1/1", timeout, 1030, at_least, 5, NOW)
+    assert office.told(OVERRUN) == [("t-1/1", 1030, PACK_LIMIT)]
+    ledger.outcomes.log(outcome("t-1"), None, NOW)
+    found = Record(cost_nano_usd=1050)
+    assert reconcile(ledger.engine, "t-1/1", found, NOW) is Reconciled.CORRECTED
+    assert office.told(OVERRUN) == [("t-1/1", 1030, PACK_LIMIT)]
+    (row,) = ledger.rows("SELECT held_nano_usd, cost_nano_usd, excess_nano_usd FROM overrun")
+    assert row == {"held_nano_usd": PACK_LIMIT, "cost_nano_usd": 1050, "excess_nano_usd": 50}
+    assert ledger.budgets.read([DAY]) == {DAY: (PACK_LIMIT, 1050)}
+
+
+ENDS = ("answered", "failed", "late", "resent")
+
+
+@dataclass(frozen=True)
+class Billed:
+    """A call, what was held for it, what it cost, and how that became known."""
+
+    amount: int
+    cost: int
+    end: str
+
+
+def bill(ledger: Ledger, task_id: str, each: Billed) -> None:
+    accept(ledger.vault, task_id)
+    ledger.attempts.begin(call(task_id, each.amount), f"{task_id}/1", NOW)
+    if each.end == "late":
+        ledger.outcomes.log(outcome(task_id), None, NOW)
+    for _ in range(2 if each.end == "resent" else 1):
+        if each.end == "failed":
+            timeout = ProviderFailureKind.TIMEOUT
+            ledger.attempts.fail(f"{task_id}/1", timeout, each.cost, Settlement.EXACT, 5, NOW)
+        else:
+            ledger.attempts.finish(f"{task_id}/1", **answer(cost=each.cost))
+    for _ in range(2):
+        ledger.outcomes.log(outcome(task_id), None, NOW)
+
+
+@pytest.mark.req("OM-39")
+@settings(
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(
+    billed=st.lists(
+        st.builds(Billed, st.integers(0, 100), st.integers(0, 200), st.sampled_from(ENDS)),
+        min_size=1,
+        max_size=5,
+    )
+)
+def test_every_call_that_cost_more_than_was_held_has_one_overrun_and_one_alert(
+    ledger: Ledger, billed: list[Billed]
+) -> None:
+    office = Office(ledger, pack=pack_with({"scope": "pack", "period": "day", "limit": 10**9}))
+    turn = len(ledger.rows("SELECT task_id FROM outcome"))
+    tasks = {f"t-{turn + number}": each for number, each in enumerate(billed)}
+    for task_id, each in tasks.items():
+        hold(ledger, task_id, office.decided(), each.amount)
+        bill(ledger, task_id, each)
+    over = {f"{name}/1": (b.cost, b.amount) for name, b in tasks.items() if b.cost > b.amount}
+    rows = ledger.rows("SELECT part_id, cost_nano_usd, held_nano_usd FROM overrun")
+    of_turn = {f"{name}/1" for name in tasks}
+    found = [tuple(row.values()) for row in rows if row["part_id"] in of_turn]
+    told = [each for each in office.alerts.alerts(limit=10_000) if each.subject in of_turn]
+    assert sorted(found) == sorted((part, *figures) for part, figures in over.items())
+    assert sorted(each.subject for each in told) == sorted(over)
+    assert {each.kind for each in told} <= {OVERRUN}
 
 
 @pytest.mark.req("OM-39")

@@ -79,9 +79,22 @@ def test_an_overrun_explains_its_excess_and_no_more(ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
-def test_a_negative_counter_is_named_where_the_database_let_it_in(ledger: Ledger) -> None:
+@pytest.mark.parametrize("counter", ["reserved_nano_usd", "spent_nano_usd"])
+def test_a_negative_counter_is_named_where_the_database_let_it_in(
+    ledger: Ledger, counter: str
+) -> None:
     ledger.broken_on_purpose = True
-    reserve(ledger.budgets, "t-1", windows=[window("day")])
+    reserve(ledger.budgets, "t-1", windows=[window("day"), window("week")])
     ledger.rows("PRAGMA ignore_check_constraints = ON")
-    ledger.rows("UPDATE budget_window SET reserved_nano_usd = -1")
-    assert "I1" in [each.invariant for each in check(ledger.engine)]
+    ledger.rows(f"UPDATE budget_window SET {counter} = -1 WHERE window_key = 'week'")
+    (found,) = (each for each in check(ledger.engine) if each.invariant == "I1")
+    assert found.sentence.startswith("window week has")
+
+
+@pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
+def test_a_call_that_no_part_pays_for_is_named_where_the_database_let_it_in(busy: Ledger) -> None:
+    busy.broken_on_purpose = True
+    busy.rows("PRAGMA foreign_keys = OFF")
+    busy.rows("DELETE FROM hold_part WHERE part_id = 't-2/1'")
+    (found,) = (each for each in check(busy.engine) if each.invariant == "I8")
+    assert found.sentence == "attempt t-2/1 is sent and the part that pays for it is missing"

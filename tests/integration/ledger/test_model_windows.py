@@ -157,6 +157,45 @@ def test_ratings_are_averaged_over_the_tasks_the_model_answered(ledger: Ledger) 
 
 
 @pytest.mark.req("JG-34")
+def test_a_rating_counts_for_the_model_that_answered_and_the_window_it_was_called_in(
+    ledger: Ledger,
+) -> None:
+    """Another model's answer, and another hour's, are rated apart."""
+    for task_id, model, hours, rating in [
+        ("t-1", "small-local", 0, 4),
+        ("t-2", "small-local", 2, 1),
+        ("t-3", "other", 0, 2),
+        ("t-4", "other", 2, 5),
+    ]:
+        accept(ledger.vault, task_id)
+        reserve(ledger.budgets, task_id, is_planned=False)
+        at = NOW - timedelta(hours=hours)
+        ledger.attempts.begin(invoke(task_id, model=model), f"{task_id}/1", at)
+        ledger.attempts.finish(f"{task_id}/1", **answer())
+        ledger.outcomes.log(outcome(task_id, served_model=model), None, NOW)
+        rate(ledger.engine, task_id, rating, by="someone", now=NOW)
+    assert {name: each.rating_average for name, each in windows(ledger).items()} == {
+        "small-local": Decimal(4),
+        "other": Decimal(2),
+    }
+
+
+@pytest.mark.req("JG-34")
+def test_a_call_whose_answer_was_not_served_gets_no_rating(ledger: Ledger) -> None:
+    """The task was answered by a model that was not called in this window."""
+    answered(ledger, "t-1")
+    attempt_id = send(ledger, "t-2")
+    ledger.attempts.finish(attempt_id, **answer())
+    ledger.outcomes.log(outcome("t-2", served_model="other"), None, NOW)
+    reserve(ledger.budgets, "t-3", is_planned=False)
+    ledger.attempts.begin(invoke("t-3", model="other"), "t-3/1", NOW)
+    ledger.attempts.fail("t-3/1", TIMEOUT, 0, Settlement.EXACT, 9, NOW)
+    rate(ledger.engine, "t-2", 1, by="someone", now=NOW)
+    averages = {name: each.rating_average for name, each in windows(ledger).items()}
+    assert averages == {"small-local": None, "other": None}
+
+
+@pytest.mark.req("JG-34")
 def test_without_a_rating_there_is_no_average_rather_than_a_zero(ledger: Ledger) -> None:
     answered(ledger, "t-1")
     assert windows(ledger)["small-local"].rating_average is None
