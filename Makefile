@@ -18,7 +18,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up test check format replay record-histories coverage-of-requirements lock clean \
 	bench-overhead bench-classify bench-privacy bench-decide bench-budget bench-peers bench-million \
-	mutation
+	mutation mutation-ledger
 
 help: ## list the commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-26s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -86,8 +86,12 @@ bench-peers: $(READY) ## the loads and the kill -9 that other gateways were meas
 bench-million: $(READY) ## holds and costs with a million finished tasks, beside an empty ledger
 	$(BIN)/python -m bench.million
 
-mutation: $(READY) ## how many small mistakes in the decision modules the tests notice
-	$(BIN)/python -m tools.mutate_policy
+mutation: $(READY) ## how many small mistakes in the decision and money modules the tests notice
+	$(BIN)/python -m tools.mutate policy
+	$(BIN)/python -m tools.mutate ledger
+
+mutation-ledger: $(READY) ## the money modules only
+	$(BIN)/python -m tools.mutate ledger
 
 lock: ## pin every dependency with hashes into requirements.lock
 	$(PYTHON) -m venv build/lock

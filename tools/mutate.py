@@ -11,6 +11,7 @@ import argparse
 import importlib
 import importlib.abc
 import importlib.util
+import math
 import os
 import random
 import shutil
@@ -59,7 +60,7 @@ class Trial:
     target: Target
 
     def run(self, mutant: Mutant | None, arguments: Sequence[str]) -> tuple[int, float]:
-        """Exit status and seconds of a test run; -1 where it had to be ended."""
+        """Exit status and seconds of a test run; -1 where a mutant had to be ended."""
         started = time.monotonic()
         folder = tempfile.mkdtemp(prefix="pointwork-mutant-")
         child = os.fork()
@@ -70,17 +71,17 @@ class Trial:
             finally:
                 os._exit(status)
         try:
-            return self._ended(child, started)
+            return self._ended(child, started, self.target.seconds_max if mutant else math.inf)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def _ended(self, child: int, started: float) -> tuple[int, float]:
+    def _ended(self, child: int, started: float, seconds_max: float) -> tuple[int, float]:
         while True:
             done, status = os.waitpid(child, os.WNOHANG)
             seconds = time.monotonic() - started
             if done:
                 return os.waitstatus_to_exitcode(status), seconds
-            if seconds > self.target.seconds_max:
+            if seconds > seconds_max:
                 os.kill(child, signal.SIGKILL)
                 os.waitpid(child, 0)
                 return -1, seconds

@@ -248,6 +248,10 @@ def _move(connection: Connection, part_id: str, more_nano_usd: int) -> None:
 
 
 def _record_overrun(connection: Connection, row: Any, cost_nano_usd: int, now: datetime) -> None:
+    """One row and one alert for each part (OM-39).
+
+    A bill that was above its hold before keeps what was held: the part's amount has grown since.
+    """
     connection.execute(
         _SET_OVERRUN[connection.dialect.name],
         {
@@ -265,7 +269,7 @@ def _record_overrun(connection: Connection, row: Any, cost_nano_usd: int, now: d
         connection,
         AlertKind.OVERRUN,
         row.part_id,
-        cost_nano_usd,
+        "cost",
         task_id=row.task_id,
         amount_nano_usd=cost_nano_usd,
         limit_nano_usd=row.amount_nano_usd,
@@ -305,9 +309,8 @@ _SET_OVERRUN = insert_or_update(
     OVERRUN,
     "part_id",
     values=lambda new: {
-        "held_nano_usd": new.held_nano_usd,
         "cost_nano_usd": new.cost_nano_usd,
-        "excess_nano_usd": new.excess_nano_usd,
+        "excess_nano_usd": new.cost_nano_usd - OVERRUN.c.held_nano_usd,
         "reason": new.reason,
         "occurred_at": new.occurred_at,
         "reviewed_at": None,

@@ -163,6 +163,7 @@ def test_keys_are_added_and_revoked_on_the_record(ledger: Ledger) -> None:
         ledger.approvals.add_key(KEY, NOW)
     assert ledger.approvals.keys() == [KEY]
     assert ledger.approvals.revoke_key("k1", NOW)
+    assert kinds(ledger) == ["approver_key_added", "approver_key_revoked"]
     assert not ledger.approvals.revoke_key("k1", NOW)
     assert ledger.approvals.keys() == []
     assert kinds(ledger) == ["approver_key_added", "approver_key_revoked"]

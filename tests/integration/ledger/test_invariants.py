@@ -94,7 +94,14 @@ def test_a_negative_counter_is_named_where_the_database_let_it_in(
 @pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
 def test_a_call_that_no_part_pays_for_is_named_where_the_database_let_it_in(busy: Ledger) -> None:
     busy.broken_on_purpose = True
-    busy.rows("PRAGMA foreign_keys = OFF")
-    busy.rows("DELETE FROM hold_part WHERE part_id = 't-2/1'")
+    connection = busy.engine.raw_connection()
+    for statement in (
+        "PRAGMA foreign_keys = OFF",
+        "BEGIN IMMEDIATE",
+        "DELETE FROM hold_part WHERE part_id = 't-2/1'",
+        "COMMIT",
+    ):
+        connection.cursor().execute(statement)
+    connection.close()
     (found,) = (each for each in check(busy.engine) if each.invariant == "I8")
     assert found.sentence == "attempt t-2/1 is sent and the part that pays for it is missing"

@@ -169,7 +169,7 @@ def test_a_rating_counts_for_the_model_that_answered_and_the_window_it_was_calle
     ]:
         accept(ledger.vault, task_id)
         reserve(ledger.budgets, task_id, is_planned=False)
-        at = NOW - timedelta(hours=hours)
+        at = NOW + timedelta(hours=hours)
         ledger.attempts.begin(invoke(task_id, model=model), f"{task_id}/1", at)
         ledger.attempts.finish(f"{task_id}/1", **answer())
         ledger.outcomes.log(outcome(task_id, served_model=model), None, NOW)

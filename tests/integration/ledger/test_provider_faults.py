@@ -3,9 +3,11 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
@@ -16,7 +18,12 @@ from pointwork.contract.outcome import AttemptState, AttemptSummary, Invocation,
 from pointwork.contract.prompt import MEDIA_TYPE_PROMPT, Prompt
 from pointwork.ledger.attempts import BudgetRefusedError
 from pointwork.ledger.content import SealedContent
+from pointwork.ledger.reconcile import reconcile_all
 from pointwork.ledger.vault import TaskDraft
+from pointwork.policy.bundle import PolicyLibrary
+from pointwork.providers.dialects import OPENROUTER
+from pointwork.providers.lookup import LookupKind, open_lookup
+from pointwork.providers.openai import OpenAIProvider
 from pointwork.providers.port import Provider
 from tests.fakes import vendor_flavours
 from tests.fakes.vendor_flavours import Flavour
@@ -25,6 +32,8 @@ from tests.fakes.vendor_wire import INPUT_TOKENS, OUTPUT_TOKENS, answer
 from tests.integration.ledger.conftest import Ledger
 from tests.integration.ledger.records import NOW, candidate, invoke, outcome, reserve, window
 from workers.adapters import NamedContracts, PlaceholderRestorer
+from workers.reconciling import lookups_of
+from workers.settings import Credentials
 
 ESTIMATE, METERED = 10_000, INPUT_TOKENS + OUTPUT_TOKENS
 """In nano-USD, where every token costs one."""
@@ -203,3 +212,37 @@ async def test_duplicated_chunks_are_charged_once(ledger: Ledger, flavour: Flavo
     assert result.cost_nano_usd == METERED
     text = SealedContent(ledger.vault).answer_text("t-1", result.answer)
     assert text == "one one twotwo"
+
+
+@on_sqlite
+async def test_a_call_cut_before_its_body_is_corrected_from_the_vendors_record(
+    ledger: Ledger,
+) -> None:
+    flavour = next(each for each in vendor_flavours.COMPATIBLE if each.name == "openrouter")
+    call, kind = prepared(ledger, flavour), LookupKind.OPENROUTER_GENERATION
+    async with LoopbackVendor() as vendor:
+        base_url = vendor.base_url + flavour.path
+        vendor.reply = Reply(headers={"x-generation-id": "gen-7"}, script=(Act.CUT,))
+        provider = OpenAIProvider("e", base_url, "sk-test", dialect=OPENROUTER, lookup=kind)
+        assert await called(ledger, call, provider) == "STREAM_INTERRUPTED"
+        await provider.aclose()
+        assert ledger.budgets.read(["day"])["day"][1] == ESTIMATE
+
+        vendor.reply = Reply.of_json(200, {"data": {"id": "gen-7", "total_cost": 0.0000042}})
+        lookup = open_lookup(kind, base_url, "sk-test")
+        report = await reconcile_all(
+            ledger.engine, {call.candidate.endpoint: lookup}, datetime.now(UTC)
+        )
+        await lookup.aclose()
+
+    assert (report.asked, report.corrected) == (1, 1)
+    assert vendor.received[-1].path.endswith("/generation?id=gen-7")
+    assert ledger.budgets.read(["day"])["day"][1] == 4_200
+
+
+async def test_a_worker_can_ask_the_endpoints_it_has_keys_for(library: PolicyLibrary) -> None:
+    keyed = Credentials(openrouter_api_key=SecretStr("sk-test"))
+    async with lookups_of(library, keyed) as lookups:
+        assert set(lookups) == {"openrouter-openai", "openrouter-anthropic"}
+    async with lookups_of(library, Credentials(openrouter_api_key=None)) as lookups:
+        assert lookups == {}
