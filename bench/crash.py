@@ -54,12 +54,18 @@ class CrashReport:
         )
 
 
+def caller_of(kind: CrashKind, number: int) -> str:
+    return f"crash-{kind.name}-{number}"
+
+
 async def crash(
     deployment: Deployment, upstream: Upstream, kind: CrashKind, number: int
 ) -> CrashReport:
     """One crash with a caller, and so a budget, of its own; spent to its end afterwards."""
-    load = LOADS[0]
-    spender = Spender(deployment, upstream, kind.pack, f"crash-{kind.name}-{number}")
+    load, caller = LOADS[0], caller_of(kind, number)
+    # 50 calls at once go to a model that is known; one that never sent a bill is tried first.
+    await Spender(deployment, upstream, kind.pack, f"first-{caller}", caller).spend(load, 1, 1)
+    spender = Spender(deployment, upstream, kind.pack, caller)
     before, calls_before = upstream.billed_nano_usd, len(upstream.bills)
     upstream.gate.clear()
     first = [asyncio.create_task(spender.ask(load, n)) for n in range(1, IN_FLIGHT + 1)]

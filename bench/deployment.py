@@ -1,8 +1,10 @@
 """An embedded deployment on the bench's own policies, in processes that may be killed and come
 back."""
 
+import json
 import os
 import signal
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,16 +24,29 @@ from workers.settings import Settings
 REPOSITORY = Path(__file__).resolve().parents[1]
 POLICIES = Path(__file__).parent / "data" / "policies"
 WORKER = "all"
+FAMILY = {
+    "lane": "standard",
+    "cost_class": "medium",
+    "default_for": ["calls of the bench"],
+    "use_when": ["measuring"],
+    "capability": "Answers with filler words",
+}
+CLASS = {"covers": ["calls of the bench"], "quality_floor": 1, "ceiling": "1.00"}
 
 
 class Deployment:
     """Temporal's dev server, the SQLite ledger and one worker process for every queue."""
 
-    def __init__(self, folder: Path, base_url: str, limits_usd: dict[str, str]) -> None:
-        """``limits_usd``: by the pack's name, what each caller may spend."""
+    def __init__(
+        self, folder: Path, base_url: str, limits_usd: dict[str, str], models: Sequence[str]
+    ) -> None:
+        """``limits_usd``: by the pack's name, what each caller may spend.
+
+        Each of ``models`` is a model of the mock upstream, and the class of that name is for it.
+        """
         self.state_dir = folder / "state"
         self._app = folder / "app"
-        write_application(self._app, base_url, limits_usd)
+        write_application(self._app, base_url, limits_usd, models)
         settings = Settings(state_dir=self.state_dir)
         self._ledger_url = settings.ledger_address
         self._master_key = settings.master_key_path
@@ -71,7 +86,9 @@ class Deployment:
         return Embedded(self.state_dir, self._app, workers=(WORKER,))
 
 
-def write_application(folder: Path, base_url: str, limits_usd: dict[str, str]) -> None:
+def write_application(
+    folder: Path, base_url: str, limits_usd: dict[str, str], models: Sequence[str]
+) -> None:
     """A folder to run the workers from: this checkout's code with the bench's policies."""
     folder.mkdir()
     for name in ("workers", "workflows", "activities"):
@@ -80,12 +97,19 @@ def write_application(folder: Path, base_url: str, limits_usd: dict[str, str]) -
     (policies / "hosts").mkdir(parents=True)
     host = "hosts/embedded.yaml"
     (policies / host).write_text((POLICIES / host).read_text())
-    models = Template((POLICIES / "models.yaml").read_text())
-    (policies / "models.yaml").write_text(models.substitute(base_url=base_url))
+    entry = Template((POLICIES / "model.yaml").read_text())
+    catalogue = Template((POLICIES / "models.yaml").read_text()).substitute(base_url=base_url)
+    entries = (entry.substitute(model=model) for model in models)
+    (policies / "models.yaml").write_text(catalogue + "".join(entries))
     document = Template((POLICIES / "pack.yaml").read_text())
+    # JSON is YAML, in one line.
+    rows = {
+        "families": json.dumps({model: {**FAMILY, "models": [model]} for model in models}),
+        "classes": json.dumps({model: {**CLASS, "rungs": [[model]]} for model in models}),
+    }
     for pack, limit in limits_usd.items():
         path = policies / pack / "1.0.yaml"
         path.parent.mkdir()
-        path.write_text(document.substitute(pack=pack, limit=limit))
+        path.write_text(document.substitute(pack=pack, limit=limit, **rows))
         bundle = load_pack(path, policies, "embedded")
         seal(path.parent, bundle.pack.version, bundle.pack_sha256, "bench", datetime.now(UTC))

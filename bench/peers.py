@@ -21,7 +21,8 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.crash import CRASHES, CrashReport, crash
+from bench import crash
+from bench.crash import CRASHES, CrashReport
 from bench.deployment import Deployment
 from bench.mock_upstream import Upstream, mock_upstream
 from bench.spending import BUDGETS_USD, LOADS, Load, Run, Spender, unrecorded_calls
@@ -32,6 +33,7 @@ CLIENTS = (1, 8, 64)
 CALLS = 400
 CALLS_OF_ONE = 80
 PACK = "two-dollars"
+WARM_UP = "warm-up"
 
 
 @dataclass
@@ -60,15 +62,14 @@ class Case:
 async def budgets(
     deployment: Deployment, upstream: Upstream, rounds: int, loads: tuple[Load, ...]
 ) -> list[Case]:
-    """Every load from 1, 8 and 64 clients, each run with a caller and so a budget of its own."""
+    """Every load from 1, 8 and 64 clients, each run with a budget and a model of its own."""
     cases: list[Case] = []
     for load in loads:
         print(f"\n{load.name}: {load.meaning}", flush=True)
         for clients in CLIENTS:
             case = Case(load, clients)
             for number in range(1, rounds + 1):
-                caller = f"{load.name}-{clients}-{number}"
-                spender = Spender(deployment, upstream, PACK, caller)
+                spender = Spender(deployment, upstream, PACK, caller_of(load, clients, number))
                 calls = CALLS if clients > 1 else CALLS_OF_ONE
                 case.runs.append(await spender.spend(load, calls, clients))
             cases.append(case)
@@ -77,21 +78,32 @@ async def budgets(
 
 
 async def warm_up(deployment: Deployment, upstream: Upstream) -> None:
-    await Spender(deployment, upstream, PACK, "warm-up").spend(LOADS[0], 20, 8)
+    await Spender(deployment, upstream, PACK, WARM_UP).spend(LOADS[0], 20, 8)
+
+
+def caller_of(load: Load, clients: int, number: int) -> str:
+    return f"{load.name}-{clients}-{number}"
+
+
+def models_of(rounds: int) -> list[str]:
+    """A model for each run: one that no run before it has taught anything about its bills."""
+    numbers = range(1, rounds + 1)
+    runs = [caller_of(load, clients, n) for load in LOADS for clients in CLIENTS for n in numbers]
+    return [WARM_UP, *runs, *(crash.caller_of(kind, n) for kind in CRASHES for n in numbers)]
 
 
 async def measure(rounds: int, names: set[str]) -> None:
     loads = tuple(load for load in LOADS if not names or load.name in names)
     with tempfile.TemporaryDirectory(prefix="pointwork-bench-") as folder:
         async with mock_upstream() as upstream:
-            deployment = Deployment(Path(folder), upstream.base_url, BUDGETS_USD)
+            deployment = Deployment(Path(folder), upstream.base_url, BUDGETS_USD, models_of(rounds))
             await deployment.start()
             try:
                 await warm_up(deployment, upstream)
                 cases = await budgets(deployment, upstream, rounds, loads)
                 print("\nkill -9 with 50 calls in flight, and a new start")
                 crashes = [
-                    await crash(deployment, upstream, kind, number)
+                    await crash.crash(deployment, upstream, kind, number)
                     for number in range(1, rounds + 1)
                     for kind in CRASHES
                 ]

@@ -83,13 +83,21 @@ class Run:
 
 
 class Spender:
-    """The tasks of one caller, who has a budget of their own."""
+    """The tasks of one caller, who has a budget of their own, and by default a model too."""
 
-    def __init__(self, deployment: Deployment, upstream: Upstream, pack: str, caller: str) -> None:
+    def __init__(
+        self,
+        deployment: Deployment,
+        upstream: Upstream,
+        pack: str,
+        caller: str,
+        model: str | None = None,
+    ) -> None:
         self._deployment = deployment
         self._upstream = upstream
         self._pack = pack
         self._caller = caller
+        self._model = model or caller
 
     def task_id(self, number: int) -> str:
         return f"{self._caller}-{number}"
@@ -100,7 +108,7 @@ class Spender:
             task_id=self.task_id(number),
             caller=self._caller,
             pack=self._pack,
-            task_class="any",
+            task_class=self._model,
             sensitivity=Sensitivity.PUBLIC,
             constraints=load.constraints,
         )

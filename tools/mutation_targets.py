@@ -88,9 +88,9 @@ LEDGER = Target(
         *(
             f"ledger.{name}"
             for name in (
-                *("holds", "budgets", "attempts", "attempt_rows", "outcomes", "sweeper"),
+                *("holds", "budgets", "attempts", "attempt_rows", "outcomes", "settling"),
                 *("invariants", "audit", "group_commit", "signals", "clock", "approvals"),
-                "model_windows",
+                *("model_windows", "sweeper"),
             )
         ),
         "contract.budget_windows",
@@ -98,7 +98,7 @@ LEDGER = Target(
             f"ledger.{name}"
             for name in (
                 *("budget_windows", "budget_settings", "budget_alerts", "budget_stops"),
-                *("cost_rollup", "costs", "reconcile"),
+                *("margins", "cost_rollup", "costs", "reconcile"),
             )
         ),
     ),
@@ -113,7 +113,8 @@ LEDGER = Target(
                 f"{_LEDGER}/test_{name}.py"
                 for name in (
                     *("budgets", "settling", "attempts", "outcomes", "sweeper", "invariants"),
-                    *("audit", "approvals", "signals", "model_windows", "costs", "reconcile"),
+                    *("budget_settings", "budget_alerts", "budget_stops", "margins", "costs"),
+                    *("audit", "approvals", "signals", "model_windows", "reconcile"),
                     *("transactions", "incidents", "canary", "overlay_signal", "choices"),
                     *("drafts", "window_borders"),
                 )

@@ -35,6 +35,7 @@ from pointwork.ledger.comparisons import ComparisonLog
 from pointwork.ledger.content import SealedContent
 from pointwork.ledger.engine import open_engine
 from pointwork.ledger.incidents import record_policy_incident
+from pointwork.ledger.juggernaut_tables import project
 from pointwork.ledger.ledger_file import check_ledger_file
 from pointwork.ledger.migrate import migrate
 from pointwork.ledger.outcomes import OutcomeLog
@@ -314,7 +315,7 @@ def ledger_sweep(client: Client, parts: Parts) -> LedgerSweep:
         credentials, now = parts.settings.credentials, datetime.now(UTC)
         return (await reconcile_unknown(parts.engine, parts.library, credentials, now)).corrected
 
-    return LedgerSweep(client, parts.engine, reconcile)
+    return LedgerSweep(client, parts.engine, reconcile, project)
 
 
 async def connect(

@@ -1,7 +1,7 @@
 """The process ends at a named moment, is started again, and nothing is lost or charged twice."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +17,9 @@ from tests.faults.installation import PROMPT, Installation, installation
 from tests.faults.processes import temporal
 from tests.postgres import new_database
 
-pytestmark = pytest.mark.xdist_group("failpoints")
-
 PROCESSES_MAX = 4
 """How many workers run at a time: starting one is what costs, and there are two for each case."""
 ENDS_SECONDS_MAX = 240
-DATABASES = ("sqlite", "postgres")
-CASES = [(point, database) for database in DATABASES for point in Failpoint]
 FATE_UNKNOWN = {
     Failpoint.AFTER_SENT_COMMIT,
     Failpoint.AFTER_SOCKET_WRITE,
@@ -36,78 +32,44 @@ FATE_UNKNOWN = {
 
 @dataclass(frozen=True)
 class Aftermath:
-    """What there was to see once the task's workflow had closed."""
+    """What there is to see once the task's workflow has closed."""
 
     exit_status: int
     status: TaskStatus
     answer: str
     outcomes: int
     audit_outcomes: int
-    calls: int
-    states: tuple[AttemptState, ...]
+    attempts: tuple[AttemptState, ...]
     unexplained_calls: int
     faults: list[str]
 
 
-def selected(request: pytest.FixtureRequest) -> list[tuple[Failpoint, str]]:
-    """The cases this run asks for; a single one need not wait for the others."""
-    calls = [getattr(item, "callspec", None) for item in request.session.items]
-    chosen = {
-        (each.params["point"], each.params["database"])
-        for each in calls
-        if each is not None and {"point", "database"} <= set(each.params)
-    }
-    return [case for case in CASES if case in chosen]
+def aftermath_of(point: Failpoint) -> Aftermath:
+    """What there should be."""
+    lost = (AttemptState.UNKNOWN,) if point in FATE_UNKNOWN else ()
+    return Aftermath(
+        exit_status=EXIT_STATUS,
+        status=TaskStatus.SUCCEEDED,
+        answer=ANSWER,
+        outcomes=1,
+        audit_outcomes=1,
+        attempts=(*lost, AttemptState.DONE),
+        unexplained_calls=0,
+        faults=[],
+    )
 
 
-@pytest.fixture(scope="module")
-def ledger_urls(
-    request: pytest.FixtureRequest,
-) -> Iterator[dict[tuple[Failpoint, str], str | None]]:
-    """An address for each case on Postgres; None where the ledger is a file of its own."""
+@pytest.fixture(params=["sqlite", "postgres"])
+def ledger_urls(request: pytest.FixtureRequest) -> Iterator[dict[Failpoint, str | None]]:
+    """An empty ledger for each point; None stands for a file of its own."""
+    urls: dict[Failpoint, str | None] = dict.fromkeys(Failpoint)
     with ExitStack() as databases:
-        urls: dict[tuple[Failpoint, str], str | None] = dict.fromkeys(selected(request))
-        for case in urls:
-            if case[1] == "postgres":
-                server: str = request.getfixturevalue("postgres_server")
-                template: str = request.getfixturevalue("postgres_template")
-                urls[case] = databases.enter_context(new_database(server, template))
+        if request.param == "postgres":
+            server: str = request.getfixturevalue("postgres_server")
+            template: str = request.getfixturevalue("postgres_template")
+            for point in urls:
+                urls[point] = databases.enter_context(new_database(server, template))
         yield urls
-
-
-@pytest.fixture(scope="module")
-async def aftermaths(
-    ledger_urls: dict[tuple[Failpoint, str], str | None],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> AsyncIterator[dict[tuple[Failpoint, str], asyncio.Task[Aftermath]]]:
-    """Every case side by side: a lost step of the ledger is given up after a minute only.
-
-    One server serves them all, each in a namespace of its own, so that no worker takes another
-    case's work.
-    """
-    folder = tmp_path_factory.mktemp("failpoints")
-    names = {case: f"{case[0].replace('_', '-')}-{case[1]}" for case in ledger_urls}
-    turns = asyncio.Semaphore(PROCESSES_MAX)
-    async with slow_model() as model, temporal(folder / "temporal", [*names.values()]) as server:
-        model.gate.set()
-        policies = write_policies(folder, model)
-
-        async def run(case: tuple[Failpoint, str]) -> Aftermath:
-            async with installation(
-                folder / names[case],
-                server.address,
-                policies,
-                model,
-                namespace=names[case],
-                ledger_url=ledger_urls[case],
-            ) as installed:
-                return await killed_at(case[0], names[case], installed, turns)
-
-        cases = {case: asyncio.create_task(run(case)) for case in names}
-        yield cases
-        for task in cases.values():
-            task.cancel()
-        await asyncio.gather(*cases.values(), return_exceptions=True)
 
 
 async def killed_at(
@@ -128,31 +90,44 @@ async def killed_at(
         answer=installed.client.answer_text(outcome),
         outcomes=installed.count("SELECT count(*) FROM outcome"),
         audit_outcomes=installed.count("SELECT count(*) FROM audit WHERE kind = 'outcome'"),
-        calls=installed.model.calls_for(task_id),
-        states=tuple(each.state for each in outcome.attempts),
+        attempts=tuple(each.state for each in outcome.attempts),
         unexplained_calls=installed.unexplained_calls(task_id),
         faults=installed.faults(),
     )
 
 
 @pytest.mark.req("DC-1")
-@pytest.mark.parametrize("point", Failpoint)
-@pytest.mark.parametrize("database", DATABASES)
 async def test_a_worker_that_dies_anywhere_leaves_one_outcome_and_no_unexplained_charge(
-    point: Failpoint,
-    database: str,
-    aftermaths: dict[tuple[Failpoint, str], asyncio.Task[Aftermath]],
+    ledger_urls: dict[Failpoint, str | None], tmp_path: Path
 ) -> None:
-    after = await aftermaths[point, database]
+    """Every point side by side: a lost step of the ledger is given up after a minute only.
 
-    assert after.exit_status == EXIT_STATUS
-    assert (after.status, after.answer) == (TaskStatus.SUCCEEDED, ANSWER)
-    assert (after.outcomes, after.audit_outcomes) == (1, 1)
-    assert after.unexplained_calls == 0
-    lost = [AttemptState.UNKNOWN] if point in FATE_UNKNOWN else []
-    assert after.states == (*lost, AttemptState.DONE)
-    assert 1 <= after.calls <= 1 + len(lost)
-    assert after.faults == []
+    One server serves them all, each in a namespace of its own, so that no worker takes another
+    one's work.
+    """
+    names = {point: point.replace("_", "-") for point in Failpoint}
+    turns = asyncio.Semaphore(PROCESSES_MAX)
+    async with slow_model() as model, temporal(tmp_path / "temporal", [*names.values()]) as server:
+        model.gate.set()
+        policies = write_policies(tmp_path, model)
+
+        async def run(point: Failpoint) -> Aftermath:
+            name = names[point]
+            async with installation(
+                tmp_path / name,
+                server.address,
+                policies,
+                model,
+                namespace=name,
+                ledger_url=ledger_urls[point],
+            ) as installed:
+                return await killed_at(point, name, installed, turns)
+
+        async with asyncio.TaskGroup() as group:
+            running = {point: group.create_task(run(point)) for point in Failpoint}
+        aftermaths = {point: task.result() for point, task in running.items()}
+
+    assert aftermaths == {point: aftermath_of(point) for point in Failpoint}
 
 
 async def test_a_failpoint_of_the_environment_ends_a_worker_and_the_supervisor_starts_it_again(

@@ -77,7 +77,6 @@ def integrity(database: Path) -> str:
 
 
 @pytest.mark.req("DC-1")
-@pytest.mark.xdist_group("worker-kills")
 async def test_three_hundred_tasks_outlive_sixteen_killed_workers(tmp_path: Path) -> None:
     task_ids = [f"worker-kill-{number}" for number in range(300)]
     drawn = random.Random(25)
@@ -116,7 +115,6 @@ async def test_three_hundred_tasks_outlive_sixteen_killed_workers(tmp_path: Path
 
 
 @pytest.mark.req("DC-1")
-@pytest.mark.xdist_group("server-kills")
 async def test_two_hundred_acknowledged_tasks_outlive_ten_kills_of_the_server(
     tmp_path: Path,
 ) -> None:
@@ -151,7 +149,6 @@ async def test_two_hundred_acknowledged_tasks_outlive_ten_kills_of_the_server(
 
 
 @pytest.mark.req("DC-1")
-@pytest.mark.xdist_group("zombies")
 async def test_a_worker_that_comes_back_late_adds_no_outcome_and_posts_nothing_twice(
     tmp_path: Path,
 ) -> None:

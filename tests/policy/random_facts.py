@@ -12,11 +12,18 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from pointwork.contract.decision import DecisionInput, GrantKind
+from pointwork.contract.budget_windows import BudgetSetting
+from pointwork.contract.decision import DecisionInput, GrantKind, WindowSpec
 from pointwork.contract.failures import ProviderFailureKind
 from pointwork.contract.overlay import Overlay, OverlayPlace
 from pointwork.contract.override import Override, OverrideDuration, OverrideScope
-from pointwork.contract.snapshot import EvalSignal, GuardrailVerdict, ReceiptKind, ResourceSignal
+from pointwork.contract.snapshot import (
+    BudgetSignal,
+    EvalSignal,
+    GuardrailVerdict,
+    ReceiptKind,
+    ResourceSignal,
+)
 from pointwork.contract.task import (
     OUTPUT_TOKENS_MAX,
     Complexity,
@@ -26,11 +33,13 @@ from pointwork.contract.task import (
     Risk,
     Sensitivity,
     SpecFacts,
+    TaskRequest,
 )
 from pointwork.policy.bundle import PolicyBundle
 from pointwork.policy.documents.conditions import Condition
 from pointwork.policy.documents.load import load_pack
 from pointwork.policy.documents.pack import Pack
+from pointwork.policy.engine.windows import Subjects, standing_windows, subjects_of
 from pointwork.policy.proving.situation import NOW, TASK_ID, Failed, Granted, Received, Situation
 from tests.fakes.policy_facts import POLICIES, shipped
 
@@ -138,6 +147,73 @@ def situation(rng: Random, bundle: PolicyBundle) -> Situation:
     )
 
 
+def facts_of(rng: Random, bundle: PolicyBundle) -> DecisionInput:
+    """A random situation as ``decide`` reads it, now and then with budgets that an owner set."""
+    facts = situation(rng, bundle).facts(bundle)
+    standing = standing_windows(
+        bundle.pack, _settings(rng, bundle), NOW, _charged(facts.request, bundle)
+    )
+    signals = {each.window: each for each in facts.snapshot.budgets}
+    if rng.random() < 0.97:
+        signals |= {each.key: _reading(rng, each) for each in standing}
+    is_stopped = rng.random() < 0.1
+    budgets = tuple(
+        each.model_copy(update={"is_stopped": is_stopped and rng.random() < 0.5})
+        for _, each in sorted(signals.items())
+    )
+    update = {"standing": standing, "budgets": budgets}
+    return facts.model_copy(update={"snapshot": facts.snapshot.model_copy(update=update)})
+
+
+def _charged(request: TaskRequest, bundle: PolicyBundle) -> Subjects:
+    entries = bundle.index.entries
+    return subjects_of(
+        request.caller,
+        classes=tuple(bundle.pack.classes),
+        worker=request.worker,
+        vendors=sorted({each.vendor for each in entries}),
+        models=[each.name for each in entries],
+    )
+
+
+def _settings(rng: Random, bundle: PolicyBundle) -> list[BudgetSetting]:
+    """Of any scope, for one or for each, of this pack or over every pack, some given back."""
+    if rng.random() < 0.75:
+        return []
+    any_task = Situation(worker="night-shift").facts(bundle).request
+    named = {"pack": (), **_charged(any_task, bundle)}
+    found = []
+    for version in range(1, rng.randint(2, 4)):
+        scope = rng.choice(sorted(named))
+        pack = rng.choice((bundle.pack.pack, "all"))
+        subject = pack if scope == "pack" else rng.choice(("*", *named[scope]))
+        found.append(
+            BudgetSetting.model_validate(
+                {
+                    "version": version,
+                    "pack": pack,
+                    "scope": scope,
+                    "subject": subject,
+                    "period": rng.choice(("day", "week", "month")),
+                    "limit_nano_usd": rng.choice((None, 0, 10 ** rng.randint(1, 11))),
+                    "alert_ratio": rng.choice((None, Decimal("0.8"))),
+                    "set_by": "ada",
+                    "reason": "The quarter is closing.",
+                    "set_at": NOW,
+                }
+            )
+        )
+    return found
+
+
+def _reading(rng: Random, window: WindowSpec) -> BudgetSignal:
+    """Mostly with enough left; a bill may have broken the limit."""
+    spent = window.limit_nano_usd * _often(rng, 0, 1, 2, share=0.8)
+    return BudgetSignal(
+        window=window.key, limit_nano_usd=window.limit_nano_usd, committed_nano_usd=spent
+    )
+
+
 def _often(rng: Random, usual: Any, *others: Any, share: float = 0.75) -> Any:
     return usual if rng.random() < share else rng.choice(others)
 
@@ -192,6 +268,7 @@ def _content(rng: Random, words: Words) -> dict[str, Any]:
         "detected_data_classes": _some(rng, tuple(DataClass), 0.1),
         "conversation": _often(rng, None, *Sensitivity, share=0.9),
         "caller": _often(rng, "billing", "tutor", share=0.95),
+        "worker": _often(rng, None, "night-shift"),
         "privacy_tier": _often(rng, PrivacyTier.ANY, *PrivacyTier),
         "residency": _some(rng, REGIONS, 0.1),
         "input_bytes": int(10 ** rng.uniform(0, 4 if rng.random() < 0.8 else 6.2)),
@@ -304,7 +381,7 @@ def fact_sets(rng: Random, bundle: PolicyBundle, pool: int = POOL) -> Iterator[D
     The three are drawn apart from each other out of validated ones, which is what makes a hundred
     thousand of them cheap.
     """
-    drawn = [situation(rng, bundle).facts(bundle) for _ in range(pool)]
+    drawn = [facts_of(rng, bundle) for _ in range(pool)]
     while True:
         yield DecisionInput.model_construct(
             request=rng.choice(drawn).request,

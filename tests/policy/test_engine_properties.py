@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pointwork.contract.decision import DecisionInput, Effect, Obligation, Plan, Site
+from pointwork.contract.decision import DecisionInput, Effect, GrantKind, Obligation, Plan, Site
 from pointwork.contract.reasons import ReasonCode
 from pointwork.contract.task import PrivacyTier, Sensitivity
 from pointwork.policy.bundle import PolicyBundle
@@ -20,7 +20,7 @@ from pointwork.policy.decide import decide
 from pointwork.policy.engine.facts import Facts
 from pointwork.policy.engine.filters import refusals
 from tests.fakes.policy_facts import changed
-from tests.policy.random_facts import MADE_UP, bundle_of, fact_sets, present, situation
+from tests.policy.random_facts import MADE_UP, bundle_of, fact_sets, facts_of, present
 
 FACT_SETS = 100_000
 SHARDS = 5
@@ -56,8 +56,14 @@ def _ends_in_one_way(facts: DecisionInput, bundle: PolicyBundle, plan: Plan) -> 
     assert (plan.reason is None) == runs
     assert (plan.hold_for is not None) == holds
     assert bool(plan.windows) == runs
+    is_stopped = plan.reason is ReasonCode.HARD_STOP
+    assert bool(plan.stopped_by) == is_stopped
+    if is_stopped:
+        assert bundle.pack.hard_stop
+        assert (plan.effect, plan.hold_for) == (Effect.HOLD, GrantKind.BUDGET)
+        assert set(plan.stopped_by) <= {each.window for each in facts.snapshot.budgets}
     if holds:
-        assert plan.hold_for in bundle.pack.holds_for
+        assert is_stopped or plan.hold_for in bundle.pack.holds_for
         assert plan.hold_for not in {each.kind for each in facts.grants}
     wish = facts.request.requested_model
     assert not (runs and wish) or plan.candidates[0].model == wish
@@ -122,7 +128,7 @@ def test_every_one_of_a_hundred_thousand_decisions_is_whole_permitted_and_repeat
 @drawn
 def test_any_decision_is_whole_permitted_and_repeatable(pack: str, host: str, rng: Random) -> None:
     bundle = bundle_of(pack, host)
-    facts = situation(rng, bundle).facts(bundle)
+    facts = facts_of(rng, bundle)
     plan = decide(facts, bundle)
     check(facts, bundle, plan)
     assert decide(facts.model_copy(deep=True), bundle) == plan

@@ -18,7 +18,7 @@ from pointwork.contract.decision import (
 from pointwork.contract.failures import ProviderFailureKind
 from pointwork.policy.bundle import PolicyBundle
 from pointwork.policy.decide import decide
-from tests.policy.random_facts import bundle_of, fact_sets, present, situation
+from tests.policy.random_facts import bundle_of, fact_sets, facts_of, present
 
 TASKS = 800
 POOL = 300
@@ -100,6 +100,6 @@ def test_a_task_whose_every_call_fails_ends_and_goes_back_to_no_model(pack: str,
 @given(st.randoms(use_true_random=False))
 def test_any_task_ends_and_goes_back_to_no_model(pack: str, host: str, rng: Random) -> None:
     bundle = bundle_of(pack, host)
-    life = life_of(situation(rng, bundle).facts(bundle), bundle, rng)
+    life = life_of(facts_of(rng, bundle), bundle, rng)
     check(life, bundle)
     check_moves(life, bundle)

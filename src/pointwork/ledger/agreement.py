@@ -9,16 +9,18 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, ColumnElement, Connection, cast, func, or_, select
+from sqlalchemy import JSON, BigInteger, ColumnElement, Connection, and_, cast, func, or_, select
 
 from pointwork.contract.canonical import sha256_hex
-from pointwork.ledger.holds import OUTCOME
+from pointwork.ledger.holds import ATTEMPT, OUTCOME
 from pointwork.ledger.tables import (
     Approval,
     ApproverKey,
     Audit,
     Decision,
     PolicyRevision,
+    VaultContent,
+    VaultKey,
     table_of,
 )
 
@@ -27,6 +29,8 @@ _AUDIT = table_of(Audit)
 _DECISION = table_of(Decision)
 _KEY = table_of(ApproverKey)
 _REVISION = table_of(PolicyRevision)
+_CONTENT = table_of(VaultContent)
+_VAULT_KEY = table_of(VaultKey)
 _ROWS_PER_FETCH = 500
 
 _OUTCOME_FIELDS = ("task_id", "status", "failure", "class_source", "task_class", "served_model")
@@ -40,7 +44,7 @@ _DECISION_FIELDS: tuple[tuple[str, tuple[str, ...]], ...] = (
 
 
 def disagreements(connection: Connection) -> Iterator[str]:
-    """Rows that another copy of them contradicts: rules, decisions, outcomes, approvals, keys.
+    """Rows that another copy contradicts: rules, decisions, outcomes, approvals, keys, answers.
 
     Reads the body of every decision once to hash it, and lets the database compare columns with
     bodies; the chain itself is I7's matter.
@@ -49,6 +53,7 @@ def disagreements(connection: Connection) -> Iterator[str]:
     yield from _changed_decisions(connection)
     yield from _changed_columns(connection)
     yield from _changed_approvals(connection)
+    yield from _lost_answers(connection)
 
 
 def _changed_rules(connection: Connection) -> Iterator[str]:
@@ -109,6 +114,30 @@ def _changed_columns(connection: Connection) -> Iterator[str]:
     )
     for decision_id in connection.execute(decisions).scalars():
         yield f"a column of decision {decision_id} differs from the decision itself"
+
+
+def _lost_answers(connection: Connection) -> Iterator[str]:
+    """An answer stays in the vault until its task's key is destroyed."""
+    query = (
+        select(ATTEMPT.c.attempt_id)
+        .join(_VAULT_KEY, _VAULT_KEY.c.task_id == ATTEMPT.c.task_id)
+        .outerjoin(
+            _CONTENT,
+            and_(
+                _CONTENT.c.task_id == ATTEMPT.c.task_id,
+                _CONTENT.c.digest == ATTEMPT.c.answer_digest,
+                _CONTENT.c.media_type == ATTEMPT.c.answer_media_type,
+                _CONTENT.c.bytes_count == ATTEMPT.c.answer_bytes,
+            ),
+        )
+        .where(
+            ATTEMPT.c.answer_digest.is_not(None),
+            _VAULT_KEY.c.wrapped.is_not(None),
+            _CONTENT.c.task_id.is_(None),
+        )
+    )
+    for attempt_id in connection.execute(query).scalars():
+        yield f"the answer of attempt {attempt_id} is not in the vault"
 
 
 def _within(connection: Connection, body: ColumnElement[str], *path: str) -> ColumnElement[Any]:

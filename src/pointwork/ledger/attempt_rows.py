@@ -14,7 +14,11 @@ from pointwork.contract.outcome import (
     TokenUsage,
 )
 from pointwork.contract.task import ContentRef
-from pointwork.ledger.holds import ATTEMPT, PART, Settled, posting_for
+from pointwork.ledger.holds import ATTEMPT, PART
+from pointwork.ledger.settling import (
+    Settled,
+    posting_for,
+)
 from pointwork.ledger.vault import ContentUnavailableError
 
 _COLUMNS = (

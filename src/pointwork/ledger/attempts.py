@@ -46,13 +46,15 @@ from pointwork.ledger.holds import (
     RefusedError,
     allowed_by,
     check_amount,
-    cover_bill,
     lock_task,
-    post_late,
     reserve_part,
-    settle_parts,
 )
 from pointwork.ledger.margins import learn
+from pointwork.ledger.settling import (
+    cover_bill,
+    post_late,
+    settle_parts,
+)
 from pointwork.ledger.tables import PartState
 from pointwork.ledger.vault import ContentUnavailableError, Vault
 
@@ -100,8 +102,11 @@ class AttemptLog:
                 reserved for another model.
             BudgetRefusedError: the call would have to go out again and a limit does not cover it.
         """
-        begin = ending_at(Failpoint.BEFORE_SENT_COMMIT, lambda c: _begin(c, invoke, part_id, now))
-        started = transact(self._engine, begin)
+
+        def begin(connection: Connection) -> AttemptStart | BudgetRefusedError:
+            return _begin(connection, invoke, part_id, now)
+
+        started = transact(self._engine, ending_at(Failpoint.BEFORE_SENT_COMMIT, begin))
         reach(Failpoint.AFTER_SENT_COMMIT)
         if isinstance(started, BudgetRefusedError):
             # Raised only now: that the earlier send is UNKNOWN had to be committed.

@@ -1,6 +1,7 @@
 """Reserving money before a call: one transaction over the task's ceiling and every window."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, Engine, insert
@@ -104,46 +105,21 @@ class BudgetBook:
             window_keys=[spec.key for spec in windows],
             price_version=price_version,
             expires_in_seconds=expires_in_seconds,
-            alerts_nano_usd={
-                spec.key: (spec.alert_nano_usd, spec.limit_version)
-                for spec in windows
-                if spec.alert_nano_usd is not None
-            },
+            alerts_nano_usd=_alerts(windows),
             approval_id=_lets_go_on(record),
             model=billed_model(invoke) if heeds_bills else None,
         )
 
-        def write(connection: Connection) -> Reservation:
-            # The task's lock comes before any window's, here as everywhere: no deadlock.
-            lock_task(connection, task_id)
-            remember_decision(connection, record)
-            open_windows(connection, windows)
-            outcome, held = reserve_part(connection, request, now)
-            if outcome is ReserveOutcome.RESERVED and invoke is not None:
-                plan_attempt(connection, invoke, part_id, CallFacts.decided(record), now)
-            return _reservation(request, outcome, held)
-
-        def write_refusal(connection: Connection, refused_by: str) -> Reservation:
-            lock_task(connection, task_id)
-            remember_decision(connection, record)
-            open_windows(connection, windows)
-            tell_reached(connection, refused_by, task_id, now)
-            held = held_for_task(connection, task_id)
-            refusal = _reservation(request, ReserveOutcome.EXCEEDS_LIMIT, held, refused_by)
-            if refused_by == TASK_CEILING:
-                return refusal
-            stand = readings(connection, request.window_keys)
-            budgets = tuple(stand[key] for key in sorted(stand))
-            return refusal.model_copy(update={"budgets": budgets})
-
+        hold = _Hold(request, record, invoke, windows, now)
         try:
-            reservation = transact(self._engine, ending_at(Failpoint.BEFORE_RESERVE_COMMIT, write))
+            reserve = ending_at(Failpoint.BEFORE_RESERVE_COMMIT, hold.take)
+            reservation = transact(self._engine, reserve)
         except ProbationError:
             return _reservation(request, ReserveOutcome.ON_PROBATION, 0, request.model)
         except RefusedError as error:
             # All of it was rolled back; what was decided and under which limits is still kept.
             refused_by = error.refused_by
-            return transact(self._engine, lambda c: write_refusal(c, refused_by))
+            return transact(self._engine, lambda c: hold.refuse(c, refused_by))
         reach(Failpoint.AFTER_RESERVE_COMMIT)
         return reservation
 
@@ -154,11 +130,58 @@ class BudgetBook:
         return {key: (each.limit_nano_usd, each.committed_nano_usd) for key, each in found.items()}
 
 
+@dataclass(frozen=True, slots=True)
+class _Hold:
+    """One hold to be taken, and the record of it where it is refused."""
+
+    request: PartRequest
+    record: DecisionRecord
+    invoke: Invoke | None
+    windows: Sequence[WindowSpec]
+    now: datetime
+
+    def take(self, connection: Connection) -> Reservation:
+        request = self.request
+        self._prepare(connection)
+        outcome, held = reserve_part(connection, request, self.now)
+        if outcome is ReserveOutcome.RESERVED and self.invoke is not None:
+            facts = CallFacts.decided(self.record)
+            plan_attempt(connection, self.invoke, request.part_id, facts, self.now)
+        return _reservation(request, outcome, held)
+
+    def refuse(self, connection: Connection, refused_by: str) -> Reservation:
+        request = self.request
+        self._prepare(connection)
+        tell_reached(connection, refused_by, request.task_id, self.now)
+        held = held_for_task(connection, request.task_id)
+        refusal = _reservation(request, ReserveOutcome.EXCEEDS_LIMIT, held, refused_by)
+        if refused_by == TASK_CEILING:
+            return refusal
+        stand = readings(connection, request.window_keys)
+        budgets = tuple(stand[key] for key in sorted(stand))
+        return refusal.model_copy(update={"budgets": budgets})
+
+    def _prepare(self, connection: Connection) -> None:
+        """The task's lock comes before any window's, here as everywhere: no deadlock."""
+        lock_task(connection, self.request.task_id)
+        remember_decision(connection, self.record)
+        open_windows(connection, self.windows)
+
+
 def billed_model(invoke: Invoke | None) -> str | None:
     """The model whose vendor sends a bill for the call; None where the house makes it."""
     if invoke is None or invoke.candidate.site is Site.LOCAL:
         return None
     return invoke.candidate.model
+
+
+def _alerts(windows: Iterable[WindowSpec]) -> dict[str, tuple[int, int]]:
+    """By key, committed together from where on people are told, and of which limit."""
+    return {
+        spec.key: (spec.alert_nano_usd, spec.limit_version)
+        for spec in windows
+        if spec.alert_nano_usd is not None
+    }
 
 
 def _lets_go_on(record: DecisionRecord) -> str | None:

@@ -1,30 +1,23 @@
-"""Holds over a given connection: reserve a part in all its windows, settle it, post a late cost.
+"""Holds over a given connection: reserve a part in all its windows, under its task's ceiling.
 
 A task has one hold, the sum of its parts; a part pays for one chargeable call. Windows are taken
 in the order of their keys, after the task's own lock, so that no two transactions wait for each
-other (design 5; JG-26, JG-27, CX-90).
+other (design 5; JG-26, JG-27, CX-90). How a part ends is in ``settling``.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select
 
 from pointwork.contract.approval import ApprovalRequest
 from pointwork.contract.decision import GrantKind
-from pointwork.contract.outcome import AttemptState, ReserveOutcome, Settlement
-from pointwork.ledger import cost_rollup
-from pointwork.ledger.budget_alerts import tell
-from pointwork.ledger.budget_tables import AlertKind
-from pointwork.ledger.budget_windows import ALLOWANCE, move, take, take_allowed
+from pointwork.contract.outcome import ReserveOutcome, Settlement
+from pointwork.ledger.budget_windows import ALLOWANCE, take, take_allowed
 from pointwork.ledger.clock import seconds_from_now
-from pointwork.ledger.engine import insert_or_update
-from pointwork.ledger.margins import check_probation, cover, margin_of
-from pointwork.ledger.selections import PACK as JUGGERNAUT
-from pointwork.ledger.selections import settle_selections
+from pointwork.ledger.margins import check_probation, margin_of
 from pointwork.ledger.tables import (
     Approval,
     ApprovalState,
@@ -76,27 +69,6 @@ class PartRequest:
     """A person's approval to go on over exceeded budgets, up to its ceiling (OM-33)."""
     model: str | None = None
     """Whose bills say what is held besides; None where nobody sends one."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Posting:
-    """How a part ends: what is charged, and how sure that is."""
-
-    state: PartState
-    posted_nano_usd: int
-    settlement: Settlement
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Settled:
-    """An open part and its end."""
-
-    part_id: str
-    task_id: str
-    model: str
-    amount_nano_usd: int
-    posting: Posting
-    pack: str | None = None
 
 
 def check_amount(field: str, value: int) -> int:
@@ -190,118 +162,6 @@ def held_for_task(connection: Connection, task_id: str) -> int:
     return sum(_committed(part) for part in connection.execute(_TASK_PARTS, {"of_task": task_id}))
 
 
-def posting_for(
-    amount_nano_usd: int, state: str | None, cost_nano_usd: int, settlement: str
-) -> Posting:
-    """How a part ends whose attempt is in ``state``; None where no attempt was planned.
-
-    A call that may have reached a meter is charged in full, for good: AT_LEAST never refunds.
-    """
-    match state:
-        case None | AttemptState.PLANNED:
-            return Posting(state=PartState.VOIDED, posted_nano_usd=0, settlement=Settlement.EXACT)
-        case AttemptState.SENT | AttemptState.UNKNOWN:
-            return Posting(
-                state=PartState.POSTED,
-                posted_nano_usd=amount_nano_usd,
-                settlement=Settlement.AT_LEAST,
-            )
-        case _:
-            return Posting(
-                state=PartState.POSTED,
-                posted_nano_usd=cost_nano_usd,
-                settlement=Settlement(settlement),
-            )
-
-
-def settle_parts(connection: Connection, parts: Iterable[Settled], now: datetime) -> list[str]:
-    """End open parts: post what each cost, release the rest, and record what no hold covered.
-
-    A part that is no longer open is left as it is, so racing settlers move its money once.
-
-    Returns:
-        The ids of the parts that this call ended.
-    """
-    ended = [
-        part for part in sorted(parts, key=lambda each: each.part_id) if _end(connection, part, now)
-    ]
-    cost_rollup.put_in(
-        connection, [part.part_id for part in ended if part.posting.state is PartState.POSTED]
-    )
-    settle_selections(connection, [part.part_id for part in ended if part.pack == JUGGERNAUT])
-    _move(
-        connection,
-        [(part.part_id, part.amount_nano_usd, part.posting.posted_nano_usd) for part in ended],
-    )
-    for part in ended:
-        excess = part.posting.posted_nano_usd - part.amount_nano_usd
-        if excess > 0:
-            cost, held = part.posting.posted_nano_usd, part.amount_nano_usd
-            why = "the call cost more than its worst-case estimate"
-            _overrun(connection, part, held, cost, why, now)
-    return [part.part_id for part in ended]
-
-
-def cover_bill(connection: Connection, part: Any, cost_nano_usd: int, now: datetime) -> None:
-    """Hold a bill that is above its open part at once, before others are let in (OM-37, OM-39)."""
-    above = cost_nano_usd - part.amount_nano_usd
-    if above > 0:
-        cover(connection, part, above)
-        why = "the call cost more than its worst-case estimate"
-        _overrun(connection, part, part.amount_nano_usd, cost_nano_usd, why, now)
-
-
-def post_late(connection: Connection, part: Any, cost_nano_usd: int, now: datetime) -> bool:
-    """Post a cost learnt after its part ended. The bill is real, so it may break the limit.
-
-    What was posted before is never refunded; only the excess moves, and an overrun row says why.
-    The caller has taken the part out of ``cost_day`` before it changed the attempt; here it goes
-    back in.
-
-    Returns:
-        True where money moved.
-    """
-    excess = max(0, cost_nano_usd - part.posted_nano_usd)
-    if excess:
-        connection.execute(_POST_MORE, {"of_part": part.part_id, "excess": excess})
-    cost_rollup.put_in(connection, [part.part_id])
-    if part.pack == JUGGERNAUT:
-        settle_selections(connection, [part.part_id])
-    if not excess:
-        return False
-    _move(connection, [(part.part_id, 0, excess)])
-    why = f"the cost became known after the part was {part.part_state}"
-    _overrun(connection, part, part.posted_nano_usd, cost_nano_usd, why, now)
-    return True
-
-
-def _overrun(
-    connection: Connection, part: Any, held: int, cost: int, reason: str, now: datetime
-) -> None:
-    """One row for each part and one alert, however often its bill grows (OM-37, OM-39)."""
-    row = {
-        "part_id": part.part_id,
-        "task_id": part.task_id,
-        "model": part.model,
-        "held_nano_usd": held,
-        "cost_nano_usd": cost,
-        "excess_nano_usd": cost - held,
-        "reason": reason,
-        "occurred_at": now,
-    }
-    connection.execute(_PUT_OVERRUN[connection.dialect.name], row)
-    tell(
-        connection,
-        AlertKind.OVERRUN,
-        part.part_id,
-        "cost",
-        task_id=part.task_id,
-        amount_nano_usd=cost,
-        limit_nano_usd=held,
-        now=now,
-    )
-
-
 def _committed(part: Any) -> int:
     is_open = part.state == PartState.RESERVED
     return int(part.amount_nano_usd if is_open else part.posted_nano_usd)
@@ -333,35 +193,6 @@ def _part_row(request: PartRequest, margin: int, now: datetime) -> dict[str, obj
     }
 
 
-def _end(connection: Connection, part: Settled, now: datetime) -> bool:
-    ended = connection.execute(
-        _END_PART,
-        {
-            "of_part": part.part_id,
-            "to_state": part.posting.state,
-            "posted": part.posting.posted_nano_usd,
-            "sureness": part.posting.settlement,
-            "at": now,
-        },
-    )
-    return ended.rowcount == 1
-
-
-def _move(connection: Connection, parts: Sequence[tuple[str, int, int]]) -> None:
-    """Release and spend, for each (part, released, spent), in the windows the part was taken in."""
-    amounts = {
-        part_id: (released, spent) for part_id, released, spent in parts if released or spent
-    }
-    if not amounts:
-        return
-    sums: dict[str, list[int]] = defaultdict(lambda: [0, 0])
-    for row in connection.execute(_WINDOWS_OF, {"of_parts": sorted(amounts)}):
-        released, spent = amounts[row.part_id]
-        sums[row.window_key][0] += released
-        sums[row.window_key][1] += spent
-    move(connection, sums)
-
-
 _LOCK_TASK = select(func.pg_advisory_xact_lock(func.hashtextextended(bindparam("task_id"), 0)))
 _TASK_PARTS = select(
     PART.c.part_id,
@@ -373,33 +204,6 @@ _TASK_PARTS = select(
 _OUTCOME_EXISTS = select(OUTCOME.c.task_id).where(OUTCOME.c.task_id == bindparam("of_task"))
 _INSERT_PART = insert(PART).values(expires_at=seconds_from_now(bindparam("lifetime")))
 _INSERT_PART_WINDOW = insert(PART_WINDOW)
-_PUT_OVERRUN = insert_or_update(
-    OVERRUN,
-    "part_id",
-    values=lambda new: {
-        "cost_nano_usd": new.cost_nano_usd,
-        "excess_nano_usd": OVERRUN.c.excess_nano_usd + new.excess_nano_usd,
-        "reason": new.reason,
-    },
-)
-_END_PART = (
-    update(PART)
-    .where(PART.c.part_id == bindparam("of_part"), PART.c.state == PartState.RESERVED)
-    .values(
-        state=bindparam("to_state"),
-        posted_nano_usd=bindparam("posted"),
-        settlement=bindparam("sureness"),
-        settled_at=bindparam("at"),
-    )
-)
-_POST_MORE = (
-    update(PART)
-    .where(PART.c.part_id == bindparam("of_part"))
-    .values(posted_nano_usd=PART.c.posted_nano_usd + bindparam("excess"))
-)
-_WINDOWS_OF = select(PART_WINDOW.c.part_id, PART_WINDOW.c.window_key).where(
-    PART_WINDOW.c.part_id.in_(bindparam("of_parts", expanding=True))
-)
 _APPROVED = select(APPROVAL.c.body).where(
     APPROVAL.c.approval_id == bindparam("of_approval"),
     APPROVAL.c.task_id == bindparam("of_task"),

@@ -21,10 +21,13 @@ from pointwork.ledger.attempt_rows import PARTS, WITH_PART, settled_by, summary_
 from pointwork.ledger.attempts import mark_unknown
 from pointwork.ledger.budgets import DECISION, remember_decision
 from pointwork.ledger.engine import insert_if_absent, read, transact
-from pointwork.ledger.holds import ATTEMPT, OUTCOME, PART, lock_task, settle_parts
+from pointwork.ledger.holds import ATTEMPT, OUTCOME, PART, lock_task
 from pointwork.ledger.model_windows import unused
 from pointwork.ledger.selections import PACK as JUGGERNAUT
 from pointwork.ledger.selections import refuse_selections
+from pointwork.ledger.settling import (
+    settle_parts,
+)
 from pointwork.ledger.signals import raise_mark
 from pointwork.ledger.tables import DraftReview, Incident, PartState, table_of
 
@@ -59,8 +62,11 @@ class OutcomeLog:
         Returns:
             The outcome as recorded, with its place in the audit chain.
         """
-        log = ending_at(Failpoint.BEFORE_SETTLE_COMMIT, lambda c: _log(c, outcome, record, now))
-        logged = transact(self._engine, log)
+
+        def log(connection: Connection) -> TaskOutcome:
+            return _log(connection, outcome, record, now)
+
+        logged = transact(self._engine, ending_at(Failpoint.BEFORE_SETTLE_COMMIT, log))
         reach(Failpoint.AFTER_SETTLE_COMMIT)
         return logged
 

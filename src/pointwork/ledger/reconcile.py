@@ -33,7 +33,6 @@ from pointwork.ledger.holds import (
     PART_WINDOW,
     lock_task,
 )
-from pointwork.ledger.selections import PACK as JUGGERNAUT
 from pointwork.ledger.selections import settle_selections
 from pointwork.ledger.tables import Decision, PartState, table_of
 
@@ -172,8 +171,7 @@ def _reconcile(
     connection.execute(_CORRECT_ATTEMPT, _attempt_values(row, found, cost_nano_usd, now))
     connection.execute(_CORRECT_PART, {"of_part": row.part_id, "cost": cost_nano_usd})
     cost_rollup.put_in(connection, [row.part_id])
-    if row.pack == JUGGERNAUT:
-        settle_selections(connection, [row.part_id])
+    settle_selections(connection, [row])
     _move(connection, row.part_id, cost_nano_usd - row.posted_nano_usd)
     if cost_nano_usd > row.amount_nano_usd:
         _record_overrun(connection, row, cost_nano_usd, now)

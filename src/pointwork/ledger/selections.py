@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Iterable
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
 
 from sqlalchemy import Connection, bindparam, insert, select, update
 
@@ -90,13 +91,16 @@ def plan_selection(
     )
 
 
-def settle_selections(connection: Connection, part_ids: Iterable[str]) -> None:
+def settle_selections(connection: Connection, ended: Iterable[Any]) -> None:
     """Write the cost, tokens, time and success of calls as their ended parts have them.
 
-    The caller names parts of this pack alone. A call that was never sent has no success.
+    ``ended`` have a ``part_id`` and a ``pack``; those of another pack are left out. A call that
+    was never sent has no success.
     """
-    rows = connection.execute(_ENDED, {"of_parts": sorted(part_ids)}).all()
-    for row in rows:
+    part_ids = sorted(each.part_id for each in ended if each.pack == PACK)
+    if not part_ids:
+        return
+    for row in connection.execute(_ENDED, {"of_parts": part_ids}).all():
         was_sent = row.state != AttemptState.PLANNED
         is_metered = row.input_tokens is not None
         tokens = row.input_tokens + (row.output_tokens or 0) if is_metered else None

@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -324,7 +325,7 @@ def test_the_largest_limit_is_kept_exactly_and_nothing_beyond_it_is_set(office: 
     ],
 )
 def test_a_setting_that_makes_no_sense_leaves_nothing(
-    office: Office, wrong: dict[str, object]
+    office: Office, wrong: dict[str, Any]
 ) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         office.set(NANO_PER_USD, **wrong)

@@ -198,6 +198,9 @@ def test_without_an_approval_of_this_tasks_budget_nothing_passes_the_limit(
     assert refused.amount_nano_usd == 0
     assert allowances(office) == {}
     assert office.ledger.budgets.read([DAY]) == {DAY: (PACK_LIMIT, PACK_LIMIT)}
+    # A decision that claims an approval nobody gave is found by the doctor besides.
+    office.ledger.broken_on_purpose = True
+    assert {each[:4] for each in office.ledger.violations()} <= {"I10:"}
 
 
 @pytest.mark.req("OM-33")

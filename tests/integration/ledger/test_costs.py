@@ -19,7 +19,7 @@ from pointwork.ledger.migrate import downgrade, migrate
 from pointwork.ledger.sweeper import expire_parts
 from tests.integration.ledger.charged import Charge, end, fail, run, send
 from tests.integration.ledger.conftest import Ledger
-from tests.integration.ledger.records import NOW, answer, invoke, outcome, reserve
+from tests.integration.ledger.records import NOW, answer, invoke, outcome, reserve, window
 
 CHARGES = (
     Charge(task_id="a", cost=60, model="gpt", vendor="openai", worker="w-1", task_class="code"),
@@ -279,6 +279,7 @@ def test_what_was_posted_before_the_days_were_kept_is_added_up_by_the_migration(
     for each in CHARGES:
         run(ledger, each)
     send(ledger, Charge(task_id="open", worker="w-3"))
+    reserve(ledger.budgets, "in-a-window", windows=[window("day")])
     lost = Charge(task_id="lost", model="gpt")
     send(ledger, lost)
     end(ledger, lost, TaskStatus.CANCELLED)

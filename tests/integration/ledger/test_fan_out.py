@@ -96,7 +96,7 @@ async def test_each_of_one_to_five_branches_is_held_at_its_worst_case(
         assert_every_call_is_held(stack, ledger, outcome)
 
 
-@pytest.mark.req("CX-90", "CX-33")
+@pytest.mark.req("CX-90")
 async def test_an_advisers_call_is_held_at_its_worst_case_too(stack: Stack, ledger: Ledger) -> None:
     marks = ("user_requested_second_opinion",)
     declaration = stack.declare(pack="codex", task_class="architect", marks=marks)

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from pointwork.contract.approval import ApproverKey
+from pointwork.contract.canonical import sha256_hex
 from pointwork.contract.overlay import (
     OPTIMIZER,
     Overlay,
@@ -71,7 +72,8 @@ def kinds(ledger: Ledger) -> list[str]:
 def test_the_version_rises_the_policy_stays_and_a_revert_restores_the_old_order(
     ledger: Ledger, log: OverlayLog
 ) -> None:
-    RevisionStore(ledger.engine).remember("b1", PACK, "1.0", "p1", '{"a":1}', NOW)
+    sha256 = sha256_hex(b'{"a":1}')
+    RevisionStore(ledger.engine).remember(sha256, PACK, "1.0", "p1", '{"a":1}', NOW)
     policy_before = ledger.rows("SELECT * FROM policy_revision")
     assert log.current(PACK) is None
     assert append(log, change(1))

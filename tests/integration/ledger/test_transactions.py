@@ -180,21 +180,3 @@ def test_retries_are_bounded(ledger: Ledger) -> None:
     with pytest.raises(OperationalError):
         transact(ledger.engine, lose)
     assert len(runs) == 1 + RETRIES_MAX
-
-
-@ONLY_POSTGRES
-def test_windows_given_in_any_order_never_deadlock(ledger: Ledger) -> None:
-    keys = [f"w{number}" for number in range(6)]
-
-    def hold(number: int) -> ReserveOutcome:
-        order = keys[number % 6 :] + keys[: number % 6]
-        windows = [window(key, 5000) for key in (order if number % 2 else order[::-1])]
-        return reserve(ledger.budgets, f"t-{number}", windows=windows).outcome
-
-    with ThreadPoolExecutor(16) as pool:
-        outcomes = list(pool.map(hold, range(60)))
-    assert outcomes.count(ReserveOutcome.RESERVED) == 50
-    (row,) = ledger.rows(
-        "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
-    )
-    assert row == {"deadlocks": 0}

@@ -86,7 +86,7 @@ def spend_around(ledger: Ledger, caller: str, zone: str, day: str, around: int) 
     return parted
 
 
-@pytest.mark.req("OM-31", "JG-24")
+@pytest.mark.req("OM-31")
 def test_a_hold_across_a_border_settles_in_its_own_window_and_is_counted_once(
     ledger: Ledger,
 ) -> None:
