@@ -67,11 +67,9 @@ class BudgetBook:
     ) -> Reservation:
         """Record the decision and hold the worst case of one call, in every window or in none.
 
-        A repeat of the same ``part_id`` with the same amount holds nothing more and is EXISTS.
-        With ``invoke``, the attempt is recorded as PLANNED in the same transaction. A refusal
-        records the decision and names the first limit, in the order of keys, that does not cover
-        the amount: a window, or ``task`` (JG-26, JG-27, CX-90). Where a window refused, ``budgets``
-        says how every window stood.
+        A repeat of the same ``part_id`` with the same amount is EXISTS and holds nothing more. A
+        refusal records the decision and names the first limit, by key, that does not cover the
+        amount: a window, or ``task`` (JG-26, JG-27, CX-90); ``budgets`` says how windows stood.
 
         Args:
             record: the decision that asks for the money; kept once, whatever is refused. Its grant
@@ -79,7 +77,7 @@ class BudgetBook:
                 (OM-33).
             part_id: idempotency key of this part, and id of the attempt it pays for.
             task_id: whose hold the part belongs to.
-            invoke: the call that is planned.
+            invoke: the call; its attempt is recorded as PLANNED in the same transaction.
             amount_nano_usd: the worst case of the call; 0 always fits.
             task_ceiling_nano_usd: the most the task may hold and have spent in all.
             windows: the budgets the task's calls fall in, in any order; those of other vendors and
