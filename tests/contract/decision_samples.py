@@ -59,6 +59,7 @@ DECLARATION = task.TaskDeclaration(
     corpus="manuals",
     sources=("s-1", "s-2"),
     reviews="invoice-4710",
+    worker="night-shift",
 )
 REQUEST = task.TaskRequest(
     **(DECLARATION.model_dump() | {"task_type": None, "task_class": "high_stakes_logic"}),
@@ -91,6 +92,17 @@ BUDGET = snapshot.BudgetSignal(
     window="omega/pack/omega/day/2026-03-04",
     limit_nano_usd=20_000_000_000,
     committed_nano_usd=1_000_000,
+    is_stopped=True,
+)
+WINDOW = decision.WindowSpec(
+    key="omega/pack/omega/day/2026-03-04",
+    scope="pack/omega",
+    period="day",
+    starts_at=START.replace(hour=0, minute=0, second=0, microsecond=0),
+    ends_at=START.replace(day=5, hour=0, minute=0, second=0, microsecond=0),
+    limit_nano_usd=20_000_000_000,
+    limit_version=3,
+    alert_nano_usd=16_000_000_000,
 )
 QUOTA = snapshot.QuotaSignal(endpoint="openai", remaining_requests=12)
 RESOURCES = snapshot.ResourceSignal(free_memory_mb=6_000, load_ratio=Decimal("0.25"))
@@ -165,6 +177,7 @@ SNAPSHOT = snapshot.Snapshot(
     policy=POLICY,
     endpoints=(ENDPOINT,),
     budgets=(BUDGET,),
+    standing=(WINDOW,),
     loaded_local_model="smollm2-135m",
     conversation_sensitivity=task.Sensitivity.PROPRIETARY,
     overlay=OVERLAY,
@@ -235,14 +248,6 @@ CANDIDATE = decision.Candidate(
 REJECTION = decision.Rejection(
     model="gpt-5.1", reason=reasons.ReasonCode.UNHEALTHY, detail="openai"
 )
-WINDOW = decision.WindowSpec(
-    key="omega/pack/omega/day/2026-03-04",
-    scope="pack/omega",
-    period="day",
-    starts_at=START.replace(hour=0, minute=0, second=0, microsecond=0),
-    ends_at=START.replace(day=5, hour=0, minute=0, second=0, microsecond=0),
-    limit_nano_usd=20_000_000_000,
-)
 PLAN = decision.Plan(
     effect=decision.Effect.HOLD,
     reason=reasons.ReasonCode.CEILING,
@@ -267,6 +272,7 @@ PLAN = decision.Plan(
     batch_key="juggernaut/code/gpt-4o",
     cache_ttl_seconds=3_600,
     override_id="override-1",
+    stopped_by=(WINDOW.key,),
 )
 RECORD = decision.DecisionRecord(
     decision_id="invoice-4711/decision/1",

@@ -107,6 +107,7 @@ APPROVAL = approval.ApprovalRequest(
     expires_at=LATER,
     options=OPTIONS,
     comparison=COMPARISON,
+    windows=(WINDOW.key,),
 )
 VERDICT = approval.Verdict(
     approval_id=APPROVAL.approval_id,
@@ -314,6 +315,7 @@ SAMPLES: tuple[BaseModel, ...] = (
         amount_nano_usd=10_816_000,
         refused_by="omega/pack/omega/day/2026-03-04",
         decision_id="invoice-4711/decision/1",
+        budgets=(BUDGET,),
     ),
     outcome.CheckResult(
         passed=False, check="json_schema", detail="properties/total/type", comparison=COMPARISON

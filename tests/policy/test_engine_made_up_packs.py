@@ -180,10 +180,10 @@ def test_a_wished_model_that_an_override_admits_is_not_refused_too() -> None:
 
 
 def _steps(*families: str, ceiling: int = 50_000_000, **pack: Any) -> PolicyBundle:
-    """The steps pack with the class ``edit`` over ``families`` in this order."""
+    """The steps pack with the class ``edit`` over ``families`` in this order; no hard stop."""
     classes = STEPS.pack.model_dump()["classes"]
     classes["edit"] |= {"rungs": [list(families)], "ceiling": ceiling}
-    return changed(STEPS, pack={"classes": classes} | pack)
+    return changed(STEPS, pack={"classes": classes, "hard_stop": False} | pack)
 
 
 PLANNING: dict[str, Any] = {"marks": ("checked", "hard"), "receipts": PERMITS, "stage": "plan"}

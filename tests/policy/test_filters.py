@@ -189,8 +189,11 @@ def test_a_budget_refuses_from_one_nano_usd_too_little(missing: int, is_refused:
     assert reason is (ReasonCode.BUDGET if is_refused else None)
 
 
-def test_a_spent_budget_denies_the_task_and_says_so() -> None:
-    plan = plan_of(HIGH_STAKES, budget_left=0)
+def test_a_spent_budget_ends_the_task_where_no_hard_stop_holds_it() -> None:
+    held = plan_of(HIGH_STAKES, budget_left=0)
+    assert (held.effect, held.reason) == ("hold", ReasonCode.HARD_STOP)
+    without = changed(OMEGA, pack={"hard_stop": False})
+    plan = plan_of(HIGH_STAKES, without, budget_left=0)
     assert (plan.effect, plan.reason) == ("deny", ReasonCode.BUDGET)
 
 

@@ -126,7 +126,7 @@ def test_what_was_open_after_a_failure_before_crosses_nothing() -> None:
     ("situation", "was"),
     [
         (UNDECLARED, "was held for data_classification"),
-        (HARD.model_copy(update={"budget_left": 0}), "was denied (budget)"),
+        (HARD.model_copy(update={"budget_left": 0}), "was held for budget"),
     ],
 )
 def test_a_task_that_went_nowhere_and_would_leave_crosses(situation: Situation, was: str) -> None:

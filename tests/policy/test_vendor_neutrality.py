@@ -21,17 +21,17 @@ RENAMED = {vendor: f"vendor-{number}" for number, vendor in enumerate(reversed(V
 
 
 def _words(source: Path) -> set[str]:
-    """Every name and text of the module in lower case, but for the adapters a document may name.
+    """Every name and text of the module in lower case, but for the protocols a document may name.
 
-    An adapter is named after the protocol it speaks; which vendor stands behind it is data.
+    An adapter and a look-up are named after what they speak; which vendor stands behind is data.
     """
     tree = ast.parse(source.read_text())
-    adapters = {
+    protocols = {
         id(constant)
         for node in ast.walk(tree)
         if isinstance(node, ast.AnnAssign)
         and isinstance(node.target, ast.Name)
-        and node.target.id == "adapter"
+        and node.target.id in ("adapter", "lookup")
         for constant in ast.walk(node)
     }
     words: set[str] = set()
@@ -40,7 +40,7 @@ def _words(source: Path) -> set[str]:
             words.add(node.id.lower())
         elif isinstance(node, ast.Attribute):
             words.add(node.attr.lower())
-        elif isinstance(node, ast.Constant) and id(node) not in adapters:
+        elif isinstance(node, ast.Constant) and id(node) not in protocols:
             words.add(str(node.value).lower())
     return words
 

@@ -170,9 +170,9 @@ class AttemptLog:
             try:
                 ref = self._vault.seal_within(connection, row.task_id, answer, media_type, now)
             except ContentUnavailableError as error:
-                _close(connection, row, values, now)
+                _close_held(connection, row, values, now)
                 return error
-            _close(connection, row, {**values, **answer_columns(ref)}, now)
+            _close_held(connection, row, {**values, **answer_columns(ref)}, now)
             return invocation_of(_locked(connection, attempt_id))
 
         finished = transact(self._engine, ending_at(Failpoint.BEFORE_FINISH_COMMIT, write))
@@ -274,7 +274,8 @@ def _send_again(
         part_id=attempt_id,
         task_id=last.task_id,
         decision_id=last.decision_id,
-        amount_nano_usd=last.amount_nano_usd,
+        amount_nano_usd=last.amount_nano_usd - last.margin_nano_usd,
+        margin_nano_usd=last.margin_nano_usd,
         task_ceiling_nano_usd=last.task_ceiling_nano_usd,
         window_keys=keys,
         price_version=last.price_version,
@@ -295,8 +296,19 @@ def _send_again(
     return AttemptStart(attempt_id=attempt_id)
 
 
-def _close(connection: Connection, row: Any, values: dict[str, Any], now: datetime) -> None:
-    """Write the attempt's end; where its part ended before, the cost is posted late."""
+def _close_held(connection: Connection, row: Any, values: dict[str, Any], now: datetime) -> None:
+    """Write the end of an attempt whose part, where it is open, stays so: it covers the bill."""
+    cost_nano_usd = _close(connection, row, values, now)
+    if row.part_state == PartState.RESERVED:
+        cover_bill(connection, row, cost_nano_usd, now)
+
+
+def _close(connection: Connection, row: Any, values: dict[str, Any], now: datetime) -> int:
+    """Write the attempt's end; where its part ended before, the cost is posted late.
+
+    Moves no money of an open part: whoever ends it locks ``cost_day`` before the windows, as every
+    settler does. Returns the cost that is recorded, in nano-USD.
+    """
     if row.reconciled_at is not None:
         # The vendor's own record stands: what comes later adds the answer and no money.
         values = {**values, "cost_nano_usd": row.cost_nano_usd, "settlement": row.settlement}
@@ -308,8 +320,7 @@ def _close(connection: Connection, row: Any, values: dict[str, Any], now: dateti
     close = {"of_attempt": row.attempt_id, **values}
     if row.part_state == PartState.RESERVED:
         connection.execute(_CLOSE, close)
-        cover_bill(connection, row, values["cost_nano_usd"], now)
-        return
+        return int(values["cost_nano_usd"])
     cost_rollup.take_out(connection, [row.part_id])
     connection.execute(_CLOSE, close)
     has_moved = post_late(connection, row, values["cost_nano_usd"], now)
@@ -321,6 +332,7 @@ def _close(connection: Connection, row: Any, values: dict[str, Any], now: dateti
         "is_overrun": has_moved,
     }
     audit.append(connection, "late_settlement", body, now, task_id=row.task_id)
+    return int(values["cost_nano_usd"])
 
 
 def _locked(connection: Connection, attempt_id: str) -> Any:

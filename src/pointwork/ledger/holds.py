@@ -14,7 +14,7 @@ from sqlalchemy import Connection, bindparam, func, insert, select
 
 from pointwork.contract.approval import ApprovalRequest
 from pointwork.contract.decision import GrantKind
-from pointwork.contract.outcome import ReserveOutcome, Settlement
+from pointwork.contract.outcome import AttemptState, ReserveOutcome, Settlement
 from pointwork.ledger.budget_windows import ALLOWANCE, take, take_allowed
 from pointwork.ledger.clock import seconds_from_now
 from pointwork.ledger.margins import check_probation, margin_of
@@ -69,6 +69,8 @@ class PartRequest:
     """A person's approval to go on over exceeded budgets, up to its ceiling (OM-33)."""
     model: str | None = None
     """Whose bills say what is held besides; None where nobody sends one."""
+    margin_nano_usd: int = 0
+    """Held besides, as it was for a send of the same call before."""
 
 
 def check_amount(field: str, value: int) -> int:
@@ -106,7 +108,7 @@ def reserve_part(
     """
     parts = connection.execute(_TASK_PARTS, {"of_task": request.task_id}).all()
     held: int = sum(_committed(part) for part in parts)
-    bounds = held - sum(p.margin_nano_usd for p in parts if p.state == PartState.RESERVED)
+    bounds = held - sum(map(_precaution, parts))
     for part in parts:
         if part.part_id == request.part_id:
             return _repeated(part, request.amount_nano_usd), held
@@ -116,7 +118,7 @@ def reserve_part(
     if amount and bounds + amount > request.task_ceiling_nano_usd:
         raise RefusedError(TASK_CEILING)
     keys = sorted(set(request.window_keys))
-    margin = _margin(connection, request, keys, now)
+    margin = request.margin_nano_usd + _margin(connection, request, keys, now)
     amount += margin
     connection.execute(_INSERT_PART, _part_row(request, margin, now))
     for key in keys if amount else ():
@@ -167,6 +169,12 @@ def _committed(part: Any) -> int:
     return int(part.amount_nano_usd if is_open else part.posted_nano_usd)
 
 
+def _precaution(part: Any) -> int:
+    """What is held above the bound of a call without a bill; a bill counts against the ceiling."""
+    is_held = part.state == PartState.RESERVED and part.call_state != AttemptState.DONE
+    return int(part.margin_nano_usd) if is_held else 0
+
+
 def _repeated(part: Any, amount_nano_usd: int) -> ReserveOutcome:
     if part.amount_nano_usd - part.margin_nano_usd != amount_nano_usd:
         return ReserveOutcome.EXISTS_WITH_DIFFERENT_AMOUNT
@@ -194,13 +202,18 @@ def _part_row(request: PartRequest, margin: int, now: datetime) -> dict[str, obj
 
 
 _LOCK_TASK = select(func.pg_advisory_xact_lock(func.hashtextextended(bindparam("task_id"), 0)))
-_TASK_PARTS = select(
-    PART.c.part_id,
-    PART.c.amount_nano_usd,
-    PART.c.margin_nano_usd,
-    PART.c.state,
-    PART.c.posted_nano_usd,
-).where(PART.c.task_id == bindparam("of_task"))
+_TASK_PARTS = (
+    select(
+        PART.c.part_id,
+        PART.c.amount_nano_usd,
+        PART.c.margin_nano_usd,
+        PART.c.state,
+        PART.c.posted_nano_usd,
+        ATTEMPT.c.state.label("call_state"),
+    )
+    .outerjoin(ATTEMPT, ATTEMPT.c.attempt_id == PART.c.part_id)
+    .where(PART.c.task_id == bindparam("of_task"))
+)
 _OUTCOME_EXISTS = select(OUTCOME.c.task_id).where(OUTCOME.c.task_id == bindparam("of_task"))
 _INSERT_PART = insert(PART).values(expires_at=seconds_from_now(bindparam("lifetime")))
 _INSERT_PART_WINDOW = insert(PART_WINDOW)

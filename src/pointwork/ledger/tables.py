@@ -123,7 +123,7 @@ class BudgetWindow(LedgerTable, table=True):
     limit_high_nano_usd: int = money()
     spent_nano_usd: int = money()
     reserved_nano_usd: int = money()
-    limit_version: int = money(default=0)
+    limit_version: int = money(default=0, sa_column_kwargs={"server_default": "0"})
     """The owner's setting that the limit comes from; 0 is the pack's own."""
     alerted_version: int | None = money(default=None)
     """The limit for which people were told that it comes near."""

@@ -18,7 +18,7 @@ from tests.integration.ledger.records import NOW
 from tests.integration.ledger.steps import Steps
 
 pytestmark = pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
-TASKS = [f"t-{number}" for number in range(60)]
+TASKS = [f"t-{number}" for number in range(120)]
 """Enough for each step to need a page that is not there, whatever room the last ones left."""
 
 

@@ -64,6 +64,8 @@ class Part:
     is_open: bool = True
     posted: int = 0
     cost: int = 0
+    above: int = 0
+    """What its bill came to above the hold; it is held as well, until the task is logged."""
 
 
 @dataclass
@@ -75,14 +77,14 @@ class Model:
 
     def committed(self, key: str) -> int:
         return sum(
-            (part.amount if part.is_open else 0) + part.posted
+            (part.amount + part.above if part.is_open else 0) + part.posted
             for part in self.parts.values()
             if key in part.keys
         )
 
     def held(self, task_id: str) -> int:
         return sum(
-            part.amount if part.is_open else part.posted
+            part.amount + part.above if part.is_open else part.posted
             for part in self.parts.values()
             if part.task_id == task_id
         )
@@ -109,6 +111,8 @@ class Model:
             part.posted = max(part.posted, cost)
         elif state is FAILED:
             self.settle(part)
+        else:
+            part.above = max(0, cost - part.amount)
 
 
 class LedgerMachine(RuleBasedStateMachine):

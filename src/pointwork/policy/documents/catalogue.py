@@ -40,7 +40,7 @@ class Endpoint(Document):
     lookup: Literal["openrouter_generation", "openai_stored"] | None = added(None)
     """Where the vendor's own record of a call can be asked for; None where it keeps none.
 
-    ``openai_stored`` makes the vendor keep every prompt and answer of this endpoint.
+    A look-up whose name ends in ``_stored`` makes the vendor keep every prompt and answer.
     """
 
     @property

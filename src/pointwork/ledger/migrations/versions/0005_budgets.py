@@ -10,14 +10,15 @@ depends_on = None
 
 
 def upgrade() -> None:
-    with op.batch_alter_table("budget_window") as batch:
-        batch.add_column(
-            sa.Column("limit_version", sa.BigInteger(), nullable=False, server_default="0")
-        )
-        batch.add_column(sa.Column("alerted_version", sa.BigInteger(), nullable=True))
-        batch.add_column(sa.Column("stopped_at", sa.DateTime(timezone=True), nullable=True))
-    with op.batch_alter_table("budget_window") as batch:
-        batch.alter_column("limit_version", server_default=None)
+    # Column by column: SQLite would rebuild the table for more, and holds refer to its rows.
+    op.add_column(
+        "budget_window",
+        sa.Column("limit_version", sa.BigInteger(), nullable=False, server_default="0"),
+    )
+    op.add_column("budget_window", sa.Column("alerted_version", sa.BigInteger(), nullable=True))
+    op.add_column(
+        "budget_window", sa.Column("stopped_at", sa.DateTime(timezone=True), nullable=True)
+    )
     op.create_table(
         "budget_setting",
         sa.Column("version", sa.BigInteger(), autoincrement=False, nullable=False),
@@ -94,7 +95,5 @@ def downgrade() -> None:
     op.drop_table("budget_alert")
     op.drop_table("budget_allowance")
     op.drop_table("budget_setting")
-    with op.batch_alter_table("budget_window") as batch:
-        batch.drop_column("stopped_at")
-        batch.drop_column("alerted_version")
-        batch.drop_column("limit_version")
+    for name in ("stopped_at", "alerted_version", "limit_version"):
+        op.drop_column("budget_window", name)

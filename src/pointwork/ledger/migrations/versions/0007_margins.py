@@ -32,6 +32,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    with op.batch_alter_table("hold_part") as batch:
-        batch.drop_column("margin_nano_usd")
+    op.drop_column("hold_part", "margin_nano_usd")
     op.drop_table("model_margin")
