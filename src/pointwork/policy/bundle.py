@@ -67,7 +67,8 @@ class PolicyLibrary:
         self, active: Iterable[PolicyBundle], retired: Iterable[PolicyBundle] = ()
     ) -> None:
         self._active = {bundle.pack.pack: bundle for bundle in active}
-        self._by_hash = {each.sha256: each for each in (*retired, *self._active.values())}
+        now = {each.sha256: each for each in self._active.values()}
+        self._by_hash = {each.sha256: each for each in retired if each.sha256 not in now} | now
 
     @property
     def packs(self) -> tuple[str, ...]:
@@ -97,4 +98,5 @@ class PolicyLibrary:
             raise UnknownBundleError(f"no policy bundle with hash {bundle_sha256}") from None
 
     def all(self) -> tuple[PolicyBundle, ...]:
+        """The retired bundles first, so that an active one has the last word on what all name."""
         return tuple(self._by_hash.values())

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from pointwork.contract.decision import Site
 from pointwork.contract.names import ActivityName, TaskQueue
 from pointwork.policy.bundle import PolicyLibrary
+from tests.fakes.policy_facts import changed
 from tests.fakes.scripted_provider import Script
 from tests.workflows.stack import open_test_parts
-from workers.wiring import EXECUTOR_QUEUES, Parts, activities_of
+from workers.wiring import EXECUTOR_QUEUES, Parts, activities_of, endpoints_of
 
 
 @pytest.fixture
@@ -35,6 +37,16 @@ def test_each_executor_is_served_on_its_own_queue_alone(
     for each in TaskQueue:
         served = [vars(a)["__temporal_activity_definition"].name for a in _functions(each, parts)]
         assert (name in served) is (each is queue)
+
+
+def test_an_endpoint_is_as_the_active_bundle_has_it_whatever_older_ones_say(
+    library: PolicyLibrary,
+) -> None:
+    """Also where the ledger remembers the active bundle before one that was active once."""
+    active = library.active("omega")
+    older = changed(active, models={name: {"site": Site.PRIVATE} for name in active.models})
+    found = endpoints_of(PolicyLibrary([active], retired=[active, older]))
+    assert Site.PRIVATE not in {each.site for each in found.values()}
 
 
 def _functions(queue: TaskQueue, parts: Parts) -> list[object]:
