@@ -171,7 +171,7 @@ def alerts(
     if as_json:
         return screen.document([alert_document(each) for each in found])
     for each in found:
-        screen.say(alert_line(each))
+        screen.text(alert_line(each))
     if not found:
         return screen.say("No alert waits to be seen.")
     if any(each.seen_at is None for each in found):
