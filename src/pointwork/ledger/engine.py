@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
+from weakref import WeakSet
 
 import pysqlite3.dbapi2
 from sqlalchemy import ColumnElement, Connection, Engine, Insert, Table, create_engine, event
@@ -193,12 +194,40 @@ def _open_sqlite(url: URL) -> Engine:
             "timeout": BUSY_TIMEOUT_SECONDS,
             "isolation_level": None,
             "check_same_thread": False,
+            "factory": _SqliteConnection,
         },
         execution_options={_GROUP_COMMIT_OPTION: GroupCommit()},
     )
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
+    event.listen(engine, "checkin", _close_cursors)
     return engine
+
+
+class _SqliteConnection(pysqlite3.dbapi2.Connection):  # type: ignore[misc]
+    """Knows its open cursors, so that none survives the transaction it was opened in.
+
+    A result of which not every row was read keeps the view of that moment, commit or rollback: what
+    the connection reads later is old, and its next BEGIN IMMEDIATE fails BUSY without waiting.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._cursors: WeakSet[Any] = WeakSet()
+
+    def cursor(self, *arguments: Any) -> Any:
+        cursor = super().cursor(*arguments)
+        self._cursors.add(cursor)
+        return cursor
+
+    def close_cursors(self) -> None:
+        for cursor in list(self._cursors):
+            cursor.close()
+
+
+def _close_cursors(connection: Any, _record: object) -> None:
+    if connection is not None:
+        connection.close_cursors()
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

@@ -74,7 +74,7 @@ def check_probation(
     if not under_way:
         return
     most = amount_nano_usd + (PROBATION_FACTOR - 1) * (under_way + amount_nano_usd)
-    rows = connection.execute(_LEFT, {"of_windows": window_keys})
+    rows = connection.execute(_LEFT, {"of_windows": window_keys}).all()
     if any(row.left_nano_usd < most for row in rows):
         raise ProbationError
 

@@ -3,13 +3,15 @@
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from typing import Any
 
 import pytest
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, CursorResult, event
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from pointwork.contract.outcome import ReserveOutcome
-from pointwork.ledger.engine import RETRIES_MAX, transact
+from pointwork.ledger.engine import RETRIES_MAX, open_engine, transact
 from tests.integration.ledger.conftest import Ledger
 from tests.integration.ledger.records import NOW, invoke, outcome, reserve, window
 
@@ -136,6 +138,31 @@ def test_no_call_is_sent_when_its_row_cannot_be_written(ledger: Ledger) -> None:
     with pytest.raises(IntegrityError):
         ledger.attempts.begin(invoke("t-1"), "t-1/1", NOW)
     assert ledger.outcomes.attempts("t-1")[0].state == "planned"
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_a_result_that_nobody_reads_to_its_end_keeps_no_old_view(
+    ledger: Ledger, fails: bool
+) -> None:
+    """On SQLite it would: later reads were old, and the next write failed as locked, at once."""
+    transact(ledger.engine, load("one"))
+    transact(ledger.engine, load("two"))
+    kept: list[CursorResult[Any]] = []
+
+    def leave(connection: Connection) -> None:
+        kept.append(connection.exec_driver_sql("SELECT queue FROM local_residency"))
+        kept[0].fetchone()
+        if fails:
+            raise KeyError
+
+    with pytest.raises(KeyError) if fails else nullcontext():
+        transact(ledger.engine, leave)
+    elsewhere = open_engine(ledger.url)
+    transact(elsewhere, load("from elsewhere"))
+    elsewhere.dispose()
+    assert "from elsewhere" in queues(ledger)
+    transact(ledger.engine, load("last"))
+    assert queues(ledger) == {"one", "two", "from elsewhere", "last"}
 
 
 @ONLY_POSTGRES
