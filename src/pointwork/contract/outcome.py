@@ -151,7 +151,7 @@ class ReserveOutcome(StrEnum):
     EXCEEDS_LIMIT = "exceeds_limit"
     ALREADY_SETTLED = "already_settled"
     ON_PROBATION = "on_probation"
-    """Nobody has seen a bill of the model yet and its calls under way might use up the budget."""
+    """Calls of the model under way may be billed more than they hold, and use up the budget."""
 
 
 class Reservation(Message):

@@ -17,7 +17,7 @@ from pointwork.contract.decision import GrantKind
 from pointwork.contract.outcome import AttemptState, ReserveOutcome, Settlement
 from pointwork.ledger.budget_windows import ALLOWANCE, take, take_allowed
 from pointwork.ledger.clock import seconds_from_now
-from pointwork.ledger.margins import check_probation, margin_of
+from pointwork.ledger.margins import check_probation, check_room_for_others, margin_of
 from pointwork.ledger.tables import (
     Approval,
     ApprovalState,
@@ -104,7 +104,7 @@ def reserve_part(
 
     Raises:
         RefusedError: a limit does not cover the amount; roll back.
-        ProbationError: the call waits for its model's first bill; roll back.
+        ProbationError: the call waits for a bill of its model; roll back.
     """
     parts = connection.execute(_TASK_PARTS, {"of_task": request.task_id}).all()
     held: int = sum(_committed(part) for part in parts)
@@ -141,6 +141,9 @@ def _margin(connection: Connection, request: PartRequest, keys: list[str], now: 
     margin = margin_of(connection, request.model, now)
     if margin is None:
         check_probation(connection, request.model, request.amount_nano_usd, keys)
+    elif margin:
+        amount = request.amount_nano_usd + margin
+        check_room_for_others(connection, request.model, amount, margin, keys)
     return margin or 0
 
 

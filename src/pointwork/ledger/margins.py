@@ -11,9 +11,10 @@ for the first bill, which is the length of one call, once in the life of a model
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, case, func, select, update
+from sqlalchemy import Connection, Select, bindparam, case, func, select, update
 
 from pointwork.contract.decision import Site
+from pointwork.contract.outcome import AttemptState
 from pointwork.ledger.budget_tables import ModelMargin
 from pointwork.ledger.budget_windows import WINDOW, move
 from pointwork.ledger.engine import insert_if_absent
@@ -29,7 +30,7 @@ PROBATION_FACTOR = 4
 
 
 class ProbationError(Exception):
-    """The call waits for the first bill of its model; the transaction must be rolled back."""
+    """The call waits for a bill of its model; the transaction must be rolled back."""
 
 
 def margin_of(connection: Connection, model: str, now: datetime) -> int | None:
@@ -68,14 +69,48 @@ def check_probation(
     Raises:
         ProbationError: they could not, and another call of the model is under way.
     """
-    if connection.dialect.name == "postgresql":
-        connection.execute(_LOCK_MODEL, {"of_model": model})
+    _lock_model(connection, model)
     under_way = int(connection.execute(_UNDER_WAY, {"of_model": model}).scalar() or 0)
     if not under_way:
         return
     most = amount_nano_usd + (PROBATION_FACTOR - 1) * (under_way + amount_nano_usd)
+    _check_left(connection, window_keys, most)
+
+
+def check_room_for_others(
+    connection: Connection,
+    model: str,
+    amount_nano_usd: int,
+    margin_nano_usd: int,
+    window_keys: list[str],
+) -> None:
+    """Leave room for calls under way that hold less than the bills of their model now say.
+
+    Args:
+        connection: the transaction of the call's reservation.
+        model: whose margin was raised.
+        amount_nano_usd: what the call is to hold, its margin included.
+        margin_nano_usd: what each call of the model should hold besides its bound.
+        window_keys: where the money is to be taken.
+
+    Raises:
+        ProbationError: the windows could not pay them all; the first of them may soon have ended.
+    """
+    _lock_model(connection, model)
+    values = {"of_model": model, "margin": margin_nano_usd}
+    missing = int(connection.execute(_MISSING, values).scalar() or 0)
+    if missing:
+        _check_left(connection, window_keys, amount_nano_usd + missing)
+
+
+def _lock_model(connection: Connection, model: str) -> None:
+    if connection.dialect.name == "postgresql":
+        connection.execute(_LOCK_MODEL, {"of_model": model})
+
+
+def _check_left(connection: Connection, window_keys: list[str], amount_nano_usd: int) -> None:
     rows = connection.execute(_LEFT, {"of_windows": window_keys}).all()
-    if any(row.left_nano_usd < most for row in rows):
+    if any(row.left_nano_usd < amount_nano_usd for row in rows):
         raise ProbationError
 
 
@@ -109,6 +144,16 @@ _UNDER_WAY = (
     select(func.sum(_PART.c.amount_nano_usd))
     .join(_ATTEMPT, _ATTEMPT.c.attempt_id == _PART.c.part_id)
     .where(_PART.c.state == PartState.RESERVED, _ATTEMPT.c.model == bindparam("of_model"))
+)
+_MISSING: Select[Any] = (
+    select(func.sum(bindparam("margin") - _PART.c.margin_nano_usd))
+    .join(_ATTEMPT, _ATTEMPT.c.attempt_id == _PART.c.part_id)
+    .where(
+        _PART.c.state == PartState.RESERVED,
+        _PART.c.margin_nano_usd < bindparam("margin"),
+        _ATTEMPT.c.model == bindparam("of_model"),
+        _ATTEMPT.c.state.in_([AttemptState.PLANNED, AttemptState.SENT]),
+    )
 )
 _LEFT = select(
     (WINDOW.c.limit_nano_usd - WINDOW.c.spent_nano_usd - WINDOW.c.reserved_nano_usd).label(

@@ -158,6 +158,26 @@ def test_one_call_of_a_model_without_a_bill_runs_where_the_budget_pays_it_once(
     )
 
 
+@pytest.mark.parametrize(
+    ("limit", "first", "then"),
+    [
+        (390, ReserveOutcome.RESERVED, ReserveOutcome.EXISTS),
+        (389, ReserveOutcome.ON_PROBATION, ReserveOutcome.EXCEEDS_LIMIT),
+    ],
+)
+def test_a_call_leaves_room_for_those_under_way_that_hold_less_than_the_bills_say(
+    ledger: Ledger, limit: int, first: ReserveOutcome, then: ReserveOutcome
+) -> None:
+    """Two were held at 100; the first bill is 130, so the other will need 30 more."""
+    for task_id in ("t-1", "t-2"):
+        hold(ledger, task_id, windows=[window("day", 1000)])
+    call(ledger, "t-1", 130)
+    assert hold(ledger, "t-3", windows=[window("day", limit)]).outcome is first
+    call(ledger, "t-2", 130)
+    assert hold(ledger, "t-3", windows=[window("day", limit)]).outcome is then
+    assert ledger.budgets.read(["day"])["day"][1] <= limit
+
+
 def test_a_call_that_cost_nothing_is_no_bill(ledger: Ledger) -> None:
     for number in (1, 2):
         hold(ledger, f"t-{number}", windows=[window("day")])
