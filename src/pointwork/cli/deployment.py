@@ -4,6 +4,9 @@ The command line never imports the deployment's packages; it only knows where th
 """
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,14 +56,45 @@ def stored_bundle(engine: "Engine", bundle_sha256: str) -> "PolicyBundle | None"
     return PolicyBundle.model_validate_json(text) if text is not None else None
 
 
-def open_ledger(state_dir: Path) -> "Engine":
-    """The ledger of ``state_dir``; it must be there already.
+_ELSEWHERE: ContextVar["Engine | None"] = ContextVar("elsewhere", default=None)
+
+
+@contextmanager
+def ledger_elsewhere(url: str | None) -> Iterator[None]:
+    """Have ``open_ledger`` open the ledger at ``url``, whatever the folder; None changes nothing.
 
     Raises:
-        CliError: Pointwork never ran with this folder.
+        LedgerUrlError: the address cannot be used.
+    """
+    if url is None:
+        yield
+        return
+    from pointwork.ledger.engine import open_engine
+
+    engine = open_engine(url)
+    before = _ELSEWHERE.set(engine)
+    try:
+        yield
+    finally:
+        _ELSEWHERE.reset(before)
+        engine.dispose()
+
+
+def has_ledger(state_dir: Path) -> bool:
+    """Whether there is one to open; one elsewhere is taken to be there."""
+    return _ELSEWHERE.get() is not None or (state_dir / "ledger.db").is_file()
+
+
+def open_ledger(state_dir: Path) -> "Engine":
+    """The ledger elsewhere if there is one, else that of ``state_dir``; it must be there already.
+
+    Raises:
+        CliError: Pointwork never ran with this folder, or this database.
     """
     from pointwork.ledger.engine import open_engine
 
+    if (elsewhere := _ELSEWHERE.get()) is not None:
+        return _checked(elsewhere)
     path = state_dir / "ledger.db"
     if not path.is_file():
         raise CliError(
@@ -69,6 +103,28 @@ def open_ledger(state_dir: Path) -> "Engine":
             ExitCode.UNAVAILABLE,
         )
     return open_engine(f"sqlite:///{path.absolute()}")
+
+
+def _checked(engine: "Engine") -> "Engine":
+    """A ledger elsewhere, if it can be reached and has this code's schema."""
+    from sqlalchemy.exc import OperationalError
+
+    from pointwork.ledger.migrate import is_current
+
+    try:
+        if is_current(engine):
+            return engine
+    except OperationalError:
+        raise CliError(
+            f"the ledger {engine.url!r} cannot be reached",
+            "check --ledger-url and that the database runs",
+            ExitCode.UNAVAILABLE,
+        ) from None
+    raise CliError(
+        f"{engine.url!r} holds no ledger of this version",
+        "start the workers with it, which brings its schema up to date",
+        ExitCode.UNAVAILABLE,
+    )
 
 
 def open_vault(engine: "Engine", state_dir: Path) -> "Vault":

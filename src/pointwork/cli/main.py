@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -28,6 +28,7 @@ from pointwork.cli import (
     up,
     version,
 )
+from pointwork.cli.deployment import ledger_elsewhere
 from pointwork.cli.errors import ExitCode, describe, expected_errors
 from pointwork.cli.screen import Screen
 
@@ -46,6 +47,7 @@ def build_app() -> typer.Typer:
         rich_markup_mode=None,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
+    app.callback()(_everywhere)
     app.command("up")(up.up)
     app.command("demo")(demo.demo)
     app.command("run")(route_task.run)
@@ -70,6 +72,21 @@ def build_app() -> typer.Typer:
     app.command("doctor")(doctor.doctor)
     app.command("version")(version.version)
     return app
+
+
+def _everywhere(
+    context: typer.Context,
+    ledger_url: Annotated[
+        str | None,
+        typer.Option(
+            "--ledger-url",
+            envvar="POINTWORK_LEDGER_URL",
+            help="The ledger, where it is not in the state directory: postgresql://host/name.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    context.with_resource(ledger_elsewhere(ledger_url))
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -72,10 +72,10 @@ def _recorded(
     state_dir: Path, *, pack: str = "", version: str = "", prefix: str = ""
 ) -> "list[PolicyBundle]":
     """Bundles in the ledger, oldest first; none where there is no ledger."""
-    from pointwork.cli.deployment import open_ledger, stored_bundle
+    from pointwork.cli.deployment import has_ledger, open_ledger, stored_bundle
     from pointwork.ledger.policies import RevisionStore
 
-    if not (state_dir / "ledger.db").is_file():
+    if not has_ledger(state_dir):
         return []
     engine = open_ledger(state_dir)
     refs = [
