@@ -38,6 +38,7 @@ _POLICY_TESTS = tuple(
         "test_conditions.py",
         "test_windows.py",
         "test_windows_cache.py",
+        "test_budget_scopes.py",
         "test_codex_roles.py",
         "test_codex_pack.py",
         "test_juggernaut_policies.py",
@@ -63,9 +64,9 @@ POLICY = Target(
         *(
             f"policy.engine.{name}"
             for name in (
-                *("branches", "cheapest", "estimate", "facts", "filters", "gates", "index"),
-                *("lanes", "lifting", "obligations", "overrides", "precedence", "priority"),
-                *("ranking", "role_table", "safe_lane", "sensitivity", "windows"),
+                *("branches", "cheapest", "estimate", "facts", "filters", "gates", "hard_stop"),
+                *("index", "lanes", "lifting", "obligations", "overrides", "precedence"),
+                *("priority", "ranking", "role_table", "safe_lane", "sensitivity", "windows"),
             )
         ),
     ),
