@@ -17,7 +17,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up test check format replay record-histories coverage-of-requirements lock clean \
-	bench-overhead bench-classify bench-privacy bench-decide bench-budget bench-peers bench-million \
+	bench-overhead bench-classify bench-privacy bench-decide bench-budget bench-peers bench-million bench-soak \
 	mutation mutation-ledger
 
 help: ## list the commands
@@ -85,6 +85,9 @@ bench-peers: $(READY) ## the loads and the kill -9 that other gateways were meas
 
 bench-million: $(READY) ## holds and costs with a million finished tasks, beside an empty ledger
 	$(BIN)/python -m bench.million
+
+bench-soak: $(READY) ## an hour of faults on each database: do the counters still add up
+	$(BIN)/python -m bench.soak
 
 mutation: $(READY) ## how many small mistakes in the decision and money modules the tests notice
 	$(BIN)/python -m tools.mutate policy
