@@ -112,6 +112,7 @@ def covers(window: WindowSpec, candidate: Candidate) -> bool:
             return True
 
 
+@lru_cache(maxsize=4096)
 def scope_of(window_key: str) -> str:
     """The scope that a key names; empty where it names none."""
     _, _, rest = window_key.partition("/")

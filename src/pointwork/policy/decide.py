@@ -380,15 +380,11 @@ def _stop(given: DecisionInput, bundle: PolicyBundle, reason: ReasonCode, detail
 
 def _rejections(facts: Facts, refused: Refused, ranked: Ranked) -> tuple[Rejection, ...]:
     """Sorted by name, as the entries are. Being passed over is told before a filter's refusal."""
-    chosen, passed = {entry.name for entry in ranked.chosen}, ranked.passed_over
-    found = []
-    for name in facts.bundle.index.by_name:
-        reasons = refused.get(name)
-        if name in chosen or (reasons is None and name not in passed):
-            continue
-        if reasons is None or name in passed:
-            code, detail = passed[name]
-        else:
-            code, detail = reasons[0] if len(reasons) == 1 else first_reason(reasons)
-        found.append(rejection(name, code, detail))
-    return tuple(found)
+    chosen = {entry.name for entry in ranked.chosen}
+    told = {name: r[0] if len(r) == 1 else first_reason(r) for name, r in refused.items()}
+    told |= ranked.passed_over
+    return tuple(
+        rejection(name, *told[name])
+        for name in facts.bundle.index.by_name
+        if name in told and name not in chosen
+    )

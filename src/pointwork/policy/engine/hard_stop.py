@@ -5,7 +5,6 @@ from pointwork.contract.decision import Effect, GrantKind, Plan
 from pointwork.contract.reasons import ReasonCode
 from pointwork.policy.engine.facts import Facts
 from pointwork.policy.engine.filters import Refused
-from pointwork.policy.engine.ranking import codes
 
 _WHOSE_TURN = frozenset(
     {
@@ -33,23 +32,24 @@ def stopped_by(facts: Facts, refused: Refused, plan: Plan) -> tuple[str, ...]:
 
 
 def _exceeded(facts: Facts, refused: Refused, plan: Plan) -> tuple[str, ...]:
-    """The windows that refuse the task's charged calls: all its pack's, or all its route's."""
-    charged = _charged_refused(facts, refused)
-    if plan.reason is ReasonCode.BUDGET:
-        charged = {name: windows for name, windows in charged.items() if windows}
-    if not charged or not all(charged.values()):
-        return ()
-    return tuple(sorted(set().union(*charged.values())))
+    """The windows that refuse the task's charged calls: all its pack's, or all its route's.
 
-
-def _charged_refused(facts: Facts, refused: Refused) -> dict[str, set[str]]:
-    """By charged model that money alone may stand against, the windows that refuse it."""
-    return {
-        name: {
+    A charged call is one that money alone may stand against. One that no window refuses goes on,
+    unless the plan says that all of its route were refused.
+    """
+    if any(each.estimate_nano_usd for each in plan.candidates):
+        return ()  # the usual case: it need not look through all models
+    found: set[str] = set()
+    for name, estimate in facts.estimates.items():
+        reasons = refused.get(name, ())
+        if estimate <= 0 or not all(code in _WHOSE_TURN for code, _ in reasons):
+            continue
+        windows = [
             window
-            for code, window in refused.get(name, ())
+            for code, window in reasons
             if code is ReasonCode.BUDGET and scope_of(window) not in MODEL_SCOPES
-        }
-        for name, estimate in facts.estimates.items()
-        if estimate > 0 and codes(refused, name) <= _WHOSE_TURN
-    }
+        ]
+        if not windows and plan.reason is not ReasonCode.BUDGET:
+            return ()
+        found.update(windows)
+    return tuple(sorted(found))
