@@ -117,7 +117,7 @@ LEDGER = Target(
                     *("budget_settings", "budget_alerts", "budget_stops", "margins", "costs"),
                     *("audit", "approvals", "signals", "model_windows", "reconcile"),
                     *("transactions", "incidents", "canary", "overlay_signal", "choices"),
-                    *("drafts", "window_borders"),
+                    *("drafts", "window_borders", "juggernaut_tables", "worst_case"),
                 )
             ),
             "tests/unit/ledger/test_audit_figures.py",

@@ -175,3 +175,15 @@ def test_a_revoked_or_taken_key_id_is_not_given_out_again(ledger: Ledger, key: A
     ledger.approvals.revoke_key("k1", NOW)
     with pytest.raises(ApprovalConflictError, match="give the key a new id"):
         ledger.approvals.add_key(key, NOW)
+
+
+def test_revoking_one_key_leaves_the_others(ledger: Ledger) -> None:
+    keys = [
+        ApproverKey(key_id=f"{name}-1", approver=name, public_key="cHVibGlj")
+        for name in ("ada", "bob")
+    ]
+    for key in keys:
+        ledger.approvals.add_key(key, NOW)
+    assert ledger.approvals.revoke_key("ada-1", NOW)
+    assert not ledger.approvals.revoke_key("ada-1", NOW)
+    assert ledger.approvals.keys() == [keys[1]]

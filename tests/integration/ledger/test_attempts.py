@@ -9,6 +9,7 @@ import pytest
 from pointwork.contract.failures import ProviderFailureKind
 from pointwork.contract.outcome import AttemptState, Settlement, TokenUsage
 from pointwork.ledger.attempts import AttemptClosedError, BudgetRefusedError
+from pointwork.ledger.sweeper import expire_parts
 from pointwork.ledger.vault import ContentUnavailableError
 from tests.integration.ledger.conftest import Ledger
 from tests.integration.ledger.records import (
@@ -270,3 +271,13 @@ def test_a_worker_killed_after_sending_leaves_a_covered_unknown_and_the_task_com
     ]
     assert (logged.cost_nano_usd, logged.settlement) == (160, Settlement.AT_LEAST)
     assert ledger.budgets.read(["day"]) == {"day": (1000, 160)}
+
+
+def test_a_planned_call_whose_own_part_has_ended_is_not_sent_on_anothers(ledger: Ledger) -> None:
+    accept(ledger.vault, "t-1")
+    reserve(ledger.budgets, "t-1", 1, expires_in_seconds=0)
+    reserve(ledger.budgets, "t-1", 2)
+    expire_parts(ledger.engine, NOW, lambda _: True)
+    with pytest.raises(AttemptClosedError, match="is expired"):
+        ledger.attempts.begin(invoke("t-1"), "t-1/1", NOW)
+    assert ledger.attempts.begin(invoke("t-1", 2), "t-1/2", NOW).attempt_id == "t-1/2"

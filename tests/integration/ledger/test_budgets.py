@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from pointwork.contract.decision import Obligation
 from pointwork.contract.failures import ProviderFailureKind
 from pointwork.contract.outcome import ReserveOutcome, Settlement
+from pointwork.contract.task import Sensitivity
 from pointwork.ledger.holds import AMOUNT_NANO_USD_MAX
 from tests.integration.ledger.conftest import Ledger
 from tests.integration.ledger.records import (
@@ -211,3 +213,35 @@ def test_a_hold_expires_by_the_databases_clock(ledger: Ledger) -> None:
         )
         left = float(connection.execute(text(f"SELECT {seconds} FROM hold_part")).scalar_one())
     assert 3500 < left <= 3600
+
+
+@pytest.mark.parametrize(
+    ("sensitivity", "obligations", "is_restricted"),
+    [
+        (Sensitivity.RESTRICTED, (), True),
+        (Sensitivity.SENSITIVE, (), False),
+        (Sensitivity.PUBLIC, (), False),
+        (Sensitivity.PUBLIC, (Obligation.LOG_RESTRICTED,), True),
+    ],
+)
+def test_a_decision_says_whether_what_it_decided_on_is_restricted(
+    ledger: Ledger,
+    sensitivity: Sensitivity,
+    obligations: tuple[Obligation, ...],
+    is_restricted: bool,
+) -> None:
+    record = decision("t-1", sensitivity=sensitivity, obligations=obligations)
+    ledger.budgets.reserve(
+        record=record,
+        part_id="t-1/1",
+        task_id="t-1",
+        invoke=None,
+        amount_nano_usd=1,
+        task_ceiling_nano_usd=1,
+        windows=(),
+        price_version="test-1",
+        expires_in_seconds=60,
+        now=NOW,
+    )
+    (row,) = ledger.rows("SELECT is_restricted FROM decision")
+    assert bool(row["is_restricted"]) is is_restricted

@@ -39,6 +39,12 @@ def test_a_busy_ledger_is_sound(busy: Ledger) -> None:
             "UPDATE hold_part SET state = 'reserved', settled_at = NULL WHERE part_id = 't-1/1'",
             "t-1/1",
         ),
+        (
+            "I5",
+            "UPDATE hold_part SET state = 'expired', posted_nano_usd = 1, settled_at = created_at "
+            "WHERE part_id = 't-3/1'",
+            "t-3/1",
+        ),
         ("I7", "UPDATE outcome SET body = replace(body, '60', '61')", "t-1"),
         ("I7", "UPDATE audit SET record = replace(record, '60', '61')", "record 1"),
         ("I7", "DELETE FROM outcome", "t-1"),
@@ -46,6 +52,12 @@ def test_a_busy_ledger_is_sound(busy: Ledger) -> None:
         (
             "I8",
             "UPDATE hold_part SET state = 'expired', settled_at = created_at "
+            "WHERE part_id = 't-2/1'",
+            "t-2/1",
+        ),
+        (
+            "I8",
+            "UPDATE hold_part SET state = 'posted', settled_at = created_at "
             "WHERE part_id = 't-2/1'",
             "t-2/1",
         ),
@@ -105,3 +117,29 @@ def test_a_call_that_no_part_pays_for_is_named_where_the_database_let_it_in(busy
     connection.close()
     (found,) = (each for each in check(busy.engine) if each.invariant == "I8")
     assert found.sentence == "attempt t-2/1 is sent and the part that pays for it is missing"
+
+
+@pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(
+    ("damage", "names"),
+    [
+        ("UPDATE hold_part SET settled_at = created_at WHERE part_id = 't-3/1'", "t-3/1"),
+        ("UPDATE hold_part SET settled_at = NULL WHERE part_id = 't-1/1'", "t-1/1"),
+    ],
+)
+def test_a_part_that_ended_without_a_moment_is_named_where_the_database_let_it_in(
+    busy: Ledger, damage: str, names: str
+) -> None:
+    busy.broken_on_purpose = True
+    busy.rows("PRAGMA ignore_check_constraints = ON")
+    busy.rows(damage)
+    (found,) = (each for each in check(busy.engine) if each.invariant == "I5")
+    assert names in found.sentence
+
+
+@pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
+def test_when_a_planned_call_was_sent_is_not_asked(busy: Ledger) -> None:
+    """What was never sent cannot have been sent too early, though the database let it in."""
+    busy.rows("PRAGMA ignore_check_constraints = ON")
+    busy.rows("UPDATE attempt SET sent_at = '2026-02-01 00:00:00' WHERE task_id = 't-3'")
+    assert [each for each in check(busy.engine) if each.invariant == "I8"] == []

@@ -17,6 +17,7 @@ from tests.integration.ledger.records import (
     decision,
     invoke,
     outcome,
+    reserve,
     window,
 )
 
@@ -34,12 +35,13 @@ def hold(
     amount: int = 100,
     ceiling: int = UNLIMITED,
     site: Site = Site.PUBLIC_API,
+    number: int = 1,
     now: datetime = NOW,
 ) -> Reservation:
     """As the reserve activity asks for it."""
     return ledger.budgets.reserve(
-        record=decision(task_id),
-        part_id=f"{task_id}/1",
+        record=decision(task_id, number),
+        part_id=f"{task_id}/{number}",
         task_id=task_id,
         invoke=hosted(task_id, amount, site),
         amount_nano_usd=amount,
@@ -121,6 +123,54 @@ def test_a_repeat_is_known_by_its_bound_though_the_margin_grew_meanwhile(billed:
 
 def test_a_tasks_ceiling_is_compared_with_bounds_and_not_with_margins(billed: Ledger) -> None:
     assert hold(billed, "t-2", windows=[], ceiling=100).outcome is ReserveOutcome.RESERVED
+
+
+@pytest.mark.parametrize(
+    ("ceiling", "found"),
+    [(200, ReserveOutcome.RESERVED), (199, ReserveOutcome.EXCEEDS_LIMIT)],
+)
+def test_a_ceiling_counts_the_bounds_of_all_the_tasks_calls(
+    billed: Ledger, ceiling: int, found: ReserveOutcome
+) -> None:
+    hold(billed, "t-2", windows=[], ceiling=ceiling)
+    assert hold(billed, "t-2", windows=[], ceiling=ceiling, number=2).outcome is found
+
+
+@pytest.mark.parametrize(
+    ("ceiling", "found"),
+    [(230, ReserveOutcome.RESERVED), (229, ReserveOutcome.EXCEEDS_LIMIT)],
+)
+def test_a_ceiling_counts_what_a_call_was_billed(
+    billed: Ledger, ceiling: int, found: ReserveOutcome
+) -> None:
+    assert hold(billed, "t-1", windows=[], ceiling=ceiling, number=2).outcome is found
+
+
+def test_a_call_that_is_made_again_holds_its_margin_again(billed: Ledger) -> None:
+    """And the ceiling is compared with the two bounds."""
+    accept(billed.vault, "t-2")
+    hold(billed, "t-2", windows=[window("day")], ceiling=200)
+    for _ in range(2):
+        billed.attempts.begin(hosted("t-2"), "t-2/1", NOW)
+    assert billed.budgets.read(["day"]) == {"day": (1000, 130 + 130 + 130)}
+
+
+def test_calls_of_another_model_keep_none_on_probation(ledger: Ledger) -> None:
+    for number in range(5):
+        reserve(ledger.budgets, f"other-{number}", windows=[window("day")])
+    assert hold(ledger, "t-1", windows=[window("day")]).outcome is ReserveOutcome.RESERVED
+
+
+@pytest.mark.parametrize(
+    ("limit", "second"),
+    [(800, ReserveOutcome.RESERVED), (799, ReserveOutcome.ON_PROBATION)],
+)
+def test_a_second_call_at_once_needs_its_bound_and_three_times_both(
+    ledger: Ledger, limit: int, second: ReserveOutcome
+) -> None:
+    """One holds 100 of the window, so 100 and three times 200 must be left of it."""
+    hold(ledger, "t-1", windows=[window("day", limit)])
+    assert hold(ledger, "t-2", windows=[window("day", limit)]).outcome is second
 
 
 def test_a_call_without_usage_is_charged_with_its_margin(billed: Ledger) -> None:

@@ -1,13 +1,15 @@
 """Holds that nobody settles are freed, and a call that was sent is never forgotten (design 5)."""
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 
 from pointwork.contract.failures import ProviderFailureKind
 from pointwork.contract.outcome import AttemptState, ReserveOutcome, Settlement
+from pointwork.contract.sweep import SweepPlace
 from pointwork.ledger.attempts import AttemptClosedError
-from pointwork.ledger.sweeper import expire_parts
+from pointwork.ledger.sweeper import expire_parts, unrecorded_tasks
 from tests.integration.ledger.conftest import Ledger
 from tests.integration.ledger.records import NOW, accept, answer, invoke, outcome, reserve, window
 
@@ -119,3 +121,38 @@ def test_a_call_sent_while_the_sweep_looked_on_keeps_its_part(ledger: Ledger) ->
 
     assert expire_parts(ledger.engine, NOW, send_t_2) == 0
     assert part_states(ledger) == ["reserved", "reserved"]
+
+
+def test_what_expires_unsent_costs_nothing_and_surely_so(expired: Ledger) -> None:
+    expire_parts(expired.engine, NOW, is_closed)
+    (part,) = expired.rows("SELECT state, posted_nano_usd, settlement FROM hold_part")
+    assert part == {"state": "expired", "posted_nano_usd": 0, "settlement": "exact"}
+
+
+def test_a_task_has_no_money_left_once_it_held_some_and_holds_none(ledger: Ledger) -> None:
+    for task_id in ("never-held", "holds", "freed", "freed-and-holds", "recorded"):
+        accept(ledger.vault, task_id)
+    reserve(ledger.budgets, "holds")
+    for task_id in ("freed", "freed-and-holds"):
+        reserve(ledger.budgets, task_id, expires_in_seconds=0)
+    expire_parts(ledger.engine, NOW, is_closed)
+    reserve(ledger.budgets, "freed-and-holds", 2)
+    ledger.outcomes.log(outcome("recorded"), None, NOW)
+    found = unrecorded_tasks(ledger.engine, NOW + timedelta(seconds=1))
+    assert {each.task_id: each.has_no_money_left for each in found} == {
+        "freed": True,
+        "freed-and-holds": False,
+        "holds": False,
+        "never-held": False,
+    }
+    assert unrecorded_tasks(ledger.engine, NOW) == []
+
+
+def test_a_walk_goes_on_behind_the_last_task_of_the_same_moment(ledger: Ledger) -> None:
+    for task_id in ("a", "b", "c"):
+        accept(ledger.vault, task_id)
+    later, seen, after = NOW + timedelta(seconds=1), [], None
+    while found := unrecorded_tasks(ledger.engine, later, after):
+        seen.append(found[0].task_id)
+        after = SweepPlace(at=found[0].created_at, row_id=found[0].task_id)
+    assert seen == ["a", "b", "c"]
