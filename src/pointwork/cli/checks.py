@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _DISK_BYTES_MIN = 1_000_000_000
 _DISK_BYTES_LOW = 5_000_000_000
+_LEDGER = "ledger"
 _INTEGRITY = "integrity"
 
 
@@ -119,8 +120,8 @@ def check_ledger(state_dir: Path) -> list[Check]:
     try:
         for step in steps:
             checks.extend(step(engine))
-            if checks[-1].name == _INTEGRITY and checks[-1].verdict is Verdict.FAIL:
-                # What is read from damaged pages says nothing, good or bad.
+            if checks[-1].name in (_LEDGER, _INTEGRITY) and checks[-1].verdict is Verdict.FAIL:
+                # What is read from damaged pages or other tables says nothing, good or bad.
                 break
     except (SQLAlchemyError, ValueError) as error:
         kind = type(getattr(error, "orig", None) or error).__name__
@@ -135,10 +136,10 @@ def _schema(engine: "Engine") -> Iterator[Check]:
     from pointwork.ledger.migrate import is_current
 
     if is_current(engine):
-        yield Check("ledger", Verdict.OK, "its schema is this version's")
+        yield Check(_LEDGER, Verdict.OK, "its schema is this version's")
     else:
         remedy = "start it once with `pointwork up`, which migrates it"
-        yield Check("ledger", Verdict.FAIL, "its schema is another version's", remedy)
+        yield Check(_LEDGER, Verdict.FAIL, "its schema is another version's", remedy)
 
 
 def _journal(engine: "Engine") -> Iterator[Check]:

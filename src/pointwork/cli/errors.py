@@ -123,7 +123,8 @@ def _foreign(error: BaseException, arguments: Sequence[str]) -> tuple[ExitCode, 
             # A database's own words may quote a row, so only its kind is told.
             kind = type(getattr(error, "orig", None) or error).__name__
             problem = f"the ledger refused the request ({kind})"
-            return ExitCode.UNAVAILABLE, f"{problem}; check it with `pointwork doctor`"
+            remedy = "`pointwork doctor` tells whether it is damaged or another version's"
+            return ExitCode.UNAVAILABLE, f"{problem}; {remedy}"
         case _:
             return ExitCode.UNAVAILABLE, str(error)
 

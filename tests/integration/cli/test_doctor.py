@@ -6,6 +6,7 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from pointwork.cli.errors import ExitCode
+from pointwork.ledger.migrate import downgrade
 from tests.integration.cli.conftest import Call
 
 
@@ -71,3 +72,17 @@ def test_a_ledger_that_is_no_database_is_a_failure_and_no_traceback(
     listed = call("list", "--state-dir", state_dir)
     assert listed.code == ExitCode.UNAVAILABLE
     assert "pointwork doctor" in listed.err
+
+
+def test_a_ledger_of_another_version_is_named_and_nothing_else_is_said_of_it(
+    call: Call, state_dir: Path, ledger: Engine
+) -> None:
+    downgrade(ledger, "0006")
+    checks = json.loads(call("doctor", "--state-dir", state_dir, "--json").out)["checks"]
+    (told,) = [each for each in checks if each["check"] == "ledger"]
+    assert (told["verdict"], told["found"]) == ("fail", "its schema is another version's")
+    assert not {each["check"] for each in checks} & {"integrity", "I1", "audit chain"}
+    downgrade(ledger, "0003")
+    refused = call("costs", "--state-dir", state_dir)
+    assert refused.code == ExitCode.UNAVAILABLE
+    assert "`pointwork doctor` tells whether it is damaged or another version's" in refused.err

@@ -331,3 +331,12 @@ def test_a_setting_that_makes_no_sense_leaves_nothing(
         office.set(NANO_PER_USD, **wrong)
     assert office.ledger.rows("SELECT * FROM budget_setting") == []
     assert office.ledger.chain.records(10) == []
+
+
+def test_a_limit_set_today_leaves_the_window_of_a_day_that_is_over(office: Office) -> None:
+    hold(office.ledger, "t-1", office.decided(), 100)
+    office.now = NOW + timedelta(days=1)
+    hold(office.ledger, "t-2", office.decided(), 100)
+    office.set(150)
+    today = "omega/pack/omega/day/2026-03-02"
+    assert office.limits(DAY, today) == {DAY: PACK_LIMIT, today: 150}

@@ -206,3 +206,10 @@ def test_an_answer_that_nobody_chose_from_several_that_differ_is_a_broken_invari
     assert ledger.violations() == [
         "I11: task t-1 has an answer although its answers differed and no person chose"
     ]
+
+
+def test_an_answer_of_several_that_agree_needs_no_persons_choice(ledger: Ledger) -> None:
+    agreed = DIFFER.model_copy(update={"agree": True, "differences": (), "differences_count": 0})
+    ComparisonLog(ledger.engine).record(agreed, "t-1", "t-1/decision/1", NOW)
+    ledger.outcomes.log(outcome("t-1", status=TaskStatus.SUCCEEDED), None, NOW)
+    assert ledger.violations() == []
