@@ -22,11 +22,13 @@ from pointwork.ledger.cost_tables import (
 from pointwork.ledger.engine import read, transact
 from pointwork.ledger.juggernaut_tables import PolicyRow, keep_policies, overspent, project
 from pointwork.ledger.policies import RevisionStore
+from pointwork.ledger.reconcile import reconcile
 from pointwork.ledger.selections import dollars, row_id
 from pointwork.policy.bundle import PolicyLibrary
 from tests.integration.ledger.charged import Charge, end, fail, run, send
 from tests.integration.ledger.conftest import Ledger
 from tests.integration.ledger.records import NOW, UNLIMITED, answer, outcome
+from tests.integration.ledger.test_reconcile import Record
 
 USD = 1_000_000_000
 NEVER = "9b2f3a54-0000-4000-8000-000000000000"
@@ -208,6 +210,15 @@ def test_a_late_answer_corrects_its_selection(ledger: Ledger) -> None:
     ledger.attempts.finish("t/1", **answer(cost=3 * USD))
     (row,) = selections(ledger)
     assert (row["success"], row["actual_cost"], row["tokens_used"]) == (True, Decimal(3), 30)
+
+
+def test_a_vendors_record_corrects_the_cost_of_its_selection(ledger: Ledger) -> None:
+    charge = juggernaut("t", amount=2 * USD)
+    send(ledger, charge)
+    end(ledger, charge, TaskStatus.CANCELLED)
+    assert [each["actual_cost"] for each in selections(ledger)] == [Decimal(2)]
+    assert reconcile(ledger.engine, "t/1", Record(cost_nano_usd=USD // 2), NOW)
+    assert [each["actual_cost"] for each in selections(ledger)] == [Decimal("0.5")]
 
 
 def test_other_packs_leave_no_trace_in_the_tables(ledger: Ledger) -> None:
