@@ -8,7 +8,8 @@ endif
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-TEST_WORKERS ?= 2
+# One more than there are processors to count on: tests wait for servers and killed processes.
+TEST_WORKERS ?= 3
 CODE := src workflows activities workers tests bench tools
 
 # The workflow sandbox reads the workflow's module anew for every task: without its compiled form
