@@ -43,11 +43,7 @@ from pointwork.ledger.budgets import BudgetBook
 from pointwork.ledger.engine import open_engine, read, transact
 from pointwork.ledger.master_keys import MasterKeys
 from pointwork.ledger.outcomes import OutcomeLog
-from pointwork.ledger.settling import (
-    Posting,
-    Settled,
-    settle_parts,
-)
+from pointwork.ledger.settling import Posting, Settled, settle_parts
 from pointwork.ledger.tables import PartState
 from pointwork.ledger.vault import Vault
 

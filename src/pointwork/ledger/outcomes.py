@@ -25,9 +25,7 @@ from pointwork.ledger.holds import ATTEMPT, OUTCOME, PART, lock_task
 from pointwork.ledger.model_windows import unused
 from pointwork.ledger.selections import PACK as JUGGERNAUT
 from pointwork.ledger.selections import refuse_selections
-from pointwork.ledger.settling import (
-    settle_parts,
-)
+from pointwork.ledger.settling import settle_parts
 from pointwork.ledger.signals import raise_mark
 from pointwork.ledger.tables import DraftReview, Incident, PartState, table_of
 

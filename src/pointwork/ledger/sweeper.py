@@ -14,11 +14,7 @@ from pointwork.ledger.attempts import mark_unknown
 from pointwork.ledger.clock import seconds_from_now
 from pointwork.ledger.engine import read, transact
 from pointwork.ledger.holds import PART, lock_task
-from pointwork.ledger.settling import (
-    Posting,
-    Settled,
-    settle_parts,
-)
+from pointwork.ledger.settling import Posting, Settled, settle_parts
 from pointwork.ledger.tables import Outcome, PartState, Task, table_of
 
 TASK = table_of(Task)
