@@ -2,6 +2,7 @@
 
 import sysconfig
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -45,7 +46,17 @@ def library() -> PolicyLibrary:
 
 
 async def start_temporal_server() -> WorkflowEnvironment:
-    """The real dev server from its PyPI package, tuned as `pointwork up` tunes it."""
+    """The real dev server from its PyPI package, tuned as `pointwork up` tunes it.
+
+    Where many start at once it may find no free port for its inner services, and panics.
+    """
+    for _ in range(2):
+        with suppress(RuntimeError):
+            return await _start_temporal_server()
+    return await _start_temporal_server()
+
+
+async def _start_temporal_server() -> WorkflowEnvironment:
     return await WorkflowEnvironment.start_local(
         dev_server_existing_path=str(Path(sysconfig.get_path("scripts")) / "temporal"),
         dev_server_log_level="error",

