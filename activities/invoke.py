@@ -23,8 +23,9 @@ from pointwork.contract.outcome import (
 )
 from pointwork.contract.prompt import AnswerSchema, Prompt
 from pointwork.contract.steps import BudgetRefusal
-from pointwork.contract.task import ContentRef
+from pointwork.contract.task import CONTENT_BYTES_MAX, ContentRef
 from pointwork.failpoints import Failpoint, reach
+from pointwork.providers.departure import Clearance, DepartureRefusedError
 from pointwork.providers.port import (
     CompletionRequest,
     CompletionResponse,
@@ -97,6 +98,18 @@ class AnswerContracts(Protocol):
     def schema(self, contract: str) -> AnswerSchema: ...
 
 
+class Door(Protocol):
+    """Looks at every call at the moment of sending (``pointwork.providers.departure``)."""
+
+    def clear(self, call: Invoke, prompt: Prompt, schema: AnswerSchema | None) -> Clearance | None:
+        """Leave for the call; None for one that stays in the house.
+
+        Raises:
+            DepartureRefusedError: it must not be sent.
+        """
+        ...
+
+
 class Restorer(Protocol):
     def restore(self, text: str, mapping: bytes) -> tuple[str, int]:
         """The text with its placeholders filled in, and how many the model made up."""
@@ -117,6 +130,7 @@ class InvokeActivities:
         restorer: Restorer,
         contracts: AnswerContracts,
         budget_refused: type[Exception],
+        door: Door,
     ) -> None:
         self._attempts = attempts
         self._content = content
@@ -125,6 +139,7 @@ class InvokeActivities:
         self._restorer = restorer
         self._contracts = contracts
         self._budget_refused = budget_refused
+        self._door = door
         self._well_at: dict[str, datetime] = {}
 
     @activity.defn(name=ActivityName.INVOKE_MODEL)
@@ -141,6 +156,8 @@ class InvokeActivities:
             ready = await asyncio.to_thread(self._begin, call, part_id)
         except self._budget_refused as error:
             raise _budget_exceeded(call, error) from None
+        except DepartureRefusedError as error:
+            raise _egress_refused(call, part_id, error) from None
         if isinstance(ready, Invocation):
             return ready
         start, request, mapping = ready
@@ -149,18 +166,27 @@ class InvokeActivities:
             response = await self._complete(call, request)
             reach(Failpoint.AFTER_BODY)
         except ProviderError as error:
-            failure = await asyncio.to_thread(self._fail, call, start.attempt_id, error, began)
-            await asyncio.to_thread(self._note_health, call, error)
-            raise _application_error(failure, error) from None
+            raise await self._failed(call, start.attempt_id, error, began) from None
         except asyncio.CancelledError:
             cut = ProviderError(ProviderFailureKind.STREAM_INTERRUPTED, "cancelled")
             await asyncio.shield(asyncio.to_thread(self._fail, call, start.attempt_id, cut, began))
             raise
-        invocation = await asyncio.to_thread(
-            self._finish, call, start.attempt_id, response, mapping, began
-        )
+        try:
+            invocation = await asyncio.to_thread(
+                self._finish, call, start.attempt_id, response, mapping, began
+            )
+        except ProviderError as error:
+            raise await self._failed(call, start.attempt_id, error, began) from None
         reach(Failpoint.BEFORE_ACTIVITY_RETURN)
         return invocation
+
+    async def _failed(
+        self, call: Invoke, attempt_id: str, error: ProviderError, began: float
+    ) -> ApplicationError:
+        """What the workflow is told of a failed call, which is on record by then."""
+        failure = await asyncio.to_thread(self._fail, call, attempt_id, error, began)
+        await asyncio.to_thread(self._note_health, call, error)
+        return _application_error(failure, error)
 
     def _begin(self, call: Invoke, part_id: str) -> Begun | Invocation:
         """Open the content, then commit that the call is sent; or the answer stored before."""
@@ -174,6 +200,7 @@ class InvokeActivities:
         if call.placeholders is not None:
             mapping = self._content.placeholders(call.task_id, call.placeholders)
 
+        clearance = self._door.clear(call, prompt, schema)
         start = self._attempts.begin(call, part_id, datetime.now(UTC))
         if start.stored is not None:
             return start.stored
@@ -192,6 +219,7 @@ class InvokeActivities:
             seed=call.seed,
             answer_schema=schema,
             effort=call.candidate.effort,
+            clearance=clearance,
             on_started=note,
         )
         return start, request, mapping
@@ -230,10 +258,17 @@ class InvokeActivities:
         mapping: bytes | None,
         began: float,
     ) -> Invocation:
+        """Commit the answer.
+
+        Raises:
+            ProviderError: it is larger than the vault takes; nothing was committed.
+        """
         text, unknown_placeholders = response.text, 0
         if mapping is not None:
             text, unknown_placeholders = self._restorer.restore(text, mapping)
         answer, media_type = self._content.encode_answer(text)
+        if len(answer) > CONTENT_BYTES_MAX:
+            raise _too_large(call, response, len(answer))
         cost_nano_usd, settlement = _cost(call, response.usage)
         now = datetime.now(UTC)
         invocation = self._attempts.finish(
@@ -310,12 +345,39 @@ def _cost(call: Invoke, usage: TokenUsage | None) -> tuple[int, Settlement]:
     return cost_nano_usd, Settlement.EXACT
 
 
+def _too_large(call: Invoke, response: CompletionResponse, bytes_count: int) -> ProviderError:
+    """A failed attempt with the cost it had: a repeat would be paid for and end the same way."""
+    return ProviderError(
+        ProviderFailureKind.TRUNCATED,
+        f"the answer of {call.candidate.model} has {bytes_count} bytes, more than the "
+        f"{CONTENT_BYTES_MAX} the vault takes, and was not kept; ask for a shorter one",
+        usage=response.usage,
+        provider_request_id=response.provider_request_id,
+    )
+
+
 def _elapsed_ms(began: float) -> int:
     return int((time.monotonic() - began) * 1000)
 
 
 def _application_error(failure: InvocationFailure, error: ProviderError) -> ApplicationError:
     return ApplicationError(str(error), failure, type=failure.kind, non_retryable=True)
+
+
+def _egress_refused(
+    call: Invoke, attempt_id: str, error: DepartureRefusedError
+) -> ApplicationError:
+    """No attempt was begun, so nothing was charged; another candidate may still be tried."""
+    kind = ProviderFailureKind.EGRESS_REFUSED
+    failure = InvocationFailure(
+        attempt_id=attempt_id,
+        model=call.candidate.model,
+        kind=kind,
+        retry_after_seconds=None,
+        cost_nano_usd=0,
+        settlement=Settlement.EXACT,
+    )
+    return ApplicationError(str(error), failure, type=kind, non_retryable=True)
 
 
 def _budget_exceeded(call: Invoke, error: Exception) -> ApplicationError:

@@ -10,7 +10,7 @@ from pointwork.contract.failures import FailureType
 from pointwork.contract.names import ActivityName
 from pointwork.contract.prompt import Prompt
 from pointwork.contract.steps import Redact
-from pointwork.contract.task import ContentRef
+from pointwork.contract.task import ContentRef, DataClass
 
 
 class RedactedPrompt(Protocol):
@@ -22,6 +22,10 @@ class RedactedPrompt(Protocol):
     def counts(self) -> tuple[FindingCount, ...]: ...
     @property
     def rules(self) -> tuple[str, ...]: ...
+    @property
+    def data_classes(self) -> tuple[DataClass, ...]: ...
+    @property
+    def read_bytes(self) -> int | None: ...
 
 
 class Redactor(Protocol):
@@ -32,8 +36,11 @@ class Redactor(Protocol):
 
 class RedactedContent(Protocol):
     def prompt(self, task_id: str, ref: ContentRef) -> Prompt: ...
-    def seal_prompt(self, task_id: str, prompt: Prompt) -> ContentRef: ...
-    def seal_placeholders(self, task_id: str, mapping: bytes) -> ContentRef: ...
+    def seal_prompt(self, task_id: str, prompt: Prompt) -> ContentRef | None:
+        """None where it is larger than the vault takes, as for ``seal_placeholders``."""
+        ...
+
+    def seal_placeholders(self, task_id: str, mapping: bytes) -> ContentRef | None: ...
 
 
 class RedactActivities:
@@ -51,11 +58,22 @@ class RedactActivities:
         prompt = self._content.prompt(step.task_id, step.content)
         redacted = self._redactor.redact(prompt, secrets_only=step.secrets_only)
         if redacted is None:
-            failure = FailureType.REDACTION_FAILED
-            raise ApplicationError(failure.sentence, type=failure, non_retryable=True)
+            raise _failed()
+        content = self._content.seal_prompt(step.task_id, redacted.prompt)
+        placeholders = self._content.seal_placeholders(step.task_id, redacted.mapping)
+        if content is None or placeholders is None:
+            # Placeholders and their mapping can outgrow the text they stand for.
+            raise _failed()
         return RedactionSummary(
-            content=self._content.seal_prompt(step.task_id, redacted.prompt),
-            placeholders=self._content.seal_placeholders(step.task_id, redacted.mapping),
+            content=content,
+            placeholders=placeholders,
             counts=redacted.counts,
             rules=redacted.rules,
+            data_classes=redacted.data_classes,
+            read_bytes=redacted.read_bytes,
         )
+
+
+def _failed() -> ApplicationError:
+    failure = FailureType.REDACTION_FAILED
+    return ApplicationError(failure.sentence, type=failure, non_retryable=True)

@@ -19,7 +19,10 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import ExitStack
 from datetime import timedelta
+from tempfile import TemporaryFile
+from typing import IO
 
 from sqlalchemy import Engine, func, select
 
@@ -125,21 +128,22 @@ class Client:
 
 def soak(database: str, minutes: float) -> tuple[int, float]:
     """Nano-USD of drift, and the 99th percentile of a hold in milliseconds."""
-    with ledger_on(database) as url:
+    # Files, not pipes: an hour's figures are more than a pipe holds, and nobody reads meanwhile.
+    with ledger_on(database) as url, ExitStack() as files:
         engine = open_engine(url)
+        told = [files.enter_context(TemporaryFile("w+")) for _ in range(PROCESSES)]
         started = [
             subprocess.Popen(
                 [sys.executable, "-m", "bench.soak", "--client", url, str(number), str(minutes)],
-                stdout=subprocess.PIPE,
-                text=True,
+                stdout=file,
             )
-            for number in range(PROCESSES)
+            for number, file in enumerate(told)
         ]
         freed = 0
         while any(each.poll() is None for each in started):
             time.sleep(SWEEP_EVERY_SECONDS)
             freed += expire_parts(engine, now(), lambda _: False)
-        done = [json.loads(each.communicate()[0]) for each in started]
+        done = [_told(file) for file in told]
         late = now() + timedelta(seconds=2 * DIES_AFTER_SECONDS)
         while now() < late:
             time.sleep(1)
@@ -160,6 +164,12 @@ def soak(database: str, minutes: float) -> tuple[int, float]:
     if broken:
         raise RuntimeError(f"{database}: {broken[0].invariant}: {broken[0].sentence}")
     return drift, p99
+
+
+def _told(file: IO[str]) -> tuple[list[float], dict[str, int]]:
+    file.seek(0)
+    hold_ms, faults = json.load(file)
+    return hold_ms, faults
 
 
 def _drift(engine: Engine) -> int:

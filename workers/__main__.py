@@ -11,33 +11,38 @@ import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from temporalio.worker import Worker
+from temporalio.worker import Interceptor, Worker
 
 from pointwork.contract.names import TaskQueue
 from pointwork.embedded import read_endpoints
 from pointwork.failpoints import arm
 from pointwork.ledger.engine import LedgerUrlError
+from pointwork.ledger.master_keys import MasterKeyError
+from pointwork.ledger.sealed_bytes import SealedStoreError, VaultUrlError
 from pointwork.local.lease import DeviceLease
 from pointwork.local.llama_cpp import LlamaCppRuntime
 from pointwork.policy.documents.strict_yaml import PolicyError
+from pointwork.privacy.language.host import LanguageHost, LanguageUnavailableError
 from workers.gpu import build_gpu_worker, gpu_models
 from workers.replay import replay_task
 from workers.settings import Settings
 from workers.sweep import schedule_sweep
-from workers.wiring import Parts, build_worker, connect, endpoints_of, open_parts
+from workers.wiring import Parts, build_worker, codec_of, connect, endpoints_of, open_parts
 
 _log = logging.getLogger("workers")
 ALL, GPU, REPLAY, CHECK = "all", "gpu", "replay", "check"
 BAD_POLICY, UNAVAILABLE = 3, 4
 """Exit codes, the same as the command line's (docs/exit-codes.md)."""
+_GIVEN = ("state_dir", "payload_keys", "payload_plaintext_accepted")
+"""Settings that the command line may give too."""
 _QUEUES = {queue.value: queue for queue in TaskQueue if queue is not TaskQueue.GPU}
 
 
 def main() -> int:
     arguments = _parse(sys.argv[1:])
     settings = Settings()
-    if arguments.state_dir is not None:
-        settings = settings.model_copy(update={"state_dir": arguments.state_dir})
+    given = {name: value for name in _GIVEN if (value := getattr(arguments, name)) is not None}
+    settings = settings.model_copy(update=given)
     logging.basicConfig(
         level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
@@ -46,7 +51,7 @@ def main() -> int:
     except PolicyError as error:
         sys.stderr.write(f"error: {error}\n")
         return BAD_POLICY
-    except LedgerUrlError as error:
+    except (LedgerUrlError, MasterKeyError, SealedStoreError, VaultUrlError) as error:
         sys.stderr.write(f"error: {error}\n")
         return UNAVAILABLE
 
@@ -54,6 +59,7 @@ def main() -> int:
 def _do(arguments: argparse.Namespace, settings: Settings) -> int:
     match arguments.what:
         case "check":
+            codec_of(settings)
             parts = open_parts(settings)
             usable = {name: name in parts.usable_endpoints for name in endpoints_of(parts.library)}
             sys.stdout.write(json.dumps({"endpoints": dict(sorted(usable.items()))}) + "\n")
@@ -71,6 +77,13 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("task_id", nargs="?", help="with replay: the task to replay")
     parser.add_argument("--state-dir", type=Path)
     parser.add_argument("--history", type=Path, help="with replay: an exported history, as JSON")
+    parser.add_argument("--payload-keys", type=Path, help="as POINTWORK_PAYLOAD_KEYS")
+    parser.add_argument(
+        "--accept-plaintext-payloads",
+        dest="payload_plaintext_accepted",
+        action="store_const",
+        const=True,
+    )
     parser.add_argument("--json", action="store_true", help="replay always prints JSON")
     arguments = parser.parse_args(argv)
     if arguments.what == REPLAY and not arguments.task_id:
@@ -101,8 +114,9 @@ async def serve(settings: Settings, what: str) -> None:
         loop.add_signal_handler(number, stopped.set)
     parts = await asyncio.to_thread(open_parts, settings)
     loop.set_default_executor(parts.threads)
-    client = await connect(settings, _address(settings), parts.library)
     async with AsyncExitStack() as stack:
+        tracing = await _tracing(settings, stack)
+        client = await connect(settings, _address(settings), parts.library, *tracing)
         if what == GPU:
             lease = DeviceLease(settings.state_dir / "run" / "gpu.lease")
             await stack.enter_async_context(lease)
@@ -120,9 +134,39 @@ async def serve(settings: Settings, what: str) -> None:
             await stack.enter_async_context(worker)
         if what in (ALL, TaskQueue.LEDGER):
             await schedule_sweep(client)
+        if what in (ALL, TaskQueue.REDACT) and parts.language is not None:
+            stack.callback(parts.language.close)
+            if parts.providers:
+                # The first text that leaves shall not wait for the models to load.
+                parts.threads.submit(_warm, parts.language)
         _ready(parts, what, workers)
         await stopped.wait()
         _log.info("stopping")
+
+
+def _warm(language: LanguageHost) -> None:
+    try:
+        language.warm()
+    except LanguageUnavailableError as error:
+        _log.error("text that is redacted cannot leave: %s", error)
+
+
+async def _tracing(settings: Settings, stack: AsyncExitStack) -> list[Interceptor]:
+    """Traces to the collector of the settings, sent to the last one when the stack is left."""
+    if settings.otlp_endpoint is None:
+        return []
+    # Imported here: without a collector no process loads the tracing libraries.
+    from workers.otlp import OtlpExporter
+    from workers.tracing import TaskTracing, tracer_provider
+
+    try:
+        exporter = OtlpExporter(settings.otlp_endpoint)
+    except ValueError as error:
+        msg = f"POINTWORK_OTLP_ENDPOINT cannot be used: {error}"
+        raise ValueError(msg) from None
+    provider = tracer_provider(exporter)
+    stack.push_async_callback(asyncio.to_thread, provider.shutdown)
+    return [TaskTracing(provider)]
 
 
 def _ready(parts: Parts, what: str, workers: list[Worker]) -> None:

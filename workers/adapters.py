@@ -10,7 +10,7 @@ from pointwork.contract.decision import FindingCount, WindowSpec
 from pointwork.contract.outcome import CheckResult
 from pointwork.contract.prompt import AnswerSchema, Prompt
 from pointwork.contract.snapshot import PolicyRef
-from pointwork.contract.task import Complexity, TaskRequest
+from pointwork.contract.task import Complexity, DataClass, TaskRequest
 from pointwork.executors.citations import check_citations
 from pointwork.executors.comparing import Compared, compare
 from pointwork.executors.json_contracts import (
@@ -29,11 +29,13 @@ from pointwork.policy.engine.windows import (
 from pointwork.policy.specs.diff_in_text import diff_in
 from pointwork.policy.specs.high_risk import change_risk
 from pointwork.policy.specs.unified_diff import DiffError
-from pointwork.privacy.detect import scan
+from pointwork.privacy.detect import DETECTORS, scan
 from pointwork.privacy.findings import Detection
+from pointwork.privacy.language.host import LanguageUnavailableError
 from pointwork.privacy.placeholders import Placeholders
-from pointwork.privacy.redact import RedactionError, redact
+from pointwork.privacy.redact import LanguageReading, RedactionError, redact
 from pointwork.privacy.restore import restore
+from pointwork.privacy.second_opinion import SECOND_OPINION
 
 
 class ScanText:
@@ -52,19 +54,37 @@ class RedactedPrompt:
     mapping: bytes
     counts: tuple[FindingCount, ...]
     rules: tuple[str, ...]
+    data_classes: tuple[DataClass, ...]
+    read_bytes: int | None
+
+
+_BEFORE_LEAVING = (*DETECTORS, SECOND_OPINION)
 
 
 class PromptRedactor:
+    """``language`` reads for names where the pack redacts identifiers; None leaves that out."""
+
+    def __init__(self, language: LanguageReading | None) -> None:
+        self._language = language
+
     def redact(self, prompt: Prompt, *, secrets_only: bool) -> RedactedPrompt | None:
         try:
-            redacted = redact(prompt, identifiers=not secrets_only)
-        except RedactionError:
+            redacted = redact(
+                prompt,
+                identifiers=not secrets_only,
+                detectors=_BEFORE_LEAVING,
+                language=self._language,
+            )
+        except (RedactionError, LanguageUnavailableError):
             return None
+        is_read = redacted.read_characters is not None
         return RedactedPrompt(
             prompt=redacted.prompt,
             mapping=redacted.placeholders.to_bytes(),
             counts=redacted.counts,
             rules=redacted.rules,
+            data_classes=redacted.data_classes,
+            read_bytes=len(prompt.text.encode()) if is_read else None,
         )
 
 

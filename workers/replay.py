@@ -17,7 +17,7 @@ from pointwork.ledger.outcomes import OutcomeLog
 from pointwork.policy.bundle import PolicyLibrary, UnknownBundleError
 from pointwork.policy.decide import decide
 from workers.strict_replay import replay_strictly
-from workers.wiring import Parts
+from workers.wiring import Parts, codec_of
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,9 @@ async def replay_task(
     if isinstance(history, str):
         check = HistoryCheck(ok=False, events=0, problems=[history])
     else:
-        problems = await replay_strictly(history, parts.library)
+        namespace = parts.settings.temporal_namespace
+        codec = codec_of(parts.settings)
+        problems = await replay_strictly(history, parts.library, codec, namespace)
         check = HistoryCheck(ok=not problems, events=len(history.events), problems=problems)
     ok = check.ok and all(each.ok for each in decisions)
     return ReplayReport(task_id, ok, check, decisions)

@@ -1,12 +1,15 @@
 """The one place that reads the environment. Our own settings have the prefix ``POINTWORK_``."""
 
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from pointwork.contract.task import CONTENT_BYTES_MAX, Sensitivity
 from pointwork.failpoints import Failpoint
+from pointwork.ledger.retention import DAYS_MAX
+from pointwork.ledger.sealed_bytes import INLINE_BYTES_MAX
 from pointwork.policy.documents.release import Profile
 
 STATE_DIR_DEFAULT = Path(".pointwork")
@@ -29,6 +32,14 @@ class Credentials(BaseSettings):
         """The key with this name, or None where it is not set or empty."""
         value = getattr(self, credential, None)
         return value.get_secret_value() or None if isinstance(value, SecretStr) else None
+
+
+class BenchSettings(BaseSettings):
+    """``POINTWORK_BENCH_DATA``: the folder with the public data sets that benches read."""
+
+    model_config = SettingsConfigDict(env_prefix="POINTWORK_BENCH_", frozen=True, extra="ignore")
+
+    data: Path | None = None
 
 
 class SpecKit(BaseSettings):
@@ -54,6 +65,22 @@ class Settings(BaseSettings):
     ledger_url: str | None = None
     """``sqlite:///…`` or ``postgresql://…``; None is the state directory's own ``ledger.db``."""
     master_key_file: Path | None = None
+    vault_url: str | None = None
+    """``s3://``, ``gs://``, ``az://`` or ``file:///``: where large sealed contents lie; None keeps
+    all of them in the ledger. Commands and clients that open content need the same."""
+    vault_options: dict[str, str] = Field(default_factory=dict, repr=False)
+    """Of the store, as JSON, such as an endpoint; its own variables give what is left out."""
+    vault_inline_bytes: int = Field(default=INLINE_BYTES_MAX, ge=0, le=CONTENT_BYTES_MAX)
+    """Contents up to this many bytes stay in the ledger all the same."""
+    content_retention_days: dict[Sensitivity, Annotated[int, Field(ge=1, le=DAYS_MAX)] | None] = (
+        Field(default_factory=dict)
+    )
+    """Days that content is kept after its task's end, as JSON by sensitivity over the defaults;
+    null keeps it. Undeclared content counts as restricted. Records are not touched."""
+    payload_keys: Path | None = None
+    """File of the keys that seal every payload in Temporal; None leaves them as they are."""
+    payload_plaintext_accepted: bool = False
+    """Payloads from before there were keys are taken too, and so are anybody else's."""
     policies_dir: Path = Path("policies")
     host: str = "embedded"
     profile: Profile = "development"
@@ -75,8 +102,13 @@ class Settings(BaseSettings):
     vision_model: Path | None = None
     """An ONNX object detector of this host; None refuses every image (CX-25)."""
     vision_model_sha256: str = ""
+    language_reading: bool = True
+    """Whether text that a pack redacts is read for names, places and addresses as well; false
+    leaves patterns and checksums alone, and the record of each task says so."""
     quotas_a_day: dict[str, int] = Field(default_factory=dict)
     """Requests each vendor allows a UTC day, as JSON by endpoint; what is not named is unknown."""
+    otlp_endpoint: str | None = None
+    """``http://127.0.0.1:4318`` or another collector that is given traces; None makes none."""
     log_level: str = "INFO"
     failpoint: Failpoint | None = None
     """Where this process is to end, to test what survives it; in the development profile only."""

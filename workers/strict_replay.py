@@ -24,8 +24,11 @@ from temporalio.worker import (
     WorkflowOutboundInterceptor,
 )
 
+from pointwork.contract.names import NAMESPACE_DEFAULT
 from pointwork.policy.bundle import PolicyLibrary
+from pointwork.privacy.codec import EncryptingCodec, PayloadRefusedError
 from pointwork.temporal import pointwork_plugin
+from workers.sealed_history import opened
 from workflows.route_task import RouteTask
 
 _ACTIVITY_EXTERN = "pointwork_replayed_activity"
@@ -67,8 +70,21 @@ class _Capture(Interceptor):
         self.result = result
 
 
-async def replay_strictly(history: WorkflowHistory, library: PolicyLibrary) -> list[str]:
-    """Every difference between the history and what today's code makes of it; empty if none."""
+async def replay_strictly(
+    history: WorkflowHistory,
+    library: PolicyLibrary,
+    codec: EncryptingCodec | None = None,
+    namespace: str = NAMESPACE_DEFAULT,
+) -> list[str]:
+    """Every difference between the history and what today's code makes of it; empty if none.
+
+    ``codec`` opens an encrypted history; ``namespace`` is the one it was made in, to which its
+    payloads are bound.
+    """
+    try:
+        history = await opened(history, codec, namespace)
+    except PayloadRefusedError as error:
+        return [str(error)]
     capture = _Capture()
     replayer = Replayer(workflows=[RouteTask], plugins=[pointwork_plugin(library, capture)])
     result = await replayer.replay_workflow(history, raise_on_replay_failure=False)

@@ -41,6 +41,7 @@ from pointwork.ledger.sweeper import (
     expired_parts,
     unrecorded_tasks,
 )
+from workers.vault_upkeep import VaultUpkeep
 
 SWEEP_EVERY = timedelta(seconds=60)
 SWEEP_ENDS_WITHIN = timedelta(minutes=5)
@@ -68,6 +69,7 @@ class LedgerSweep:
         reconcile: Reconcile | None = None,
         project: Project | None = None,
         walk_seconds_max: float = WALK_SECONDS_MAX,
+        upkeep: VaultUpkeep | None = None,
     ) -> None:
         self._client = client
         self._engine = engine
@@ -75,11 +77,12 @@ class LedgerSweep:
         self._reconcile = reconcile
         self._project = project
         self._walk_seconds_max = walk_seconds_max
+        self._upkeep = upkeep
 
     async def sweep(
         self, last: Swept | None = None, accepted_before: datetime | None = None
     ) -> Swept:
-        """Free expired holds, record tasks ended from outside, reconcile, project.
+        """Free expired holds, record tasks ended from outside, reconcile, project, tend the vault.
 
         Args:
             last: what the sweep before did; each walk goes on where it stopped.
@@ -93,6 +96,9 @@ class LedgerSweep:
         reconciled = await self._reconcile() if self._reconcile else 0
         if self._project:
             await asyncio.to_thread(self._project, self._engine, datetime.now(UTC))
+        # Last: money is not kept waiting for a slow store.
+        if self._upkeep:
+            await self._upkeep.run(self._are_known)
         return Swept(
             outcomes_recorded=recorded,
             parts_ended=ended,
@@ -161,6 +167,10 @@ class LedgerSweep:
 
         asked = list(dict.fromkeys(task_ids))
         return dict(zip(asked, await asyncio.gather(*map(ask, asked)), strict=True))
+
+    async def _are_known(self, task_ids: Iterable[str]) -> dict[str, bool]:
+        statuses = await self._statuses(task_ids)
+        return {task_id: status is not None for task_id, status in statuses.items()}
 
 
 async def schedule_sweep(client: Client) -> None:

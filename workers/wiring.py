@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -41,16 +41,21 @@ from pointwork.ledger.migrate import migrate
 from pointwork.ledger.outcomes import OutcomeLog
 from pointwork.ledger.policies import RevisionStore
 from pointwork.ledger.response_cache import ResponseCache
+from pointwork.ledger.retention import Retention
+from pointwork.ledger.sealed_bytes import InTable, SealedBytes
 from pointwork.ledger.signals import SignalStore
 from pointwork.ledger.traffic import Traffic
 from pointwork.ledger.vault import MasterKeys, Vault
+from pointwork.ledger.vault_rows import ledger_id
 from pointwork.policy.bundle import PolicyBundle, PolicyLibrary
 from pointwork.policy.documents.catalogue import Endpoint
 from pointwork.policy.documents.load import load_library
 from pointwork.policy.documents.release import read_release_keys
 from pointwork.policy.documents.revisions import TamperedPolicyError
+from pointwork.privacy.codec import EncryptingCodec
+from pointwork.privacy.language.host import LanguageHost
 from pointwork.providers.port import Provider
-from pointwork.temporal import pointwork_plugin
+from pointwork.temporal import payload_codec, pointwork_plugin
 from workers.adapters import (
     AnswersBySide,
     DiffMarks,
@@ -63,6 +68,7 @@ from workers.adapters import (
     ScanText,
 )
 from workers.caching import LedgerCache
+from workers.departures import LedgerDoor
 from workers.executors import ExecutorContent, host_detector, local_embedding
 from workers.governed_signals import governed_signals
 from workers.inference import TextInference
@@ -70,6 +76,7 @@ from workers.providers import connect_provider, is_usable
 from workers.reconciling import reconcile_unknown
 from workers.settings import Credentials, Settings
 from workers.sweep import LedgerSweep
+from workers.vault_upkeep import VaultUpkeep
 from workflows.route_task import RouteTask
 from workflows.sweep_ledger import SweepLedger
 
@@ -98,6 +105,10 @@ class Parts:
     providers: Mapping[str, Provider]
     """One provider for each endpoint outside this host that has a key."""
     inference: ClassInference
+    language: LanguageHost | None = None
+    """Reads for names before text leaves; None where the settings leave that out."""
+    store: SealedBytes = field(default_factory=InTable)
+    """Where sealed bytes lie outside the ledger's table."""
 
     @property
     def usable_endpoints(self) -> frozenset[str]:
@@ -120,6 +131,7 @@ def open_parts(settings: Settings) -> Parts:
 
     Raises:
         TamperedPolicyError: a pack is not the one on record; the ledger holds the incident.
+        VaultUrlError, SealedStoreError: sealed bytes are to lie in a store that does not work.
         LedgerUrlError: the ledger is gone or cannot be written.
         PolicyError, UnsafeSqliteError, PermissionError: something is not fit to run on.
     """
@@ -132,7 +144,8 @@ def open_parts(settings: Settings) -> Parts:
     migrate(engine)
     library = with_stored_revisions(engine, _checked_library(engine, settings))
     master_keys = MasterKeys.load_or_create(settings.master_key_path)
-    vault = Vault(engine, master_keys)
+    store = sealed_store(settings, engine)
+    vault = Vault(engine, master_keys, store=store)
     threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="activity")
     return Parts(
         settings=settings,
@@ -144,7 +157,31 @@ def open_parts(settings: Settings) -> Parts:
         threads=threads,
         providers=cloud_providers(library, settings.credentials),
         inference=TextInference(),
+        language=LanguageHost() if settings.language_reading else None,
+        store=store,
     )
+
+
+def sealed_store(settings: Settings, engine: Engine) -> SealedBytes:
+    """Where large sealed contents lie; one outside the ledger has shown that it works.
+
+    Raises:
+        VaultUrlError: its address or an option cannot be used.
+        SealedStoreError: it does not take, give or delete objects.
+    """
+    if settings.vault_url is None:
+        return InTable()
+    # Imported here: without a store no process loads its library.
+    from pointwork.ledger.object_store import open_object_store
+
+    store = open_object_store(
+        settings.vault_url,
+        settings.vault_options,
+        ledger_id=ledger_id(engine),
+        inline_bytes_max=settings.vault_inline_bytes,
+    )
+    store.check()
+    return store
 
 
 def _checked_library(engine: Engine, settings: Settings) -> PolicyLibrary:
@@ -195,6 +232,7 @@ def invoke_activities(parts: Parts, providers: Mapping[str, Provider]) -> Invoke
         PlaceholderRestorer(),
         NamedContracts(),
         BudgetRefusedError,
+        LedgerDoor(OutcomeLog(parts.engine), endpoints_of(parts.library)),
     )
 
 
@@ -232,7 +270,7 @@ def activities_of(queue: TaskQueue, parts: Parts) -> ActivityList:
                 *cache_activities(parts),
             ]
         case TaskQueue.REDACT:
-            return [RedactActivities(parts.content, PromptRedactor()).redact]
+            return [RedactActivities(parts.content, PromptRedactor(parts.language)).redact]
         case TaskQueue.INVOKE:
             return [invoke_activities(parts, parts.providers).invoke_model]
         case TaskQueue.VERIFY:
@@ -253,9 +291,7 @@ def activities_of(queue: TaskQueue, parts: Parts) -> ActivityList:
 
 
 def cache_activities(parts: Parts) -> ActivityList:
-    cache = LedgerCache(
-        ResponseCache(parts.engine, parts.vault, parts.master_keys), parts.vault, parts.library
-    )
+    cache = LedgerCache(ResponseCache(parts.engine, parts.vault), parts.vault, parts.library)
     activities = CacheActivities(cache)
     return [activities.find_cached, activities.keep_answer]
 
@@ -315,7 +351,22 @@ def ledger_sweep(client: Client, parts: Parts) -> LedgerSweep:
         credentials, now = parts.settings.credentials, datetime.now(UTC)
         return (await reconcile_unknown(parts.engine, parts.library, credentials, now)).corrected
 
-    return LedgerSweep(client, parts.engine, reconcile, project)
+    retention = Retention.over_defaults(parts.settings.content_retention_days)
+    upkeep = VaultUpkeep(parts.engine, parts.store, retention)
+    return LedgerSweep(client, parts.engine, reconcile, project, upkeep=upkeep)
+
+
+def codec_of(settings: Settings) -> EncryptingCodec | None:
+    """The codec of this deployment's payloads; None where it has no keys.
+
+    Raises:
+        MasterKeyError: the file of the keys cannot be used.
+    """
+    if settings.payload_keys is None:
+        return None
+    return payload_codec(
+        settings.payload_keys, accepts_plaintext=settings.payload_plaintext_accepted
+    )
 
 
 async def connect(
@@ -325,5 +376,5 @@ async def connect(
         address,
         namespace=settings.temporal_namespace,
         identity=f"pointwork-worker-{os.getpid()}",
-        plugins=[pointwork_plugin(library, *more)],
+        plugins=[pointwork_plugin(library, *more, codec=codec_of(settings))],
     )

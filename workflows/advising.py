@@ -37,7 +37,7 @@ async def advise(trail: Trail, ending: Ending, bundle: PolicyBundle) -> Advice |
 async def _ask(trail: Trail, adviser: Candidate, bundle: PolicyBundle) -> Advice | None:
     number = trail.begin_advice(adviser)
     (held,) = await call_steps.hold_and_redact(trail, [(adviser, number)], bundle)
-    if not call_steps.is_held(held):
+    if not call_steps.is_held(held) or trail.take_raise([adviser]):
         return None
     limit = timedelta(seconds=bundle.pack.deadline_seconds)
     invocation = await calls.invoke(call_steps.call_of(trail, adviser, number), limit)

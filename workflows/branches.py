@@ -84,6 +84,8 @@ async def answer(trail: Trail, bundle: PolicyBundle, enter: Enter) -> Ending | D
     numbered = list(zip(candidates, trail.begin_branches(candidates), strict=True))
     enter(TaskStatus.RESERVING)
     held = await call_steps.hold_and_redact(trail, numbered, bundle)
+    if trail.take_raise(candidates):
+        return None
     dropped = _dropped(trail, numbered, held)
     running = [each for each, one in zip(numbered, held, strict=True) if call_steps.is_held(one)]
     if not running:

@@ -70,7 +70,7 @@ async def hold_and_redact(
         raise held
     if isinstance(redacted, BaseException):
         raise redacted
-    trail.redaction = redacted
+    trail.redacted(redacted)
     return held
 
 

@@ -241,6 +241,8 @@ class Routing:
             held = await self._prepare(candidate, number, bundle)
             if not call_steps.is_held(held):
                 return call_steps.after_refusal(trail, candidate, held)
+            if trail.take_raise([candidate]):
+                return None
             self._enter(TaskStatus.INVOKING)
             try:
                 give_up_after = timedelta(seconds=bundle.pack.deadline_seconds)

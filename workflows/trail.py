@@ -71,6 +71,8 @@ class Trail:
     last: Candidate | None = None
     moves: list[Moved] = field(default_factory=list)
     last_cause: str = ""
+    is_raised: bool = False
+    """Whether the text turned out more sensitive than the last plan knew."""
     is_cached: bool = False
     """Whether the answer of an equal request serves this task."""
     refusals: int = 0
@@ -127,6 +129,36 @@ class Trail:
         self.last_cause = f"{ReasonCode.BUDGET}: {held.refused_by}"
         fresh = with_fresh(self.snapshot.budgets, held.budgets)
         self.snapshot = self.snapshot.model_copy(update={"budgets": fresh})
+
+    def redacted(self, redaction: RedactionSummary) -> None:
+        """What reading the text for names found counts from here on, and only ever raises."""
+        self.redaction = redaction
+        if self.classification is None:
+            msg = "redacted before classification was read"
+            raise RuntimeError(msg)
+        known = self.classification.detected_data_classes
+        found = tuple(sorted({*known, *redaction.data_classes}))
+        if found != known:
+            self.classification = self.classification.model_copy(
+                update={
+                    "detected_data_classes": found,
+                    "detectors": tuple(
+                        dict.fromkeys((*self.classification.detectors, *redaction.rules))
+                    ),
+                }
+            )
+            self.is_raised = True
+
+    def take_raise(self, unsent: Sequence[Candidate]) -> bool:
+        """Whether to decide anew because the text is more sensitive than the plan knew; once.
+
+        ``unsent`` are the calls about to be made. What is held for them is settled with the task.
+        """
+        raised, self.is_raised = self.is_raised, False
+        if raised:
+            self.estimate_nano_usd -= sum(each.estimate_nano_usd for each in unsent)
+            self.last_cause = f"{ReasonCode.PRIVACY}: the text names persons"
+        return raised
 
     def begin_advice(self, candidate: Candidate) -> int:
         """Number the call of an adviser: another voice, and no move of the task."""

@@ -65,6 +65,7 @@ from pointwork.contract.task import (
 from pointwork.ledger.content import SealedContent, encode_schema
 from pointwork.ledger.outcomes import OutcomeLog
 from pointwork.ledger.vault import TaskDraft, Vault
+from pointwork.privacy.codec import EncryptingCodec
 from pointwork.temporal import pointwork_plugin
 
 _PROMPT, _SCHEMA = "prompt", "answer_schema"
@@ -81,16 +82,25 @@ class PointworkClient:
 
     @classmethod
     async def connect(
-        cls, address: str, vault: Vault, outcomes: OutcomeLog, *, namespace: str = "default"
+        cls,
+        address: str,
+        vault: Vault,
+        outcomes: OutcomeLog,
+        *,
+        namespace: str = "default",
+        codec: EncryptingCodec | None = None,
     ) -> Self:
         """Connect to Temporal at ``address`` (host:port).
+
+        ``codec`` is ``payload_codec(keys file)`` where the deployment encrypts its payloads; its
+        workers take none from a client that lacks it.
 
         Raises:
             ServiceUnavailableError: nothing answers there.
         """
         try:
             temporal = await Client.connect(
-                address, namespace=namespace, plugins=[pointwork_plugin()]
+                address, namespace=namespace, plugins=[pointwork_plugin(codec=codec)]
             )
         except RuntimeError:
             raise ServiceUnavailableError(
@@ -302,7 +312,13 @@ def _checked_schema(schema: AnswerSchema) -> bytes:
         raise TaskRefusedError(
             f"answer_schema is no JSON Schema (draft 2020-12) at {place}; correct it"
         ) from None
-    return encode_schema(schema)
+    sealed = encode_schema(schema)
+    if len(sealed) > CONTENT_BYTES_MAX:
+        raise TaskRefusedError(
+            f"answer_schema has {len(sealed)} bytes, more than the {CONTENT_BYTES_MAX} a task may "
+            "carry; ask for less in one answer"
+        )
+    return sealed
 
 
 def _start_operation(request: TaskRequest) -> WithStartWorkflowOperation[Any, TaskOutcome]:

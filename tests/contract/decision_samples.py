@@ -283,5 +283,10 @@ RECORD = decision.DecisionRecord(
     snapshot_sha256=HASH_A,
 )
 REDACTION = decision.RedactionSummary(
-    content=TEXT, placeholders=MAPPING, counts=(FINDING,), rules=("email/1",)
+    content=TEXT,
+    placeholders=MAPPING,
+    counts=(FINDING,),
+    rules=("email/1",),
+    data_classes=(task.DataClass.PERSONAL,),
+    read_bytes=412,
 )

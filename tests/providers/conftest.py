@@ -8,6 +8,7 @@ import pytest
 
 from pointwork.contract.prompt import AnswerSchema, Prompt
 from pointwork.providers.port import CompletionRequest, Provider, ProviderError
+from tests.fakes.open_door import cleared
 from tests.fakes.vendor_flavours import EVERY, MAIN, Flavour
 from tests.fakes.vendor_reply import FakeVendor, InProcessVendor, LoopbackVendor
 
@@ -58,6 +59,7 @@ class Bench:
             request_id="attempt-1",
             seed=seed,
             answer_schema=answer_schema,
+            clearance=cleared(self.flavour.name),
         )
 
     async def failure(self, *, timeout_seconds: float = 30.0) -> ProviderError:

@@ -1,10 +1,12 @@
 """The one door out: where a key may go, and what goes with it."""
 
 import asyncio
+from dataclasses import replace
 
 import httpx2
 import pytest
 
+from pointwork.contract.failures import ProviderFailureKind as Kind
 from pointwork.providers import egress
 from pointwork.providers.egress import (
     EgressRefusedError,
@@ -14,10 +16,13 @@ from pointwork.providers.egress import (
     single_exchange,
 )
 from pointwork.providers.origin import Origin
-from tests.fakes.vendor_flavours import EVERY
+from pointwork.providers.port import ProviderError
+from tests.fakes.open_door import cleared
+from tests.fakes.vendor_flavours import EVERY, Flavour
 from tests.fakes.vendor_reply import InProcessVendor, LoopbackVendor, Reply
 from tests.providers.conftest import KEY, PROMPT, Bench, assert_no_canary
 
+CLEARED = cleared("vendor")
 MEBIBYTE = 2**20
 
 REFUSED_URLS = [
@@ -129,17 +134,61 @@ async def test_a_request_to_another_origin_is_not_sent(elsewhere: str) -> None:
     client = http_client(
         vendor.base_url, credential=("authorization", f"Bearer {KEY}"), transport=vendor.transport
     )
-    async with client:
-        with pytest.raises(EgressRefusedError) as caught:
+    async with client, single_exchange(CLEARED):
+        with pytest.raises(EgressRefusedError, match="an origin other than") as caught:
             await client.post(elsewhere, json={})
     assert vendor.received == []
     assert_no_canary(repr(caught.value))
 
 
+@pytest.mark.parametrize("is_in_a_call", [True, False])
+async def test_a_request_that_nothing_cleared_does_not_leave_the_house(is_in_a_call: bool) -> None:
+    vendor = InProcessVendor()
+    async with http_client(vendor.base_url, transport=vendor.transport) as client:
+        if is_in_a_call:
+            async with single_exchange():
+                with pytest.raises(EgressRefusedError, match="that nothing cleared"):
+                    await client.post("/v1", json={})
+        else:
+            with pytest.raises(EgressRefusedError, match="that nothing cleared"):
+                await client.post("/v1", json={})
+    assert vendor.received == []
+
+
+@pytest.mark.parametrize("flavour", EVERY, ids=lambda flavour: flavour.name)
+async def test_a_clearance_for_another_endpoint_lets_no_call_out(flavour: Flavour) -> None:
+    vendor = InProcessVendor()
+    bench = Bench(flavour, vendor)
+    request = replace(bench.request(), clearance=cleared("another-endpoint"))
+    with pytest.raises(ProviderError) as caught:
+        await bench.provider.complete(request)
+    assert caught.value.kind is Kind.CONNECTION_FAILED
+    assert vendor.received == []
+
+
+@pytest.mark.parametrize(
+    ("url", "is_ours"),
+    [
+        ("http://127.0.0.1:8000", True),
+        ("http://localhost:8000", True),
+        ("http://10.1.2.3:8000", True),
+        ("https://192.168.4.5", True),
+        ("http://[fd00::7]:8000", True),
+        ("https://gpu.house.example", False),
+        ("https://8.8.8.8", False),
+        ("https://172.32.0.1", False),
+    ],
+)
+def test_only_an_address_that_no_name_service_can_move_is_in_the_house(
+    url: str, is_ours: bool
+) -> None:
+    assert Origin.of(url).is_in_house is is_ours
+
+
 async def test_a_second_request_within_one_call_is_not_sent() -> None:
     vendor = InProcessVendor()
     async with http_client(vendor.base_url, transport=vendor.transport) as client:
-        async with single_exchange():
+        async with single_exchange(CLEARED):
             await client.post("/v1", json={})
             with pytest.raises(EgressRefusedError, match="second request"):
                 await client.post("/v1", json={})
@@ -202,7 +251,10 @@ async def test_an_answer_larger_than_any_answer_is_not_read_on() -> None:
     vendor = InProcessVendor()
     chunk = b" " * MEBIBYTE
     vendor.reply = Reply(script=(chunk,) * (egress.RESPONSE_BYTES_MAX // MEBIBYTE + 1))
-    async with http_client(vendor.base_url, transport=vendor.transport) as client:
+    async with (
+        http_client(vendor.base_url, transport=vendor.transport) as client,
+        single_exchange(CLEARED),
+    ):
         with pytest.raises(ResponseTooLargeError):
             await client.post("/v1", json={})
     assert vendor.client_left.is_set()
@@ -218,7 +270,7 @@ async def test_exchanges_of_calls_side_by_side_are_apart() -> None:
     vendor.reply = Reply.of_json(200, {})
 
     async def one_call(client: httpx2.AsyncClient) -> int | None:
-        async with single_exchange() as exchange:
+        async with single_exchange(CLEARED) as exchange:
             await client.post("/v1", json={})
             return exchange.status
 

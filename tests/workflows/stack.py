@@ -14,7 +14,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
-from temporalio.worker import Worker
+from temporalio.worker import Interceptor, Worker
 
 from pointwork.client import PointworkClient
 from pointwork.contract.approval import (
@@ -45,6 +45,7 @@ from workers.settings import Settings
 from workers.wiring import (
     Parts,
     build_worker,
+    codec_of,
     endpoints_of,
     invoke_activities,
     with_stored_revisions,
@@ -200,6 +201,7 @@ async def running(
     parts: Parts,
     script: Script,
     standins: Mapping[TaskQueue, Sequence[Callable[..., Any]]] | None = None,
+    interceptors: Sequence[Interceptor] = (),
 ) -> AsyncIterator[Stack]:
     """Every worker of the deployment, the GPU one with a scripted model.
 
@@ -208,7 +210,7 @@ async def running(
     replaced = standins or {}
     temporal = await Client.connect(
         server.client.service_client.config.target_host,
-        plugins=[pointwork_plugin(parts.library)],
+        plugins=[pointwork_plugin(parts.library, *interceptors, codec=codec_of(parts.settings))],
     )
     outcomes = OutcomeLog(parts.engine)
     async with AsyncExitStack() as stack:

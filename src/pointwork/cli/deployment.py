@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pointwork.cli.errors import CliError, ExitCode
+from pointwork.cli.payload_keys import open_codec
+from pointwork.cli.vault_place import existing_master_key, open_store
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -132,18 +134,13 @@ def open_vault(engine: "Engine", state_dir: Path) -> "Vault":
 
     Raises:
         CliError: the master key file is gone, so no content can be opened.
+        VaultUrlError: sealed bytes lie in a store whose address cannot be used.
     """
     from pointwork.ledger.master_keys import MasterKeys
     from pointwork.ledger.vault import Vault
 
-    path = state_dir / "master.key"
-    if not path.is_file():
-        raise CliError(
-            f"{path} is missing, so sealed content cannot be opened",
-            "restore it from your backup",
-            ExitCode.UNAVAILABLE,
-        )
-    return Vault(engine, MasterKeys.load_or_create(path))
+    keys = MasterKeys.load(existing_master_key(state_dir))
+    return Vault(engine, keys, store=open_store(engine))
 
 
 @dataclass(frozen=True)
@@ -165,12 +162,14 @@ async def connect(state_dir: Path) -> Running:
 
     Raises:
         NotRunningError, ServiceUnavailableError: nothing runs there.
+        MasterKeyError: its payloads are encrypted, and the keys cannot be read.
     """
     from pointwork.client import PointworkClient
     from pointwork.embedded import read_endpoints
     from pointwork.ledger.outcomes import OutcomeLog
 
     endpoints = read_endpoints(state_dir)
+    codec = open_codec(state_dir)
     engine = open_ledger(state_dir)
     outcomes = OutcomeLog(engine)
     client = await PointworkClient.connect(
@@ -178,5 +177,6 @@ async def connect(state_dir: Path) -> Running:
         open_vault(engine, state_dir),
         outcomes,
         namespace=endpoints.namespace,
+        codec=codec,
     )
     return Running(client, outcomes, engine, state_dir)

@@ -28,6 +28,8 @@ from pointwork.cli.options import (
     StateDir,
 )
 from pointwork.cli.screen import FAIL, OK, WARN, Screen
+from pointwork.cli.vault_checks import check_vault
+from pointwork.cli.vault_place import master_key_path
 
 _STYLES = {Verdict.OK: OK, Verdict.WARN: WARN, Verdict.FAIL: FAIL}
 
@@ -72,7 +74,8 @@ async def _check_all(state_dir: Path, policies_dir: Path | None, host: str) -> l
     if not state_dir.is_dir():
         remedy = "run `pointwork up`, or give the folder it runs with"
         return [*checks, Check("state", Verdict.FAIL, f"{state_dir} does not exist", remedy)]
-    checks += [check_private(state_dir / "master.key"), *check_ledger(state_dir)]
+    checks += [check_private(master_key_path(state_dir)), *check_ledger(state_dir)]
+    checks += check_vault(state_dir)
     if library is not None:
         checks += check_models(state_dir, library)
     checks += await check_server(state_dir)

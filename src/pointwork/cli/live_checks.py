@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pointwork.cli.checks import Check, Verdict
+from pointwork.cli.payload_keys import accepts_plaintext, payload_keys_file, worker_arguments
 from pointwork.contract.failures import ServiceUnavailableError
 from pointwork.contract.names import (
     SWEEP_SCHEDULE,
@@ -143,6 +144,7 @@ async def check_settings(state_dir: Path, app_root: Path) -> list[Check]:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "workers", "check"),
         *("--state-dir", str(state_dir.absolute()), "--json"),
+        *worker_arguments(payload_keys_file(state_dir), accepts_plaintext=accepts_plaintext()),
         cwd=app_root,
         stdin=DEVNULL,
         stdout=PIPE,

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
@@ -13,24 +14,30 @@ from pointwork.cli import (
     audit,
     budget,
     choose,
+    codec,
     costs,
     decide,
     demo,
     doctor,
+    erase,
     explain,
     models,
     overlay,
     policy,
+    privacy,
     retrieve,
     route_task,
     spec,
     tasks,
     up,
+    vault,
     version,
 )
 from pointwork.cli.deployment import ledger_elsewhere
 from pointwork.cli.errors import ExitCode, describe, expected_errors
+from pointwork.cli.payload_keys import payload_keys_given
 from pointwork.cli.screen import Screen
+from pointwork.cli.vault_place import vault_given
 
 _HELP = """Route LLM work durably, within policy and budget, and leave a record that replays.
 
@@ -68,7 +75,11 @@ def build_app() -> typer.Typer:
     app.add_typer(spec.app, name="spec")
     app.add_typer(models.app, name="models")
     app.add_typer(retrieve.app, name="corpus")
+    app.add_typer(privacy.app, name="privacy")
+    app.add_typer(codec.app, name="codec")
     app.command("retrieve")(retrieve.retrieve)
+    app.add_typer(vault.app, name="vault")
+    app.command("erase")(erase.erase)
     app.command("doctor")(doctor.doctor)
     app.command("version")(version.version)
     return app
@@ -85,8 +96,49 @@ def _everywhere(
             show_default=False,
         ),
     ] = None,
+    payload_keys: Annotated[
+        Path | None,
+        typer.Option(
+            "--payload-keys",
+            envvar="POINTWORK_PAYLOAD_KEYS",
+            help="Keys that encrypt what Temporal stores, made by `pointwork codec new-key`.",
+            show_default=False,
+        ),
+    ] = None,
+    plaintext_accepted: Annotated[
+        bool,
+        typer.Option(
+            "--accept-plaintext-payloads",
+            envvar="POINTWORK_PAYLOAD_PLAINTEXT_ACCEPTED",
+            help="Also read what was written before there were keys, from whoever wrote it.",
+        ),
+    ] = False,
+    # The workers read the same variables, so these are no options that one would give by hand.
+    vault_url: Annotated[
+        str | None, typer.Option("--vault-url", envvar="POINTWORK_VAULT_URL", hidden=True)
+    ] = None,
+    vault_options: Annotated[
+        str | None, typer.Option("--vault-options", envvar="POINTWORK_VAULT_OPTIONS", hidden=True)
+    ] = None,
+    vault_inline_bytes: Annotated[
+        int | None,
+        typer.Option("--vault-inline-bytes", envvar="POINTWORK_VAULT_INLINE_BYTES", hidden=True),
+    ] = None,
+    master_key_file: Annotated[
+        Path | None,
+        typer.Option("--master-key-file", envvar="POINTWORK_MASTER_KEY_FILE", hidden=True),
+    ] = None,
 ) -> None:
     context.with_resource(ledger_elsewhere(ledger_url))
+    context.with_resource(payload_keys_given(payload_keys, accepts_plaintext=plaintext_accepted))
+    context.with_resource(
+        vault_given(
+            url=vault_url,
+            options=vault_options,
+            inline_bytes=vault_inline_bytes,
+            master_key_file=master_key_file,
+        )
+    )
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pointwork.cli.errors import CliError, ExitCode
+from pointwork.cli.payload_keys import accepts_plaintext, payload_keys_file, worker_arguments
 
 _AT_ONCE = 2
 _TIMEOUT_SECONDS = 120
@@ -98,6 +99,7 @@ async def _replay(task_id: str, app_root: Path, state_dir: Path) -> _Report:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "workers", "replay", task_id),
         *("--state-dir", str(state_dir.absolute()), "--json"),
+        *worker_arguments(payload_keys_file(state_dir), accepts_plaintext=accepts_plaintext()),
         cwd=app_root,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=PIPE,

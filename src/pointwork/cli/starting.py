@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from pointwork.cli.deployment import app_root
 from pointwork.cli.models import pull_weights
 from pointwork.cli.owner import ensure_owner, key_path
+from pointwork.cli.payload_keys import accepts_plaintext, open_codec, payload_keys_file
 from pointwork.cli.screen import FAIL, OK, Screen
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ def prepare(screen: Screen, state_dir: Path, host: str) -> None:
 
     Raises:
         EmbeddedError, ModelPullError, PolicyError: something cannot be had; nothing was started.
+        MasterKeyError: a key file cannot be used.
         LedgerFileError: the ledger is gone or cannot be written.
     """
     from pointwork.embedded import StateDirectory
@@ -33,6 +35,7 @@ def prepare(screen: Screen, state_dir: Path, host: str) -> None:
     from pointwork.ledger.master_keys import MasterKeys
     from pointwork.ledger.migrate import migrate
 
+    is_encrypted = open_codec(state_dir) is not None
     library = _library_on_record(state_dir, app_root() / "policies", host)
     directory = StateDirectory(state_dir)
     directory.create()
@@ -49,6 +52,8 @@ def prepare(screen: Screen, state_dir: Path, host: str) -> None:
         tick(screen, f"model {model}", "verified")
     key_id, is_new = ensure_owner(engine, directory.path)
     engine.dispose()
+    if is_encrypted:
+        tick(screen, "payloads", f"encrypted with {payload_keys_file(state_dir)}")
     made = f"created, key {key_path(directory.path, 'owner')}" if is_new else f"key {key_id}"
     tick(screen, "owner", f"may approve; {made}")
 
@@ -110,7 +115,12 @@ async def embedded(screen: Screen, state_dir: Path) -> "AsyncIterator[Embedded]"
     """
     from pointwork.embedded import Embedded
 
-    running = Embedded(state_dir, app_root())
+    running = Embedded(
+        state_dir,
+        app_root(),
+        payload_keys=payload_keys_file(state_dir),
+        accepts_plaintext=accepts_plaintext(),
+    )
 
     def show(event: "EmbeddedEvent") -> None:
         _show(screen, event)

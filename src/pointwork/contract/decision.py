@@ -324,3 +324,7 @@ class RedactionSummary(Message):
     """The sealed mapping from placeholder to original, which never leaves the house."""
     counts: tuple[FindingCount, ...]
     rules: tuple[str, ...]
+    data_classes: tuple[DataClass, ...] = added(())
+    """What the reading for names and addresses found the text to be (design 4)."""
+    read_bytes: int | None = added(None)
+    """How much was read for names, in bytes of UTF-8; None where it was not."""

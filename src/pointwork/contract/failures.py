@@ -55,6 +55,8 @@ class ProviderFailureKind(StrEnum):
     MALFORMED_RESPONSE = "MALFORMED_RESPONSE"
     WRONG_MODEL = "WRONG_MODEL"
     LOCAL_MODEL_UNAVAILABLE = "LOCAL_MODEL_UNAVAILABLE"
+    EGRESS_REFUSED = "EGRESS_REFUSED"
+    """Our own door refused the call at the moment of sending: nothing left the house."""
 
     @property
     def is_outage(self) -> bool:

@@ -43,6 +43,8 @@ class Endpoints(BaseModel):
     metrics_url: _Url
     namespace: str = NAMESPACE_DEFAULT
     ledger_url: str
+    payload_keys: Path | None = None
+    """The file of the keys that seal its payloads; None where they are plain."""
 
 
 class StateDirectory:

@@ -31,12 +31,19 @@ class Embedded:
         *,
         ports: Ports | None = None,
         workers: tuple[str, ...] = WORKERS,
+        payload_keys: Path | None = None,
+        accepts_plaintext: bool = False,
     ) -> None:
-        """``app_root``: the checkout with ``workers/`` and ``policies/``, see ``find_app_root``."""
+        """``app_root``: the checkout with ``workers/`` and ``policies/``, see ``find_app_root``.
+
+        ``payload_keys`` seal what Temporal stores, and are noted for whoever connects.
+        """
         self._directory = StateDirectory(state_dir)
         self._app_root = app_root.absolute()
         self._ports = ports or Ports()
         self._worker_names = workers
+        self._payload_keys = payload_keys
+        self._accepts_plaintext = accepts_plaintext
         self._server: Part | None = None
         self._workers: list[Part] = []
         self._watches: list[asyncio.Task[None]] = []
@@ -111,7 +118,9 @@ class Embedded:
         tries = 0
         while True:
             tries += 1
-            endpoints = choose_endpoints(self._directory, self._ports)
+            endpoints = choose_endpoints(self._directory, self._ports).model_copy(
+                update={"payload_keys": self._payload_keys}
+            )
             # Before the server is up: whoever reads the file now waits at the right address.
             self._directory.write_endpoints(endpoints)
             spec = server_spec(self._directory, endpoints)
@@ -155,6 +164,8 @@ class Embedded:
             command=(
                 *(sys.executable, "-m", "workers", name),
                 *("--state-dir", str(self._directory.path)),
+                *(("--payload-keys", str(self._payload_keys)) if self._payload_keys else ()),
+                *(("--accept-plaintext-payloads",) if self._accepts_plaintext else ()),
             ),
             cwd=self._app_root,
             log=self._directory.logs / f"worker-{name}.log",

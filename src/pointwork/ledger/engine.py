@@ -121,14 +121,23 @@ def read(engine: Engine) -> Iterator[Connection]:
             yield connection
 
 
-def forget_old_pages(engine: Engine) -> None:
-    """Drop from SQLite's write-ahead log the earlier versions of pages, as far as readers allow."""
-    if engine.dialect.name == "sqlite":
-        connection = engine.raw_connection()
-        try:
-            connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").close()
-        finally:
-            connection.close()
+def forget_old_pages(engine: Engine) -> bool:
+    """Drop from SQLite's write-ahead log the earlier versions of pages, as far as readers allow.
+
+    Returns:
+        False where a reader that outlasted ``BUSY_TIMEOUT_SECONDS`` keeps some; the next call
+        drops them.
+    """
+    if engine.dialect.name != "sqlite":
+        return True
+    connection = engine.raw_connection()
+    try:
+        cursor = connection.cursor()
+        busy, _, _ = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        cursor.close()
+    finally:
+        connection.close()
+    return not busy
 
 
 def insert_if_absent(table: Table, *key: str) -> Mapping[str, Insert]:

@@ -30,6 +30,8 @@ class MasterKeys:
     active: str
     keys: Mapping[str, bytes] = field(repr=False)
     """32 bytes each."""
+    file: Path | None = field(default=None, compare=False)
+    """Where they were read from; None where they were made in memory."""
 
     def __post_init__(self) -> None:
         if self.active not in self.keys:
@@ -52,7 +54,20 @@ class MasterKeys:
             msg = f"the folder of {path} does not exist; create it or give another path"
             raise MasterKeyError(msg)
         if not path.exists():
-            _create(path)
+            new_key_file(path, prefix="mk")
+        return cls.load(path)
+
+    @classmethod
+    def load(cls, path: Path) -> "MasterKeys":
+        """The keys in the JSON file at ``path``.
+
+        Raises:
+            PermissionError: other users may read the file.
+            MasterKeyError: it is not a master key file, or there is none.
+        """
+        if not path.is_file():
+            msg = f"there is no key file {path}; correct the path, or restore it from your backup"
+            raise MasterKeyError(msg)
         mode = stat.S_IMODE(path.stat().st_mode)
         if mode & 0o077:
             msg = f"{path} can be read by other users (mode {mode:o}); run: chmod 600 {path}"
@@ -63,7 +78,7 @@ class MasterKeys:
                 key_id: base64.b64decode(key, validate=True)
                 for key_id, key in document["keys"].items()
             }
-            return cls(active=document["active"], keys=keys)
+            return cls(active=document["active"], keys=keys, file=path)
         except (AttributeError, KeyError, TypeError, ValueError):
             # Only the path: what the parser quotes may be a key.
             msg = f"{path} is not a master key file; restore it from your backup"
@@ -95,12 +110,54 @@ class MasterKeys:
             return None
 
 
-def _create(path: Path) -> None:
-    # A random id: a key made after the file was lost never passes for the lost one.
-    key_id = f"mk-{secrets.token_hex(4)}"
-    key = base64.b64encode(os.urandom(KEY_BYTES)).decode()
-    document = json.dumps({"active": key_id, "keys": {key_id: key}}, indent=2)
+def new_key_file(path: Path, *, prefix: str) -> str:
+    """Write a file with one random key, for its owner alone, and return the key's id.
+
+    Nothing happens where another process made the file in the meantime: its key is the one.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    key_id, key = _new_key(prefix)
     # Linked into place whole, so that two processes starting together agree on one file.
+    draft = _draft(path, key_id, {key_id: key})
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        key_id = MasterKeys.load(path).active
+    finally:
+        draft.unlink()
+    return key_id
+
+
+def add_key(path: Path, *, prefix: str) -> str:
+    """Add a random key to the file and make it the active one; the others stay readable.
+
+    Two who do this at once may lose one of the two new keys, so only a person at a time does.
+
+    Raises:
+        PermissionError, MasterKeyError: as for ``MasterKeys.load``.
+        OSError: the file cannot be written.
+    """
+    known, file = MasterKeys.load(path).keys, path.resolve()
+    key_id, key = _new_key(prefix)
+    draft, owner = _draft(file, key_id, {**known, key_id: key}), file.stat()
+    if (owner.st_uid, owner.st_gid) != (os.geteuid(), os.getegid()):
+        # Else a rotation by root would lock the workers out.
+        os.chown(draft, owner.st_uid, owner.st_gid)
+    draft.replace(file)
+    return key_id
+
+
+def _new_key(prefix: str) -> tuple[str, bytes]:
+    # A random id: a key made after the file was lost never passes for the lost one.
+    return f"{prefix}-{secrets.token_hex(4)}", os.urandom(KEY_BYTES)
+
+
+def _draft(path: Path, active: str, keys: Mapping[str, bytes]) -> Path:
+    """The whole file under another name beside ``path``, safely on disk."""
+    encoded = {key_id: base64.b64encode(key).decode() for key_id, key in keys.items()}
+    document = json.dumps({"active": active, "keys": encoded}, indent=2)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
@@ -108,11 +165,10 @@ def _create(path: Path) -> None:
             file.write(document)
             file.flush()
             os.fsync(file.fileno())
-        os.link(draft, path)
-    except FileExistsError:
-        pass
-    finally:
+    except OSError:
         draft.unlink()
+        raise
+    return draft
 
 
 def _bound_to(key_id: str, task_id: str) -> bytes:

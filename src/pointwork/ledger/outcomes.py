@@ -86,6 +86,12 @@ class OutcomeLog:
             rows = connection.execute(_DECISIONS, {"of_task": task_id}).all()
         return [DecisionRecord.model_validate_json(row.body) for row in rows]
 
+    def latest_decision(self, task_id: str) -> DecisionRecord | None:
+        """The decision the task stands by now; None where none was recorded."""
+        with read(self._engine) as connection:
+            row = connection.execute(_LATEST_DECISION, {"of_task": task_id}).first()
+        return None if row is None else DecisionRecord.model_validate_json(row.body)
+
     def is_final(self, task_id: str) -> bool:
         """Whether the task's answer may be acted on: no draft, or one that was reviewed (CX-44)."""
         with read(self._engine) as connection:
@@ -245,6 +251,12 @@ _DECISIONS = (
     )
     .where(DECISION.c.task_id == bindparam("of_task"))
     .order_by(DECISION.c.decided_at, DECISION.c.decision_id)
+)
+_LATEST_DECISION = (
+    select(DECISION.c.body)
+    .where(DECISION.c.task_id == bindparam("of_task"))
+    .order_by(DECISION.c.decided_at.desc(), DECISION.c.decision_id.desc())
+    .limit(1)
 )
 _TASK_PARTS = PARTS.where(PART.c.task_id == bindparam("of_task")).order_by(
     ATTEMPT.c.number, ATTEMPT.c.send, PART.c.part_id

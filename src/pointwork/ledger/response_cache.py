@@ -69,10 +69,15 @@ class CacheHit:
 class ResponseCache:
     """Finds and keeps answers. Thread-safe; keeps no state outside the ledger."""
 
-    def __init__(self, engine: Engine, vault: Vault, master_keys: MasterKeys) -> None:
+    def __init__(self, engine: Engine, vault: Vault, master_keys: MasterKeys | None = None) -> None:
+        """``master_keys`` make the keys of entries; the vault's own where they are not given.
+
+        After a rotation the same call has another key: it misses what was kept before, and that
+        expires. Two keys are never equal for calls that are not.
+        """
         self._engine = engine
         self._vault = vault
-        self._master_keys = master_keys
+        self._given_keys = master_keys
 
     def key(self, subject: CacheSubject) -> str | None:
         """The key of equal calls, in hex; None where the call is not to be cached.
@@ -158,9 +163,10 @@ class ResponseCache:
             now: when it was produced.
 
         Returns:
-            False where it is larger than that, or is no longer in the vault; nothing is kept then.
+            False where it is larger than that, lies in a store outside the ledger, where finding
+            it would keep a transaction waiting, or is no longer in the vault; nothing is kept then.
         """
-        if answer.bytes > max_bytes:
+        if answer.bytes > max_bytes or self._vault.is_outside(answer.bytes):
             return False
         row: dict[str, Any] = {
             "key": key,
@@ -198,7 +204,8 @@ class ResponseCache:
         )
 
     def _digest(self, data: bytes) -> str:
-        return self._master_keys.digest("response cache", data).hex()
+        keys = self._given_keys or self._vault.master_keys
+        return keys.digest("response cache", data).hex()
 
 
 _FIND = select(_CACHE).where(

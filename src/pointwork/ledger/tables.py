@@ -1,9 +1,9 @@
 """The ledger's tables. Amounts are BIGINT nano-USD, times aware UTC, bodies canonical JSON text.
 
 No column of any table holds the text of a prompt or an answer in the clear; sealed bytes stand in
-``vault_content`` alone (SP-45). The foreign keys cover what is written together; ``task_id`` of
-decisions, holds and outcomes has none, because a task that never reached the vault still ends in
-an outcome.
+``vault_content``, or in the store that a row of it names, and nowhere else (SP-45). The foreign
+keys cover what is written together; ``task_id`` of decisions, holds and outcomes has none, because
+a task that never reached the vault still ends in an outcome.
 """
 
 from datetime import datetime
@@ -14,7 +14,6 @@ from sqlalchemy import (
     CheckConstraint,
     ForeignKeyConstraint,
     Index,
-    LargeBinary,
     Text,
 )
 from sqlmodel import Field
@@ -31,6 +30,10 @@ from pointwork.ledger.columns import UtcTime as UtcTime
 from pointwork.ledger.columns import table_of as table_of
 from pointwork.ledger.cost_tables import CostDay as CostDay
 from pointwork.ledger.cost_tables import Overrun as Overrun
+from pointwork.ledger.vault_tables import LedgerIdentity as LedgerIdentity
+from pointwork.ledger.vault_tables import SupersededMasterKey as SupersededMasterKey
+from pointwork.ledger.vault_tables import VaultContent as VaultContent
+from pointwork.ledger.vault_tables import VaultKey as VaultKey
 
 
 class PartState(StrEnum):
@@ -58,27 +61,6 @@ class Task(LedgerTable, table=True):
     request_digest: str
     caller: str
     pack: str
-    created_at: datetime = time()
-
-
-class VaultKey(LedgerTable, table=True):
-    """A task's data key, wrapped by a master key; ``wrapped`` is null once it was destroyed."""
-
-    __tablename__ = "vault_key"
-    task_id: str = Field(primary_key=True, foreign_key="task.task_id")
-    master_key_id: str
-    wrapped: bytes | None
-    created_at: datetime = time()
-    erased_at: datetime | None = time()
-
-
-class VaultContent(LedgerTable, table=True):
-    __tablename__ = "vault_content"
-    task_id: str = Field(primary_key=True, foreign_key="vault_key.task_id")
-    digest: str = Field(primary_key=True)
-    media_type: str = Field(primary_key=True)
-    bytes_count: int
-    sealed: bytes = Field(sa_type=LargeBinary)
     created_at: datetime = time()
 
 

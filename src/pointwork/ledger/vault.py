@@ -1,53 +1,60 @@
 """The vault: prompts and answers sealed under a key of their task (design 3, SP-45).
 
 AES-256-GCM; a random data key for each task, wrapped by a master key that lives outside the
-ledger. A digest is an HMAC under the task's key, so that nobody without it can test a guess, and
-nothing is provable any more once the key is destroyed.
+ledger. Sealed bytes stand in the ledger's table, or as objects in a store (``sealed_bytes``): the
+object is written first and the row that names it after, so that no row names what is not there.
 """
 
 import hmac
 import os
-import threading
-from collections import OrderedDict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from sqlalchemy import Connection, Engine, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Engine
 
-from pointwork.contract.canonical import canonical_bytes
 from pointwork.contract.failures import PointworkError, TaskIdReusedError, TaskNotFoundError
 from pointwork.contract.task import CONTENT_BYTES_MAX, ContentRef
-from pointwork.ledger import audit
-from pointwork.ledger.engine import forget_old_pages, insert_if_absent, read, transact
-from pointwork.ledger.master_keys import MasterKeys
-from pointwork.ledger.tables import Task, VaultContent, VaultKey, table_of
+from pointwork.ledger.data_keys import (
+    DATA_KEYS_CACHED_MAX,
+    ContentUnavailableError,
+    DataKey,
+    DataKeys,
+)
+from pointwork.ledger.engine import read, transact
+from pointwork.ledger.erasure import Eraser, Erasure, delete_objects
+from pointwork.ledger.key_ring import KeyRing
+from pointwork.ledger.master_keys import MasterKeyError, MasterKeys
+from pointwork.ledger.sealed_bytes import InTable, SealedBytes
+from pointwork.ledger.vault_rows import (
+    content_row,
+    find_content,
+    find_key,
+    find_task,
+    hold_key,
+    insert_content,
+    insert_key,
+    insert_task,
+)
 
 __all__ = [
     "Accepted",
     "ContentTooLargeError",
     "ContentUnavailableError",
     "MasterKeys",
+    "Outside",
     "TaskDraft",
     "Vault",
 ]
 
-DATA_KEYS_CACHED_MAX = 1024
-_NONCE_BYTES = 12
-_TASK = table_of(Task)
-_KEY = table_of(VaultKey)
-_CONTENT = table_of(VaultContent)
 
-
-class ContentTooLargeError(ValueError):
+class ContentTooLargeError(PointworkError, ValueError):
     """Content is larger than the vault takes; the text gives both figures."""
 
 
-class ContentUnavailableError(PointworkError):
-    """Content cannot be read: it is missing, erased, or not what was sealed."""
+class SupersededKeyError(MasterKeyError):
+    """The active master key of this process was rotated, and its file holds no newer one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,34 +77,11 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True)
-class _DataKey:
-    """A task's key, as the three keys derived from it."""
+class Outside:
+    """A content whose sealed bytes lie in the store already, before any row names them."""
 
-    sealing: bytes = field(repr=False)
-    digesting: bytes = field(repr=False)
-    requesting: bytes = field(repr=False)
-
-    @classmethod
-    def derive(cls, secret: bytes) -> "_DataKey":
-        return cls(
-            sealing=_mac(secret, b"pointwork seal"),
-            digesting=_mac(secret, b"pointwork digest"),
-            requesting=_mac(secret, b"pointwork request"),
-        )
-
-    def ref(self, data: bytes, media_type: str) -> ContentRef:
-        digest = _mac(self.digesting, data).hex()
-        return ContentRef(digest=digest, bytes=len(data), media_type=media_type)
-
-    def request_digest(self, draft: TaskDraft, refs: Mapping[str, ContentRef]) -> str:
-        whole = {
-            "task_id": draft.task_id,
-            "caller": draft.caller,
-            "pack": draft.pack,
-            "declarations": draft.declarations,
-            "contents": {name: ref.model_dump(mode="json") for name, ref in refs.items()},
-        }
-        return _mac(self.requesting, canonical_bytes(whole)).hex()
+    ref: ContentRef
+    object_name: str
 
 
 class Vault:
@@ -108,13 +92,22 @@ class Vault:
         engine: Engine,
         master_keys: MasterKeys,
         *,
+        store: SealedBytes | None = None,
         data_keys_cached_max: int = DATA_KEYS_CACHED_MAX,
     ) -> None:
         self._engine = engine
-        self._cached_max = data_keys_cached_max
-        self._master_keys = master_keys
-        self._cache: OrderedDict[bytes, _DataKey] = OrderedDict()
-        self._cache_lock = threading.Lock()
+        self._store = InTable() if store is None else store
+        self._ring = KeyRing(master_keys)
+        self._keys = DataKeys(self._ring, data_keys_cached_max)
+
+    @property
+    def master_keys(self) -> MasterKeys:
+        """The keys as this process knows them now."""
+        return self._ring.current
+
+    def is_outside(self, bytes_count: int) -> bool:
+        """Whether a content of this size lies in the store and not in the ledger's table."""
+        return self._store.takes(bytes_count)
 
     def accept(
         self, draft: TaskDraft, contents: Sequence[tuple[str, bytes, str]], now: datetime
@@ -126,6 +119,7 @@ class Vault:
         Raises:
             TaskIdReusedError: the id belongs to another request.
             ContentTooLargeError: a content exceeds ``CONTENT_BYTES_MAX`` bytes.
+            SupersededKeyError: the master key was rotated and this process has no newer one.
         """
         for name, data, _ in contents:
             _check_size(name, data)
@@ -134,37 +128,43 @@ class Vault:
             raise ValueError(msg)
         # Drawn and sealed before the transaction: the ledger's one writer is not kept waiting.
         secret = os.urandom(32)
-        key = _DataKey.derive(secret)
+        key = DataKey.derive(secret)
         refs = {name: key.ref(data, media_type) for name, data, media_type in contents}
-        rows = [
-            _content_row(key, draft.task_id, refs[name], data, now) for name, data, _ in contents
-        ]
-        wrapped = self._master_keys.wrap(secret, draft.task_id)
+        task = {
+            "task_id": draft.task_id,
+            "request_digest": key.request_digest(_request(draft, refs)),
+            "caller": draft.caller,
+            "pack": draft.pack,
+            "created_at": now,
+        }
+        rows = [self._row(key, draft.task_id, refs[name], data, now) for name, data, _ in contents]
 
-        def write(connection: Connection) -> Accepted:
-            task = {
-                "task_id": draft.task_id,
-                "request_digest": key.request_digest(draft, refs),
-                "caller": draft.caller,
-                "pack": draft.pack,
-                "created_at": now,
-            }
-            if connection.execute(_INSERT_TASK[connection.dialect.name], task).rowcount == 0:
+        def write(connection: Connection, wrapped: Mapping[str, Any]) -> Accepted:
+            if not insert_task(connection, task):
                 return self._accepted_before(connection, draft, contents)
-            connection.execute(
-                _INSERT_KEY,
-                {
-                    "task_id": draft.task_id,
-                    "master_key_id": self._master_keys.active,
-                    "wrapped": wrapped,
-                    "created_at": now,
-                },
-            )
+            if not insert_key(connection, wrapped):
+                raise SupersededKeyError(_superseded(wrapped["master_key_id"]))
             for row in rows:
-                connection.execute(_INSERT_CONTENT[connection.dialect.name], row)
+                insert_content(connection, row)
             return Accepted(refs=refs, existed=False)
 
-        return transact(self._engine, write)
+        def record(keys: MasterKeys) -> Accepted:
+            wrapped = {
+                "task_id": draft.task_id,
+                "master_key_id": keys.active,
+                "wrapped": keys.wrap(secret, draft.task_id),
+                "created_at": now,
+            }
+            return transact(self._engine, lambda connection: write(connection, wrapped))
+
+        try:
+            accepted = self._under_active_key(record)
+        except (TaskIdReusedError, SupersededKeyError):
+            self._take_back(rows)
+            raise
+        if accepted.existed:
+            self._take_back(rows)
+        return accepted
 
     def seal(self, task_id: str, data: bytes, media_type: str, now: datetime) -> ContentRef:
         """Seal ``data`` for an accepted task; the same bytes again give the same reference.
@@ -173,24 +173,61 @@ class Vault:
             TaskNotFoundError: the vault does not know the task.
             ContentUnavailableError: the task's key was destroyed.
             ContentTooLargeError: ``data`` exceeds ``CONTENT_BYTES_MAX`` bytes.
+            SealedStoreError: it belongs into the store, which does not answer.
+        """
+        outside = self.put_outside(task_id, data, media_type)
+        return transact(
+            self._engine,
+            lambda c: self.seal_within(c, task_id, data, media_type, now, outside),
+        )
+
+    def put_outside(self, task_id: str, data: bytes, media_type: str) -> Outside | None:
+        """Put a content into the store ahead of the transaction that seals it.
+
+        None where it belongs into the table, and where ``seal_within`` will refuse it anyway. An
+        object that no row comes to name is the sweep's to take away.
+
+        Raises:
+            ContentTooLargeError, SealedStoreError: as for ``seal``.
         """
         _check_size("content", data)
-        return transact(self._engine, lambda c: self.seal_within(c, task_id, data, media_type, now))
+        if not self._store.takes(len(data)):
+            return None
+        with read(self._engine) as connection:
+            row = find_key(connection, task_id)
+        if row is None or row.wrapped is None:
+            return None
+        key = self._keys.key(task_id, row.master_key_id, row.wrapped)
+        ref = key.ref(data, media_type)
+        return Outside(ref, self._store.put(task_id, key.seal(task_id, ref, data)))
 
     def seal_within(
-        self, connection: Connection, task_id: str, data: bytes, media_type: str, now: datetime
+        self,
+        connection: Connection,
+        task_id: str,
+        data: bytes,
+        media_type: str,
+        now: datetime,
+        outside: Outside | None = None,
     ) -> ContentRef:
-        """As ``seal``, as part of the caller's transaction."""
+        """As ``seal``, as part of the caller's transaction, which no store is to keep waiting.
+
+        ``outside`` is what ``put_outside`` gave for the same content; without it the sealed bytes
+        stand in the table, however many they are.
+        """
         _check_size("content", data)
-        row = connection.execute(_FIND_KEY, {"of_task": task_id}).first()
+        # Held until the commit, so that an erasure meanwhile takes this content along.
+        row = hold_key(connection, task_id)
         if row is None:
             msg = f"task {task_id} is not in the vault; submit it before sealing content for it"
             raise TaskNotFoundError(msg)
-        key = self._data_key(task_id, row.master_key_id, row.wrapped)
+        key = self._keys.key(task_id, row.master_key_id, row.wrapped)
         ref = key.ref(data, media_type)
-        connection.execute(
-            _INSERT_CONTENT[connection.dialect.name], _content_row(key, task_id, ref, data, now)
-        )
+        if outside is not None and outside.ref == ref:
+            content = content_row(task_id, ref, now, object_name=outside.object_name)
+        else:
+            content = content_row(task_id, ref, now, sealed=key.seal(task_id, ref, data))
+        insert_content(connection, content)
         return ref
 
     def open(self, task_id: str, ref: ContentRef) -> bytes:
@@ -198,62 +235,50 @@ class Vault:
 
         Raises:
             ContentUnavailableError: they are missing, erased, or were altered.
+            SealedStoreError: they lie in the store, which does not answer.
         """
         with read(self._engine) as connection:
-            return self.open_within(connection, task_id, ref)
+            row = find_content(connection, task_id, ref)
+        return self._opened(task_id, ref, row)
 
     def open_within(self, connection: Connection, task_id: str, ref: ContentRef) -> bytes:
         """As ``open``, as part of the caller's transaction."""
-        wanted = {"of_task": task_id, "of_digest": ref.digest, "of_media": ref.media_type}
-        row = connection.execute(_FIND_CONTENT, wanted).first()
-        if row is None:
-            raise ContentUnavailableError(
-                f"task {task_id} has no content {ref.digest} in the vault"
-            )
-        key = self._data_key(task_id, row.master_key_id, row.wrapped)
-        nonce, ciphertext = row.sealed[:_NONCE_BYTES], row.sealed[_NONCE_BYTES:]
-        try:
-            data = AESGCM(key.sealing).decrypt(nonce, ciphertext, _bound_to(task_id, ref))
-        except InvalidTag:
-            raise ContentUnavailableError(_altered(task_id, ref)) from None
-        if key.ref(data, ref.media_type) != ref:
-            raise ContentUnavailableError(_altered(task_id, ref))
-        return data
+        return self._opened(task_id, ref, find_content(connection, task_id, ref))
 
-    def destroy_key(self, task_id: str, now: datetime) -> None:
-        """Erase the task's text for good; the audit chain keeps one ``erasure`` record of it.
+    def destroy_key(
+        self, task_id: str, now: datetime, *, by: str = "", reason: str = ""
+    ) -> Erasure:
+        """Erase the task's text for good, whether it runs or not (``Eraser.erase``).
 
-        A second call changes nothing. On SQLite the old pages leave the write-ahead log too, as
-        soon as no other reader still needs them.
+        A second call changes nothing.
 
         Raises:
             TaskNotFoundError: the vault does not know the task.
         """
+        erased = Eraser(self._engine, self._store).erase(
+            [task_id], now, by=by, reason=reason, even_if_running=True
+        )
+        self._keys.forget(task_id)
+        return erased
 
-        def erase(connection: Connection) -> None:
-            found = connection.execute(_FIND_KEY, {"of_task": task_id}).first()
-            if found is None:
-                raise TaskNotFoundError(f"task {task_id} is not in the vault; nothing was erased")
-            if connection.execute(_ERASE_KEY, {"of_task": task_id, "at": now}).rowcount == 0:
-                return
-            contents = connection.execute(_DELETE_CONTENTS, {"of_task": task_id}).rowcount
-            audit.append(connection, "erasure", {"contents_erased": contents}, now, task_id=task_id)
-            with self._cache_lock:
-                self._cache.pop(found.wrapped, None)
-
-        transact(self._engine, erase)
-        forget_old_pages(self._engine)
+    def _under_active_key(self, record: Callable[[MasterKeys], Accepted]) -> Accepted:
+        """Record under the active master key, or under the one that took its place meanwhile."""
+        try:
+            return record(self._ring.current)
+        except SupersededKeyError:
+            return record(self._ring.read_again())
 
     def _accepted_before(
         self, connection: Connection, draft: TaskDraft, contents: Sequence[tuple[str, bytes, str]]
     ) -> Accepted:
-        row = connection.execute(_FIND_TASK, {"of_task": draft.task_id}).one()
+        row = find_task(connection, draft.task_id)
         if row.wrapped is None:
             msg = f"task id {draft.task_id} belongs to an erased task; submit under a new id"
             raise TaskIdReusedError(msg)
-        key = self._data_key(draft.task_id, row.master_key_id, row.wrapped)
+        key = self._keys.key(draft.task_id, row.master_key_id, row.wrapped)
         refs = {name: key.ref(data, media_type) for name, data, media_type in contents}
-        if not hmac.compare_digest(key.request_digest(draft, refs), row.request_digest):
+        digest = key.request_digest(_request(draft, refs))
+        if not hmac.compare_digest(digest, row.request_digest):
             msg = (
                 f"task id {draft.task_id} was used before with other content or declarations; "
                 "repeat that request unchanged or submit this one under a new id"
@@ -261,32 +286,33 @@ class Vault:
             raise TaskIdReusedError(msg)
         return Accepted(refs=refs, existed=True)
 
-    def _data_key(self, task_id: str, master_key_id: str, wrapped: bytes | None) -> _DataKey:
-        """The key as it stands in the ledger: a destroyed one is gone, whatever is cached."""
-        if wrapped is None:
-            raise ContentUnavailableError(f"the content of task {task_id} was erased")
-        with self._cache_lock:
-            cached = self._cache.get(wrapped)
-            if cached is not None:
-                self._cache.move_to_end(wrapped)
-                return cached
-        secret = self._master_keys.unwrap(wrapped, task_id, master_key_id)
-        if secret is None:
-            msg = (
-                f"the key of task {task_id} does not open with master key {master_key_id}; "
-                "start with the master key file this ledger was written with"
+    def _row(
+        self, key: DataKey, task_id: str, ref: ContentRef, data: bytes, now: datetime
+    ) -> dict[str, Any]:
+        """A content's row; what the store takes of it is in the store when this returns."""
+        sealed = key.seal(task_id, ref, data)
+        if not self._store.takes(len(data)):
+            return content_row(task_id, ref, now, sealed=sealed)
+        return content_row(task_id, ref, now, object_name=self._store.put(task_id, sealed))
+
+    def _take_back(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Objects of rows that are known not to be written; of any other failure nobody knows."""
+        delete_objects(self._store, [row["object_name"] for row in rows if row["object_name"]])
+
+    def _opened(self, task_id: str, ref: ContentRef, row: Any) -> bytes:
+        key = self._keys.key(task_id, row.master_key_id, row.wrapped)
+        if row.object_name is None:
+            return key.unseal(task_id, ref, row.sealed)
+        sealed = self._store.get(row.object_name)
+        if sealed is None:
+            with read(self._engine) as connection:
+                # It may have been erased since the row was read.
+                find_content(connection, task_id, ref)
+            raise ContentUnavailableError(
+                f"content {ref.digest} of task {task_id} is not in {self._store.place}; restore "
+                f"the object {row.object_name} from a backup of that store"
             )
-            raise ContentUnavailableError(msg)
-        key = _DataKey.derive(secret)
-        with self._cache_lock:
-            self._cache[wrapped] = key
-            if len(self._cache) > self._cached_max:
-                self._cache.popitem(last=False)
-        return key
-
-
-def _mac(key: bytes, message: bytes) -> bytes:
-    return hmac.digest(key, message, "sha256")
+        return key.unseal(task_id, ref, sealed)
 
 
 def _check_size(name: str, data: bytes) -> None:
@@ -295,52 +321,19 @@ def _check_size(name: str, data: bytes) -> None:
         raise ContentTooLargeError(msg)
 
 
-def _bound_to(task_id: str, ref: ContentRef) -> bytes:
-    """Associated data: a ciphertext moved to another task, digest or type does not open."""
-    return canonical_bytes([task_id, ref.digest, ref.media_type])
-
-
-def _altered(task_id: str, ref: ContentRef) -> str:
-    return f"content {ref.digest} of task {task_id} is not what was sealed; restore a backup"
-
-
-def _content_row(
-    key: _DataKey, task_id: str, ref: ContentRef, data: bytes, now: datetime
-) -> dict[str, object]:
-    nonce = os.urandom(_NONCE_BYTES)
+def _request(draft: TaskDraft, refs: Mapping[str, ContentRef]) -> dict[str, Any]:
+    """What makes two submissions of one id the same request."""
     return {
-        "task_id": task_id,
-        "digest": ref.digest,
-        "media_type": ref.media_type,
-        "bytes_count": ref.bytes,
-        "sealed": nonce + AESGCM(key.sealing).encrypt(nonce, data, _bound_to(task_id, ref)),
-        "created_at": now,
+        "task_id": draft.task_id,
+        "caller": draft.caller,
+        "pack": draft.pack,
+        "declarations": draft.declarations,
+        "contents": {name: ref.model_dump(mode="json") for name, ref in refs.items()},
     }
 
 
-_INSERT_TASK = insert_if_absent(_TASK, "task_id")
-_INSERT_KEY = insert(_KEY)
-_INSERT_CONTENT = insert_if_absent(_CONTENT, "task_id", "digest", "media_type")
-_FIND_KEY = select(_KEY.c.master_key_id, _KEY.c.wrapped).where(
-    _KEY.c.task_id == bindparam("of_task")
-)
-_FIND_TASK = (
-    select(_TASK.c.request_digest, _KEY.c.master_key_id, _KEY.c.wrapped)
-    .join(_KEY, _KEY.c.task_id == _TASK.c.task_id)
-    .where(_TASK.c.task_id == bindparam("of_task"))
-)
-_FIND_CONTENT = (
-    select(_KEY.c.master_key_id, _KEY.c.wrapped, _CONTENT.c.sealed)
-    .join(_KEY, _KEY.c.task_id == _CONTENT.c.task_id)
-    .where(
-        _CONTENT.c.task_id == bindparam("of_task"),
-        _CONTENT.c.digest == bindparam("of_digest"),
-        _CONTENT.c.media_type == bindparam("of_media"),
+def _superseded(key_id: str) -> str:
+    return (
+        f"master key {key_id} was superseded and wraps no new data key; give this process the "
+        "key file as it is after the rotation"
     )
-)
-_ERASE_KEY = (
-    update(_KEY)
-    .where(_KEY.c.task_id == bindparam("of_task"), _KEY.c.wrapped.is_not(None))
-    .values(wrapped=None, erased_at=bindparam("at"))
-)
-_DELETE_CONTENTS = delete(_CONTENT).where(_CONTENT.c.task_id == bindparam("of_task"))

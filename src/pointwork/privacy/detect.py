@@ -42,7 +42,7 @@ def scan(text: str, detectors: tuple[Detector, ...] = DETECTORS) -> Detection:
 
 def _widest(found: Iterable[Finding]) -> tuple[Finding, ...]:
     """Without findings inside another of the same data class; the first of equals stays."""
-    reach: dict[DataClass, int] = {}
+    reach: dict[DataClass | None, int] = {}
     kept = []
     for finding in sorted(found, key=lambda finding: (finding.start, -finding.end)):
         if finding.end > reach.get(finding.data_class, -1):

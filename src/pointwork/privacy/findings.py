@@ -2,11 +2,15 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pointwork.contract.decision import FindingCount
 from pointwork.contract.task import DataClass, Sensitivity
 from pointwork.privacy.view import View
+
+PERSON = "PERSON"
+LANGUAGE_DETECTOR = "language@1"
+"""What stands on the record where names, places and addresses were looked for as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +21,8 @@ class Finding:
     """What it is, in capitals and underscores: ``EMAIL``, ``GITHUB_TOKEN``."""
     start: int
     end: int
-    data_class: DataClass
+    data_class: DataClass | None
+    """None where it is replaced before a text leaves, and does not by itself keep the text in."""
     detector: str
     """Name and version of the detector that found it."""
 
@@ -29,7 +34,11 @@ class Finding:
     @property
     def severity(self) -> tuple[bool, int]:
         """Orders two findings of one width: a credential first, then the more careful class."""
-        return self.is_secret, self.data_class.sensitivity.rank
+        return self.is_secret, -1 if self.data_class is None else self.data_class.sensitivity.rank
+
+    def shifted(self, offset: int) -> "Finding":
+        """The finding in a text of which this one's text is the part from ``offset`` on."""
+        return replace(self, start=self.start + offset, end=self.end + offset)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +61,8 @@ class Detection:
 
     @property
     def data_classes(self) -> tuple[DataClass, ...]:
-        return tuple(sorted({finding.data_class for finding in self.findings}))
+        found = {finding.data_class for finding in self.findings}
+        return tuple(sorted(kind for kind in found if kind is not None))
 
     @property
     def sensitivity(self) -> Sensitivity | None:

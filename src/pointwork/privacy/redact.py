@@ -5,14 +5,16 @@ result is read once more, and a text in which anything is still found is not giv
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from pointwork.contract.decision import FindingCount
 from pointwork.contract.failures import PointworkError
 from pointwork.contract.prompt import Prompt, TextPart
+from pointwork.contract.task import DataClass
 from pointwork.privacy.detect import DETECTORS, scan
-from pointwork.privacy.findings import Detector, Finding, count_kinds
+from pointwork.privacy.findings import LANGUAGE_DETECTOR, PERSON, Detector, Finding, count_kinds
 from pointwork.privacy.placeholders import (
     PLACEHOLDER,
     SECRET_LABEL,
@@ -23,6 +25,12 @@ from pointwork.privacy.spans import Span, spans_to_replace, traced_back
 
 _PART_BREAK = "\n"
 _ROUNDS_MAX = 3
+
+
+class LanguageReading(Protocol):
+    """Finds what has no pattern: names, places, addresses (``privacy.language.host``)."""
+
+    def find(self, text: str) -> Sequence[Finding]: ...
 
 
 class RedactionError(PointworkError):
@@ -39,14 +47,26 @@ class Redacted:
     """Replaced spans by kind, recurrences included."""
     rules: tuple[str, ...]
     """Names and versions of the detectors that ran."""
+    data_classes: tuple[DataClass, ...] = ()
+    """What the reading of names and addresses says the text is, beyond what patterns found."""
+    read_characters: int | None = None
+    """How much of the text was read for names: all of it, or None where it was not."""
 
 
 def redact(
-    prompt: Prompt, *, identifiers: bool = True, detectors: tuple[Detector, ...] = DETECTORS
+    prompt: Prompt,
+    *,
+    identifiers: bool = True,
+    detectors: tuple[Detector, ...] = DETECTORS,
+    language: LanguageReading | None = None,
 ) -> Redacted:
     """Replace credentials always, and personal and customer data where ``identifiers`` (R-30).
 
+    ``language`` finds names, places and addresses as well. It reads the text once, as it was: what
+    it would say of a text full of placeholders proves nothing. The detectors read the result.
+
     Raises:
+        LanguageUnavailableError: ``language`` could not read the text.
         RedactionError: something is still found afterwards, or the prompt holds an image, whose
             persons nobody can replace; where only credentials count, it passes as it is.
     """
@@ -60,7 +80,8 @@ def redact(
 
     texts = _texts_of(prompt)
     whole = _PART_BREAK.join(texts)
-    found = wanted(whole)
+    read = language.find(whole) if language is not None and identifiers else None
+    found = [*wanted(whole), *_outside_placeholders(whole, read or ())]
     spans: list[Span] = []
     left = found
     for _ in range(_ROUNDS_MAX):
@@ -75,19 +96,33 @@ def redact(
         kinds = ", ".join(sorted({finding.kind for finding in left}))
         msg = f"After redaction the text still holds {kinds}; use a local model for this task."
         raise RedactionError(msg)
-    return _redacted(prompt, texts, spans, detectors)
+    rules = tuple(detector.name for detector in detectors)
+    return _redacted(prompt, texts, spans, rules, read)
+
+
+def _outside_placeholders(whole: str, found: Iterable[Finding]) -> Iterator[Finding]:
+    """Without what the prompt itself holds of our own form: ``<PERSON_1>`` is nobody's name."""
+    taken = [match.span() for match in PLACEHOLDER.finditer(whole)]
+    for finding in found:
+        if not any(start < finding.end and finding.start < end for start, end in taken):
+            yield finding
 
 
 def _redacted(
-    prompt: Prompt, texts: Sequence[str], spans: Sequence[Span], detectors: tuple[Detector, ...]
+    prompt: Prompt,
+    texts: Sequence[str],
+    spans: Sequence[Span],
+    rules: tuple[str, ...],
+    read: Sequence[Finding] | None,
 ) -> Redacted:
     whole = _PART_BREAK.join(texts)
     marks = _placeholders_for(whole, spans)
-    originals = {
-        mark[1:-1]: whole[span.start : span.end]
-        for mark, span in zip(marks, spans, strict=True)
-        if not span.is_secret
-    }
+    originals: dict[str, str] = {}
+    for mark, span in zip(marks, spans, strict=True):
+        if not span.is_secret:
+            original = whole[span.start : span.end]
+            # A person is restored by the fullest form of the name that the prompt used.
+            originals[mark[1:-1]] = max(originals.get(mark[1:-1], ""), original, key=len)
     secrets = {mark[1:-1] for mark, span in zip(marks, spans, strict=True) if span.is_secret}
     return Redacted(
         prompt=_with_texts(prompt, _replaced(texts, spans, marks)),
@@ -95,7 +130,9 @@ def _redacted(
             values=originals, secrets=frozenset(secrets), literals=_names_in(whole)
         ),
         counts=count_kinds(span.kind for span in spans),
-        rules=tuple(detector.name for detector in detectors),
+        rules=rules if read is None else (*rules, LANGUAGE_DETECTOR),
+        data_classes=tuple(sorted({each.data_class for each in read or () if each.data_class})),
+        read_characters=None if read is None else len(whole),
     )
 
 
@@ -123,15 +160,36 @@ def _placeholders_for(whole: str, spans: Sequence[Span]) -> list[str]:
     taken = _names_in(whole)
     last: Counter[str] = Counter()
     mark_of: dict[str, str] = {}
-    for span in spans:
-        original = whole[span.start : span.end]
+    values = _values_of(whole, spans)
+    for span, original in zip(spans, values, strict=True):
         if original not in mark_of:
             label = SECRET_LABEL if span.is_secret else span.kind
             last[label] += 1
             while f"{label}_{last[label]}" in taken:
                 last[label] += 1
             mark_of[original] = f"<{label}_{last[label]}>"
-    return [mark_of[whole[span.start : span.end]] for span in spans]
+    return [mark_of[value] for value in values]
+
+
+def _values_of(whole: str, spans: Sequence[Span]) -> list[str]:
+    """What each span stands for: its text, or of a person the fullest name it is a part of.
+
+    ``Ada Lovelace``, ``ADA LOVELACE`` and ``Lovelace`` are one person to who reads the answer, so
+    they must be one to the model. Where two persons share the part, it stays a value of its own.
+    """
+    persons = {
+        whole[span.start : span.end]: frozenset(whole[span.start : span.end].casefold().split())
+        for span in spans
+        if span.kind == PERSON and not span.is_secret
+    }
+    full: dict[str, str] = {}
+    for name, words in persons.items():
+        holders = {held for held in persons.values() if words <= held}
+        fullest = [held for held in holders if not any(held < other for other in holders)]
+        if len(fullest) == 1:
+            full[name] = next(each for each, held in persons.items() if held == fullest[0])
+    texts = (whole[span.start : span.end] for span in spans)
+    return [full.get(text, text) for text in texts]
 
 
 def _replaced(texts: Sequence[str], spans: Sequence[Span], marks: Sequence[str]) -> list[str]:

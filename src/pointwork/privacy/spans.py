@@ -4,9 +4,11 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from pointwork.privacy.findings import Finding
+from pointwork.privacy.findings import LANGUAGE_DETECTOR, PERSON, Finding
 from pointwork.privacy.recurrences import find_recurrences
 from pointwork.privacy.view import view_of
+
+_KINDS_THAT_RECUR = frozenset({PERSON, "ORGANIZATION", "STREET_ADDRESS"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,15 @@ def _recurring(whole: str, findings: Iterable[Finding]) -> Iterator[Finding]:
         if finding.severity > owner.severity:
             owner_of[value] = finding
     for start, end, owner in find_recurrences(view.text, owner_of):
+        if owner.detector == LANGUAGE_DETECTOR and not _is_name_again(view.text, start, end, owner):
+            continue
         yield Finding(owner.kind, *view.original_span(start, end), owner.data_class, owner.detector)
+
+
+def _is_name_again(text: str, start: int, end: int, owner: Finding) -> bool:
+    """``Mark`` is found again as a word of its own; in ``Markdown`` it is none."""
+    is_whole = not (text[start - 1 : start].isalnum() or text[end : end + 1].isalnum())
+    return is_whole and owner.kind in _KINDS_THAT_RECUR
 
 
 def _merged(findings: Iterable[Finding]) -> Iterator[Span]:

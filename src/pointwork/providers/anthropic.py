@@ -80,6 +80,7 @@ class AnthropicProvider:
         reading = Reading(self._endpoint, request, on_progress, is_same_model_or_dated)
         call = Call(
             endpoint=self._endpoint,
+            clearance=request.clearance,
             timeout_seconds=request.timeout_seconds,
             vendor_errors=(anthropic.AnthropicError,),
             error_body=_error_body,

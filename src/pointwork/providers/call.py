@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar
 import httpx2
 
 from pointwork.contract.failures import ProviderFailureKind as Kind
+from pointwork.providers.departure import Clearance
 from pointwork.providers.egress import (
     Exchange,
     ResponseTooLargeError,
@@ -40,6 +41,8 @@ class Call:
     """What one call needs to know; ``error_body`` gives the body an SDK's exception carries."""
 
     endpoint: str
+    clearance: Clearance | None
+    """Leave to send it; None sends it to an address of the house or nowhere."""
     timeout_seconds: float
     vendor_errors: tuple[type[Exception], ...]
     error_body: Callable[[Exception], object]
@@ -56,11 +59,14 @@ class Call:
             ProviderError: the call failed.
         """
         exchange = Exchange()
+        cleared = self.clearance
+        if cleared is not None and cleared.endpoint != self.endpoint:
+            cleared = None
         caught: tuple[type[Exception], ...] = (httpx2.HTTPError, *self.vendor_errors)
         try:
             async with (
                 asyncio.timeout(self.timeout_seconds) as deadline,
-                single_exchange() as exchange,
+                single_exchange(cleared) as exchange,
             ):
                 await read(exchange)
                 return reading.completion()

@@ -1,8 +1,10 @@
 """The one door out: every HTTP client is made here, bound to one origin and to one credential.
 
-Four rules hold whatever a vendor's SDK does: bytes go to the endpoint's own origin and nowhere
-else, no redirect is followed, one call is one request, and the key is put on the request here, so
-that the SDK never holds it and no exception, repr or log line of the SDK can show it.
+Six rules hold whatever a vendor's SDK does: a byte leaves the house under a clearance for its
+endpoint only (``departure``), goes to the endpoint's own origin and nowhere else, an origin of the
+house is one by the address of the connection itself, no redirect is followed, one call is one
+request, and the key is put on the request here, so that the SDK never holds it and no exception,
+repr or log line of the SDK can show it.
 """
 
 import logging
@@ -15,7 +17,9 @@ from typing import Any
 import httpcore2
 import httpx2
 
+from pointwork.contract.addresses import is_house_address
 from pointwork.failpoints import Failpoint, reach
+from pointwork.providers.departure import Clearance
 from pointwork.providers.origin import Origin
 
 CONNECT_TIMEOUT_SECONDS = 10.0
@@ -58,23 +62,29 @@ class ResponseTooLargeError(httpx2.TransportError):
 class Exchange:
     """What one call did on the wire, so that no failure is guessed from an SDK's exception."""
 
-    def __init__(self) -> None:
+    def __init__(self, clearance: Clearance | None = None) -> None:
+        self._clearance = clearance
         self.is_sent = False
         """A byte of the request was written, so it may have reached the endpoint's meter."""
         self.fault: httpx2.TransportError | None = None
         self.response: httpx2.Response | None = None
         self._is_started = False
+        self._must_stay = False
         self._connecting: httpcore2.AsyncNetworkStream | None = None
 
-    def start(self) -> None:
+    def start(self, origin: Origin) -> None:
         """Allow the first request of the call and no other.
 
         Raises:
-            EgressRefusedError: the SDK sends a second request, which could be charged twice.
+            EgressRefusedError: the SDK sends a second request, which could be charged twice, or
+                the request would leave the house and nothing cleared it.
         """
+        if self._clearance is None and not origin.is_in_house:
+            raise EgressRefusedError(f"refused a request to {origin} that nothing cleared")
         if self._is_started:
             raise EgressRefusedError("refused a second request within one call")
         self._is_started = True
+        self._must_stay = origin.is_in_house
 
     @property
     def status(self) -> int | None:
@@ -85,10 +95,16 @@ class Exchange:
         return httpx2.Headers() if self.response is None else self.response.headers
 
     async def observe(self, event: str, info: Mapping[str, Any]) -> None:
-        """Take the HTTP client's own word for how far the request has come."""
+        """Take the HTTP client's own word for how far the request has come.
+
+        Raises:
+            EgressRefusedError: the name of an origin of the house led to an address outside it.
+        """
         match event:
             case "connection.connect_tcp.complete":
                 self._connecting = info["return_value"]
+                if self._must_stay and not _is_of_house(info["return_value"]):
+                    raise EgressRefusedError("refused a connection that led out of the house")
             case "http11.send_request_headers.started":
                 self._connecting = None
                 self.is_sent = True
@@ -104,13 +120,22 @@ class Exchange:
             await self._connecting.aclose()
 
 
+def _is_of_house(stream: httpcore2.AsyncNetworkStream) -> bool:
+    """Asked of the connection that will be used: a name may lead elsewhere the next moment."""
+    peer = stream.get_extra_info("server_addr")
+    return isinstance(peer, tuple) and is_house_address(str(peer[0]))
+
+
 _exchange: ContextVar[Exchange | None] = ContextVar("exchange", default=None)
 
 
 @asynccontextmanager
-async def single_exchange() -> AsyncIterator[Exchange]:
-    """Allow one request; on leaving, its connection is closed or back in the pool."""
-    exchange = Exchange()
+async def single_exchange(clearance: Clearance | None = None) -> AsyncIterator[Exchange]:
+    """Allow one request; on leaving, its connection is closed or back in the pool.
+
+    Without a ``clearance`` it goes to an address of the house or nowhere.
+    """
+    exchange = Exchange(clearance)
     token = _exchange.set(exchange)
     try:
         yield exchange
@@ -196,7 +221,7 @@ class _BoundTransport(httpx2.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         exchange = _exchange.get() or Exchange()
         try:
-            exchange.start()
+            exchange.start(self._origin)
             if Origin.of_url(request.url) != self._origin:
                 raise EgressRefusedError(
                     f"refused a request to an origin other than {self._origin}"
@@ -211,7 +236,12 @@ class _BoundTransport(httpx2.AsyncBaseTransport):
     async def _send(self, request: httpx2.Request, exchange: Exchange) -> httpx2.Response:
         try:
             response = await self._inner.handle_async_request(self._outgoing(request, exchange))
-        except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout):
+        except (
+            EgressRefusedError,
+            httpx2.ConnectError,
+            httpx2.ConnectTimeout,
+            httpx2.PoolTimeout,
+        ):
             raise
         except httpx2.TransportError:
             exchange.is_sent = True

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pointwork.contract.outcome import TokenUsage
+from pointwork.providers.departure import Clearance
 
 Vectors = NDArray[np.float32]
 """One row a text, each of unit length."""
@@ -34,8 +35,10 @@ class Embedder(Protocol):
     @property
     def dimensions(self) -> int: ...
 
-    async def embed(self, texts: Sequence[str]) -> EmbeddingResponse:
-        """Embed each text, with no retry.
+    async def embed(
+        self, texts: Sequence[str], clearance: Clearance | None = None
+    ) -> EmbeddingResponse:
+        """Embed each text, with no retry; without a clearance nowhere but in the house.
 
         Raises:
             ProviderError: the call failed; nothing of ``texts`` is in it.

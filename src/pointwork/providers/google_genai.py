@@ -80,6 +80,7 @@ class GoogleGenAIProvider:
         reading = Reading(self._endpoint, request, on_progress, _is_requested_model)
         call = Call(
             endpoint=self._endpoint,
+            clearance=request.clearance,
             timeout_seconds=request.timeout_seconds,
             vendor_errors=(errors.APIError,),
             error_body=_error_body,

@@ -19,9 +19,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pointwork.contract.money import NANO_PER_USD
 from pointwork.contract.outcome import TokenUsage
+from pointwork.providers.departure import clear_lookup
 from pointwork.providers.egress import http_client, single_exchange
 from pointwork.providers.metering import metered
 from pointwork.providers.openai_usage import token_usage
+from pointwork.providers.origin import Origin
 
 LOOKUP_SECONDS_MAX = 20.0
 """One question, connect to last byte."""
@@ -115,6 +117,7 @@ class _Records:
         transport: httpx2.AsyncBaseTransport | None,
     ) -> None:
         self.kind = kind
+        self._clearance = clear_lookup(str(Origin.of(base_url)))
         credential = None if api_key is None else ("authorization", f"Bearer {api_key}")
         self._client = http_client(
             base_url,
@@ -126,7 +129,7 @@ class _Records:
     async def get(self, path: str, query: Mapping[str, str]) -> object:
         """The answer's JSON with exact decimals; NOT_FOUND for a 404, CANNOT_TELL otherwise."""
         try:
-            async with asyncio.timeout(LOOKUP_SECONDS_MAX), single_exchange():
+            async with asyncio.timeout(LOOKUP_SECONDS_MAX), single_exchange(self._clearance):
                 response = await self._client.get(path, params=dict(query))
                 if response.status_code == httpx2.codes.NOT_FOUND:
                     return Verdict.NOT_FOUND

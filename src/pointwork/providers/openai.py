@@ -85,6 +85,7 @@ class OpenAIProvider:
         reading = Reading(self._endpoint, request, on_progress, self._dialect.is_requested_model)
         call = Call(
             endpoint=self._endpoint,
+            clearance=request.clearance,
             timeout_seconds=request.timeout_seconds,
             vendor_errors=(openai.OpenAIError,),
             error_body=_error_body,

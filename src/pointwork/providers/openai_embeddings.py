@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pointwork.contract.failures import ProviderFailureKind as Kind
 from pointwork.contract.outcome import TokenUsage
 from pointwork.providers.call import Call, UnreadableEventError
+from pointwork.providers.departure import Clearance
 from pointwork.providers.dialects import OPENAI, Dialect
 from pointwork.providers.egress import (
     KEY_PLACEHOLDER,
@@ -67,7 +68,9 @@ class OpenAIEmbedder:
     def dimensions(self) -> int:
         return self._dimensions
 
-    async def embed(self, texts: Sequence[str]) -> EmbeddingResponse:
+    async def embed(
+        self, texts: Sequence[str], clearance: Clearance | None = None
+    ) -> EmbeddingResponse:
         """One vector a text, made to unit length here whatever the endpoint does.
 
         Raises:
@@ -77,6 +80,7 @@ class OpenAIEmbedder:
         reading = _Reading(self._endpoint, self._model, len(texts), self._dimensions, self._dialect)
         call = Call(
             endpoint=self._endpoint,
+            clearance=clearance,
             timeout_seconds=self._timeout_seconds,
             vendor_errors=(openai.OpenAIError,),
             error_body=_error_body,

@@ -1,27 +1,15 @@
 """Where an endpoint may be: the scheme, host and port that its key and its prompts are bound to."""
 
-import ipaddress
 import re
 from dataclasses import dataclass
 
 import httpx2
 
+from pointwork.contract.addresses import is_house_address, read_address
+
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _PORT_MAX = 65_535
 _HOST_NAME = re.compile(r"(?!-)[a-z0-9-]{1,63}(\.(?!-)[a-z0-9-]{1,63})*")
-_PLAIN_HTTP_NETWORKS = tuple(
-    ipaddress.ip_network(network)
-    for network in (
-        "127.0.0.0/8",
-        "10.0.0.0/8",
-        "172.16.0.0/12",
-        "192.168.0.0/16",
-        "::1/128",
-        "fc00::/7",
-    )
-)
-
-_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +22,14 @@ class Origin:
 
     def __str__(self) -> str:
         return f"{self.scheme}://{self.host}:{self.port}"
+
+    @property
+    def is_in_house(self) -> bool:
+        """Whether it is ours: loopback or a private address, which no name service can move.
+
+        ``localhost`` is a name all the same; the egress looks at what it led to.
+        """
+        return self.host == "localhost" or is_house_address(self.host)
 
     @classmethod
     def of_url(cls, url: httpx2.URL) -> "Origin":
@@ -72,7 +68,7 @@ class Origin:
 
 
 def _check_host(scheme: str, host: str) -> None:
-    address = _address(host)
+    address = read_address(host)
     if address is None:
         _check_name(scheme, host)
         return
@@ -86,7 +82,7 @@ def _check_host(scheme: str, host: str) -> None:
             f"base_url's host {host} is a link-local, multicast, unspecified or reserved address; "
             "name the endpoint's own host"
         )
-    if scheme == "http" and not any(address in network for network in _PLAIN_HTTP_NETWORKS):
+    if scheme == "http" and not is_house_address(host):
         raise ValueError(f"base_url sends to the public address {host} in clear text; use https")
 
 
@@ -100,12 +96,3 @@ def _check_name(scheme: str, host: str) -> None:
             f"base_url sends to the host name {host} in clear text; use https, "
             "or a loopback or private address"
         )
-
-
-def _address(host: str) -> _Address | None:
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return None
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return mapped or address

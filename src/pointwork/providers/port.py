@@ -7,6 +7,7 @@ from typing import Any, Literal, Protocol
 from pointwork.contract.failures import ProviderFailureKind
 from pointwork.contract.outcome import FinishReason, TokenUsage
 from pointwork.contract.prompt import Prompt
+from pointwork.providers.departure import Clearance
 
 OnStarted = Callable[[str], Awaitable[None]]
 """Called once with the vendor's own id of the call, before any of its answer is taken."""
@@ -28,6 +29,8 @@ class CompletionRequest:
     answer_schema: dict[str, Any] | None = field(default=None, repr=False)
     effort: Literal["low", "medium", "high"] | None = None
     """Reasoning effort, where the endpoint takes one; None leaves it to the vendor."""
+    clearance: Clearance | None = None
+    """Leave to send it out of the house; None reaches addresses of the house only."""
     on_started: OnStarted | None = field(default=None, repr=False, compare=False)
     """Told the id under which the vendor's API can look the call up; other endpoints never tell."""
 

@@ -18,8 +18,10 @@ from pointwork.ledger.engine import open_engine
 from pointwork.ledger.master_keys import MasterKeys
 from pointwork.ledger.migrate import migrate
 from pointwork.ledger.outcomes import OutcomeLog
+from pointwork.ledger.sealed_bytes import InTable, SealedBytes
 from pointwork.ledger.signals import SignalStore
 from pointwork.ledger.vault import Vault
+from tests.integration.ledger.stores import S3Server, running_s3
 from tests.postgres import new_database
 
 MASTER_KEYS = MasterKeys(active="test", keys={"test": bytes(range(32))})
@@ -33,16 +35,27 @@ class Ledger:
     engine: Engine
     broken_on_purpose: bool = False
     """Set by a test that damages the ledger to see it noticed."""
+    store: SealedBytes = field(default_factory=InTable)
     vault: Vault = field(init=False)
+    attempts: AttemptLog = field(init=False)
 
     def __post_init__(self) -> None:
-        self.vault = Vault(self.engine, MASTER_KEYS)
+        self.keep_in(self.store)
         self.budgets = BudgetBook(self.engine)
-        self.attempts = AttemptLog(self.engine, self.vault)
         self.outcomes = OutcomeLog(self.engine)
         self.chain = AuditChain(self.engine)
         self.signals = SignalStore(self.engine)
         self.approvals = ApprovalBook(self.engine)
+
+    def keep_in(self, store: SealedBytes) -> None:
+        """Seal what is sealed from now on into ``store``."""
+        self.store = store
+        self.vault = self.another_vault()
+        self.attempts = AttemptLog(self.engine, self.vault)
+
+    def another_vault(self, keys: MasterKeys = MASTER_KEYS, **options: Any) -> Vault:
+        """The vault of another process on this ledger and its store."""
+        return Vault(self.engine, keys, store=self.store, **options)
 
     def rows(self, statement: str, **values: Any) -> list[dict[str, Any]]:
         """What a statement finds, as an auditor with a database client would see it."""
@@ -122,3 +135,10 @@ def ledger(ledger_url: str) -> Iterator[Ledger]:
     assert guard.deferred_writes == []
     if not ledger.broken_on_purpose:
         assert violations == []
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Server]:
+    """An S3 server of this test process, with one bucket."""
+    with running_s3() as server:
+        yield server

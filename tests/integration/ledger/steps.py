@@ -20,6 +20,7 @@ from pointwork.ledger.content import SealedContent
 from pointwork.ledger.outcomes import OutcomeLog
 from pointwork.ledger.signals import SignalStore
 from pointwork.ledger.vault import TaskDraft, Vault
+from tests.fakes.open_door import OpenDoor
 from tests.fakes.scripted_provider import Script, ScriptedProvider
 from tests.integration.ledger.conftest import MASTER_KEYS
 from tests.integration.ledger.records import decision, invoke, outcome, window
@@ -42,6 +43,7 @@ class Steps:
             PlaceholderRestorer(),
             NamedContracts(),
             BudgetRefusedError,
+            OpenDoor(),
         )
         self._log = OutcomeActivities(OutcomeLog(engine))
 

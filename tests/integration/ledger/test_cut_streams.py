@@ -24,6 +24,7 @@ from pointwork.contract.prompt import Prompt
 from pointwork.ledger.attempts import BudgetRefusedError
 from pointwork.ledger.content import SealedContent
 from pointwork.providers.openai import OpenAIProvider
+from tests.fakes.open_door import OpenDoor
 from tests.fakes.vendor_flavours import OPENAI
 from tests.fakes.vendor_reply import Act, LoopbackVendor, Reply
 from tests.integration.ledger.conftest import Ledger
@@ -137,6 +138,7 @@ def activities(ledger: Ledger, provider: OpenAIProvider) -> InvokeActivities:
         PlaceholderRestorer(),
         NamedContracts(),
         BudgetRefusedError,
+        OpenDoor(),
     )
 
 

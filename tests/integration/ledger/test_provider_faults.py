@@ -26,6 +26,7 @@ from pointwork.providers.lookup import LookupKind, open_lookup
 from pointwork.providers.openai import OpenAIProvider
 from pointwork.providers.port import Provider
 from tests.fakes import vendor_flavours
+from tests.fakes.open_door import OpenDoor
 from tests.fakes.vendor_flavours import Flavour
 from tests.fakes.vendor_reply import Act, Drip, LoopbackVendor, Reply, Step
 from tests.fakes.vendor_wire import INPUT_TOKENS, OUTPUT_TOKENS, answer
@@ -148,6 +149,7 @@ async def called(ledger: Ledger, call: Invoke, provider: Provider) -> Invocation
         PlaceholderRestorer(),
         NamedContracts(),
         BudgetRefusedError,
+        OpenDoor(),
     )
     try:
         invocation: Invocation = await ActivityEnvironment().run(activities.invoke_model, call)

@@ -13,14 +13,19 @@ from pointwork.contract.failures import TaskIdReusedError, TaskNotFoundError
 from pointwork.contract.task import CONTENT_BYTES_MAX, ContentRef
 from pointwork.ledger.audit import AuditChain
 from pointwork.ledger.master_keys import MasterKeys
-from pointwork.ledger.vault import (
-    ContentTooLargeError,
-    ContentUnavailableError,
-    TaskDraft,
-    Vault,
-)
+from pointwork.ledger.vault import ContentTooLargeError, ContentUnavailableError, TaskDraft
 from tests.integration.ledger.conftest import MASTER_KEYS, Ledger
 from tests.integration.ledger.records import NOW, accept, answer, invoke, reserve
+from tests.integration.ledger.stores import KINDS, new_store
+
+IN_TABLE = pytest.mark.parametrize("ledger", ["table"], indirect=True)
+
+
+@pytest.fixture(params=KINDS)
+def ledger(ledger: Ledger, request: pytest.FixtureRequest, tmp_path: Path) -> Ledger:
+    """A ledger whose sealed bytes lie in its table, in a folder, or on S3."""
+    ledger.keep_in(new_store(request.param, ledger.engine, tmp_path, request))
+    return ledger
 
 
 def draft(task_id: str = "t-1") -> TaskDraft:
@@ -39,13 +44,13 @@ def test_content_comes_back_as_it_was_sealed(ledger: Ledger) -> None:
 
 def test_another_process_with_the_same_master_keys_opens_it(ledger: Ledger) -> None:
     ref = accept(ledger.vault, "t-1").refs["prompt"]
-    assert Vault(ledger.engine, MASTER_KEYS).open("t-1", ref) == b"hello"
+    assert ledger.another_vault().open("t-1", ref) == b"hello"
 
 
 def test_an_old_master_key_still_opens_what_it_wrapped(ledger: Ledger) -> None:
     ref = accept(ledger.vault, "t-1").refs["prompt"]
     rotated = MasterKeys(active="new", keys={"new": b"n" * 32, **MASTER_KEYS.keys})
-    vault = Vault(ledger.engine, rotated)
+    vault = ledger.another_vault(rotated)
     assert vault.open("t-1", ref) == b"hello"
     newer = accept(vault, "t-2").refs["prompt"]
     with pytest.raises(ContentUnavailableError, match="master key new"):
@@ -146,6 +151,7 @@ def test_a_task_the_vault_does_not_know_cannot_seal(ledger: Ledger) -> None:
         ledger.vault.seal("nobody", b"x", "text/plain", NOW)
 
 
+@IN_TABLE
 @pytest.mark.parametrize(
     "damage",
     [
@@ -162,13 +168,14 @@ def test_altered_rows_are_found_out_when_they_are_opened(ledger: Ledger, damage:
     ref = accept(ledger.vault, "t-1").refs["prompt"]
     accept(ledger.vault, "t-2")
     ledger.rows(damage)
-    fresh = Vault(ledger.engine, MASTER_KEYS)
+    fresh = ledger.another_vault()
     for media_type in ("text/plain", "text/html"):
         with pytest.raises(ContentUnavailableError) as refused:
             fresh.open("t-1", ref.model_copy(update={"media_type": media_type}))
         assert "hello" not in str(refused.value)
 
 
+@IN_TABLE
 @pytest.mark.parametrize("offset", [0, 11, 12, 16, -1])
 def test_a_flipped_bit_anywhere_in_a_sealed_content_is_found(ledger: Ledger, offset: int) -> None:
     ref = accept(ledger.vault, "t-1").refs["prompt"]
@@ -192,7 +199,7 @@ def test_a_reference_that_lies_about_the_length_is_refused(ledger: Ledger) -> No
 def test_erasure_ends_reading_and_sealing_and_leaves_one_audit_record(ledger: Ledger) -> None:
     ref = accept(ledger.vault, "t-1").refs["prompt"]
     other = accept(ledger.vault, "t-2").refs["prompt"]
-    warm = Vault(ledger.engine, MASTER_KEYS)
+    warm = ledger.another_vault()
     assert warm.open("t-1", ref) == b"hello"
     ledger.vault.destroy_key("t-1", NOW)
     ledger.vault.destroy_key("t-1", NOW)
@@ -219,6 +226,7 @@ def test_erasing_a_task_that_is_not_known_says_so(ledger: Ledger) -> None:
         ledger.vault.destroy_key("nobody", NOW)
 
 
+@IN_TABLE
 @pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
 def test_no_copy_of_a_destroyed_key_is_left_in_any_file_of_the_database(
     ledger: Ledger, tmp_path: Path
@@ -252,7 +260,7 @@ def test_a_short_prompt_cannot_be_guessed_from_its_digest(ledger: Ledger) -> Non
 
 
 def test_keys_beyond_the_cache_are_unwrapped_again(ledger: Ledger) -> None:
-    vault = Vault(ledger.engine, MASTER_KEYS, data_keys_cached_max=2)
+    vault = ledger.another_vault(data_keys_cached_max=2)
     refs = {f"t-{number}": accept(vault, f"t-{number}").refs["prompt"] for number in range(5)}
     for task_id, ref in refs.items():
         assert vault.open(task_id, ref) == b"hello"

