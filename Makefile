@@ -72,7 +72,7 @@ bench-overhead: $(READY) ## latency and throughput against a bare workflow of th
 bench-classify: $(READY) ## accuracy of the task classifier on prompts it never saw
 	$(BIN)/python -m bench.classify
 
-bench-privacy: $(READY) ## recall and cost of the always-on detectors
+bench-privacy: $(READY) ## what redaction finds and costs, beside Presidio as it comes
 	$(BIN)/python -m bench.privacy
 
 bench-decide: $(READY) ## cost of one decision, and against a hand-written min()

@@ -1,13 +1,27 @@
 """``classify``: what kind of task this is and how careful it must be, as facts without text."""
 
+import logging
+import math
+import re
 from typing import Protocol
 
 from temporalio import activity
+from temporalio.exceptions import CancelledError
 
 from pointwork.contract.decision import Classification, ClassSource, FindingCount
 from pointwork.contract.names import ActivityName
-from pointwork.contract.prompt import Prompt
-from pointwork.contract.task import Complexity, ContentRef, DataClass, Sensitivity, TaskRequest
+from pointwork.contract.prompt import AnswerSchema, Prompt
+from pointwork.contract.schema_text import schema_text
+from pointwork.contract.task import (
+    NAME_PATTERN,
+    Complexity,
+    ContentRef,
+    DataClass,
+    Sensitivity,
+    TaskRequest,
+)
+
+_log = logging.getLogger(__name__)
 
 TOKENS_PER_TURN_MAX = 32
 """Room for the markers a chat template puts around a turn."""
@@ -17,6 +31,7 @@ TOKENS_PER_IMAGE_MAX = 6_000
 
 class ContentReader(Protocol):
     def prompt(self, task_id: str, ref: ContentRef) -> Prompt: ...
+    def answer_schema(self, task_id: str, ref: ContentRef) -> AnswerSchema: ...
 
 
 class Detection(Protocol):
@@ -81,10 +96,10 @@ class ClassifyActivities:
 
     @activity.defn(name=ActivityName.CLASSIFY)
     def classify(self, request: TaskRequest) -> Classification:
-        """Read the sealed prompt, detect sensitive text in all of it, and name the class."""
+        """Detect sensitive text in all of the sealed content, and name the class of the prompt."""
         prompt = self._content.prompt(request.task_id, request.content)
         text = prompt.text
-        found = self._detector.scan(text)
+        found = self._detector.scan(self._all_text(request, text))
         task_class, source, inferred = self._class(request, prompt)
         input_bytes = len(text.encode())
         return Classification(
@@ -104,6 +119,13 @@ class ClassifyActivities:
             marks=self._changes.marks(request.pack, text),
         )
 
+    def _all_text(self, request: TaskRequest, text: str) -> str:
+        """A schema goes wherever the prompt goes, so what it holds counts as well."""
+        if request.answer_schema is None:
+            return text
+        schema = self._content.answer_schema(request.task_id, request.answer_schema)
+        return f"{text}\n{schema_text(schema)}"
+
     def _estimated(self, request: TaskRequest, prompt: Prompt) -> Complexity | None:
         """Only for packs that route by it; what no rule reads is not found out (JG-10)."""
         if not self._task_types.uses_complexity(request.pack):
@@ -119,10 +141,32 @@ class ClassifyActivities:
             mapped = self._task_types.class_of(request.pack, request.task_type)
             if mapped is not None:
                 return mapped, ClassSource.MAPPED, None
-        inferred = self._inference.infer(prompt)
+        inferred = self._inferred(prompt)
         if inferred is not None and inferred.is_confident:
             return inferred.task_class, ClassSource.INFERRED, inferred
         return None, ClassSource.UNKNOWN, inferred
+
+    def _inferred(self, prompt: Prompt) -> Inference | None:
+        """What the classifier says; None where it fails or says nothing that could be a class.
+
+        A task without a class runs nowhere, and its record says why (OM-13).
+        """
+        try:
+            inferred = self._inference.infer(prompt)
+        except CancelledError:
+            raise
+        except Exception as error:  # noqa: BLE001 - other people's native code; it may raise anything
+            # The error's own words may quote the text.
+            _log.warning("the classifier failed: %s", type(error).__name__)
+            return None
+        return inferred if inferred is not None and _is_class(inferred) else None
+
+
+def _is_class(inferred: Inference) -> bool:
+    """Whether it is one name and one number: what a classifier returns is not trusted to be."""
+    label, margin = inferred.task_class, inferred.margin
+    is_name = isinstance(label, str) and re.fullmatch(NAME_PATTERN, label) is not None
+    return is_name and isinstance(margin, float | int) and math.isfinite(margin)
 
 
 def _input_tokens_max(request: TaskRequest, prompt: Prompt, input_bytes: int) -> int:

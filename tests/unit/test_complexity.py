@@ -9,7 +9,7 @@ from pointwork.classify.complexity import (
     READ_CHARACTERS_MAX,
     estimate_complexity,
 )
-from pointwork.contract.prompt import Prompt, Speaker, TextPart, Turn
+from pointwork.contract.prompt import AnswerSchema, Prompt, Speaker, TextPart, Turn
 from pointwork.contract.task import Complexity, ContentRef, TaskRequest
 from pointwork.policy.bundle import PolicyLibrary
 from tests.fakes.fixed_inference import FixedInference
@@ -110,6 +110,9 @@ class OneText:
 
     def prompt(self, task_id: str, ref: ContentRef) -> Prompt:
         return self._prompt
+
+    def answer_schema(self, task_id: str, ref: ContentRef) -> AnswerSchema:
+        raise AssertionError
 
 
 def classified(text: str, pack: str) -> Complexity | None:

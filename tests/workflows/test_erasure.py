@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from pointwork.contract.approval import ApprovalVerdict
-from pointwork.contract.failures import FailureType, TaskFailedError
+from pointwork.contract.failures import FailureType, ProviderFailureKind, TaskFailedError
 from pointwork.contract.outcome import AttemptState, TaskOutcome, TaskStatus
 from pointwork.contract.prompt import Prompt
 from pointwork.contract.task import DataClass
@@ -13,7 +13,7 @@ from pointwork.ledger.audit import AuditChain
 from pointwork.ledger.erasure import Eraser, TaskRunningError
 from pointwork.ledger.invariants import check
 from pointwork.ledger.vault import ContentUnavailableError
-from tests.fakes.scripted_provider import Meets, Says
+from tests.fakes.scripted_provider import Fails, Meets, Says
 from tests.workflows.stack import SIDE_BY_SIDE_PACK, Stack
 
 
@@ -40,6 +40,8 @@ async def test_a_task_that_waits_for_a_person_fails_with_its_own_word_when_it_go
     declaration = stack.declare(
         task_class="creative_synthesis", sensitivity=None, data_classes=(DataClass.PERSONAL,)
     )
+    refused = Fails(ProviderFailureKind.INVALID_REQUEST)
+    stack.script.write(declaration.task_id, refused)
     await stack.client.submit(Prompt.from_text("Write to ada@example.com"), declaration)
     request = await stack.open_approval(declaration.task_id)
     with pytest.raises(TaskRunningError):
@@ -48,7 +50,7 @@ async def test_a_task_that_waits_for_a_person_fails_with_its_own_word_when_it_go
     await stack.client.submit_verdict(stack.signed(request, ApprovalVerdict.APPROVED))
     outcome = await stack.recorded(declaration.task_id)
     assert is_unavailable(stack, outcome)
-    assert not stack.script.calls[declaration.task_id]
+    assert len(stack.script.calls[declaration.task_id]) == 1
     with pytest.raises(TaskFailedError) as failed:
         await stack.client.result(declaration.task_id)
     assert failed.value.failure is FailureType.CONTENT_UNAVAILABLE

@@ -23,7 +23,7 @@ TOO_LARGE = "x" * (CONTENT_BYTES_MAX + 1)
 async def test_an_answer_the_vault_does_not_take_is_paid_once_and_the_next_model_asked(
     stack: Stack,
 ) -> None:
-    declaration = stack.declare(task_class="bulk_generation")
+    declaration = stack.declare()
     stack.script.write(declaration.task_id, Says(TOO_LARGE), Says("A shorter one."))
     outcome = await stack.run(declaration)
     first, second = outcome.attempts[0], outcome.attempts[-1]
@@ -57,7 +57,7 @@ async def test_where_every_answer_is_too_large_each_model_is_asked_once(stack: S
 
 async def test_a_schema_the_vault_does_not_take_is_refused_at_the_edge(stack: Stack) -> None:
     schema = {"type": "object", "description": TOO_LARGE}
-    with pytest.raises(TaskRefusedError, match="answer_schema has .* ask for less"):
+    with pytest.raises(TaskRefusedError, match=r"answer_schema has .* ask for less"):
         await stack.client.submit(Prompt.from_text("x"), stack.declare(), schema)
 
 

@@ -45,6 +45,23 @@ def check_python() -> Check:
     return Check("python", Verdict.OK, platform.python_version())
 
 
+def check_language() -> Check:
+    """Whether what reads for names before a text leaves is installed; nothing is loaded."""
+    from importlib.util import find_spec
+
+    from pointwork.privacy.language import REQUIRED_PACKAGES
+
+    missing = [name for name in REQUIRED_PACKAGES if find_spec(name) is None]
+    if missing:
+        remedy = (
+            "text that a pack redacts cannot leave; run `pip install 'pointwork[service]'`, or set "
+            "POINTWORK_LANGUAGE_READING=false to redact by patterns alone"
+        )
+        return Check("language", Verdict.FAIL, f"{', '.join(missing)} not installed", remedy)
+    found = "names, places and addresses are read for before text leaves"
+    return Check("language", Verdict.OK, found)
+
+
 def check_sqlite() -> Check:
     import pysqlite3.dbapi2
 

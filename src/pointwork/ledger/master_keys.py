@@ -78,7 +78,7 @@ class MasterKeys:
                 key_id: base64.b64decode(key, validate=True)
                 for key_id, key in document["keys"].items()
             }
-            return cls(active=document["active"], keys=keys, file=path)
+            return cls(active=document["active"], keys=keys, file=path.absolute())
         except (AttributeError, KeyError, TypeError, ValueError):
             # Only the path: what the parser quotes may be a key.
             msg = f"{path} is not a master key file; restore it from your backup"

@@ -210,7 +210,7 @@ def _run(facts: Facts, refused: Refused, ranked: Ranked) -> Plan:
         data_classes=facts.data_classes,
         candidates=tuple(candidates),
         rejected=_rejections(facts, refused, ranked),
-        obligations=obligations_of(facts, ranked),
+        obligations=obligations_of(facts, ranked, adviser),
         windows=facts.windows,
         task_ceiling_nano_usd=max(ceilings),
         justification=given.request.justification.strip()

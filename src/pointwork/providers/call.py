@@ -59,9 +59,7 @@ class Call:
             ProviderError: the call failed.
         """
         exchange = Exchange()
-        cleared = self.clearance
-        if cleared is not None and cleared.endpoint != self.endpoint:
-            cleared = None
+        cleared = clearance_for(self.endpoint, self.clearance)
         caught: tuple[type[Exception], ...] = (httpx2.HTTPError, *self.vendor_errors)
         try:
             async with (
@@ -106,6 +104,11 @@ class Call:
             status=exchange.status,
             provider_request_id=provider_request_id(exchange.headers),
         )
+
+
+def clearance_for(endpoint: str, clearance: Clearance | None) -> Clearance | None:
+    """``clearance``, where it is one for ``endpoint``: leave for one endpoint opens no other."""
+    return clearance if clearance is not None and clearance.endpoint == endpoint else None
 
 
 def _kind_of_fault(fault: httpx2.TransportError, is_sent: bool) -> Kind:

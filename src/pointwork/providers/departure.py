@@ -5,8 +5,7 @@ asks again whether this text may go to this endpoint now, from the recorded deci
 of today and the very text that would be sent. It refuses what it does not understand.
 """
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -15,6 +14,7 @@ from pointwork.contract.decision import Candidate, DecisionRecord, Effect, Oblig
 from pointwork.contract.failures import PointworkError
 from pointwork.contract.outcome import Invoke
 from pointwork.contract.prompt import AnswerSchema, Prompt
+from pointwork.contract.schema_text import schema_text
 from pointwork.contract.task import PrivacyTier, Sensitivity
 
 
@@ -156,9 +156,14 @@ def _by_redaction(departure: Departure, record: DecisionRecord) -> Refusal | Non
         return Refusal.NOT_REDACTED
     if Obligation.REDACT in owed and departure.prompt.has_image:
         return Refusal.HOLDS_IMAGE
-    # A schema's own words go along, and nothing redacts those.
-    schema = json.dumps(departure.schema, ensure_ascii=False) if departure.schema else ""
-    found = [*departure.scan(departure.prompt.text), *departure.scan(schema)]
+    found = [each for text in _leaving(departure) for each in departure.scan(text)]
     if any(each.is_secret for each in found):
         return Refusal.HOLDS_SECRET
     return Refusal.HOLDS_IDENTIFIER if found and Obligation.REDACT in owed else None
+
+
+def _leaving(departure: Departure) -> Iterator[str]:
+    """Every text the call would send."""
+    yield departure.prompt.text
+    if departure.schema is not None:
+        yield schema_text(departure.schema)

@@ -44,6 +44,8 @@ class Dialect:
     """Whether ``reasoning_effort`` is understood."""
     relayed_models: re.Pattern[str] = _NO_MODEL
     """Models a local server would pass on to a cloud: refused before a byte leaves (design 6)."""
+    tells_relays: bool = False
+    """Whether the server says where a model runs, and is to be asked before the first call."""
     extra_body: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -80,4 +82,4 @@ OPENROUTER = Dialect(
 )
 VLLM = Dialect()
 LLAMA_CPP = Dialect()
-OLLAMA = Dialect(relayed_models=re.compile(r".*[:-]cloud", re.IGNORECASE))
+OLLAMA = Dialect(relayed_models=re.compile(r".*[:-]cloud", re.IGNORECASE), tells_relays=True)

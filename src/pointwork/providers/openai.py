@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pointwork.contract.failures import ProviderFailureKind as Kind
 from pointwork.contract.outcome import FinishReason
 from pointwork.contract.prompt import ImagePart, Part, Speaker, Turn
-from pointwork.providers.call import Call, UnreadableEventError, parsed_events
+from pointwork.providers.call import Call, UnreadableEventError, clearance_for, parsed_events
 from pointwork.providers.dialects import OPENAI, Dialect, SchemaForm
 from pointwork.providers.egress import (
     KEY_PLACEHOLDER,
@@ -26,6 +26,7 @@ from pointwork.providers.lookup import ATTEMPT_KEY, LookupKind, call_id_of
 from pointwork.providers.openai_usage import token_usage
 from pointwork.providers.port import CompletionRequest, CompletionResponse, OnProgress
 from pointwork.providers.reading import Reading
+from pointwork.providers.relays import RelayCheck
 
 _SCHEMA_NAME = "answer"
 _GENERATION_HEADER = "x-generation-id"
@@ -65,6 +66,9 @@ class OpenAIProvider:
         self._endpoint = endpoint
         self._dialect = dialect
         self._lookup = lookup
+        self._relays = (
+            RelayCheck(base_url, credential, transport=transport) if dialect.tells_relays else None
+        )
         self._client = openai.AsyncOpenAI(
             api_key=KEY_PLACEHOLDER,
             base_url=base_url,
@@ -80,7 +84,7 @@ class OpenAIProvider:
         Raises:
             ProviderError: the call failed.
         """
-        if self._dialect.relayed_models.fullmatch(request.model):
+        if not await self._is_served_there(request):
             raise provider_error(self._endpoint, Kind.LOCAL_MODEL_UNAVAILABLE)
         reading = Reading(self._endpoint, request, on_progress, self._dialect.is_requested_model)
         call = Call(
@@ -107,6 +111,18 @@ class OpenAIProvider:
 
     async def aclose(self) -> None:
         await self._client.close()
+        if self._relays is not None:
+            await self._relays.aclose()
+
+    async def _is_served_there(self, request: CompletionRequest) -> bool:
+        """False for a model that its server would pass on to a cloud, or does not vouch for."""
+        if self._dialect.relayed_models.fullmatch(request.model):
+            return False
+        if self._relays is None:
+            return True
+        return await self._relays.is_own(
+            request.model, clearance_for(self._endpoint, request.clearance)
+        )
 
 
 def _error_body(error: Exception) -> object:

@@ -2,6 +2,7 @@
 
 import json
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -196,7 +197,7 @@ def test_a_key_that_is_in_no_file_is_shown_and_fails_the_doctor(
 
 
 @pytest.fixture(scope="module")
-def s3() -> Any:
+def s3() -> Iterator[S3Server]:
     with running_s3() as server:
         yield server
 

@@ -5,8 +5,10 @@ import hmac
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import event
 from sqlalchemy.exc import IntegrityError
 
 from pointwork.contract.failures import TaskIdReusedError, TaskNotFoundError
@@ -257,6 +259,25 @@ def test_a_short_prompt_cannot_be_guessed_from_its_digest(ledger: Ledger) -> Non
     }
     assert ref.digest not in guesses
     assert not guesses & set(map(str, columns))
+
+
+@IN_TABLE
+def test_accepting_and_sealing_send_one_statement_a_row_and_no_more(ledger: Ledger) -> None:
+    """They are on the way of every task: rotation, retention and stores cost them nothing."""
+    sent: list[str] = []
+
+    def watch(*arguments: Any) -> None:
+        sent.append(str(arguments[2]).split()[0])
+
+    event.listen(ledger.engine, "before_cursor_execute", watch)
+    ref = accept(ledger.vault, "t-1").refs["prompt"]
+    assert sent == ["INSERT", "INSERT", "INSERT"]
+    sent.clear()
+    ledger.vault.seal("t-1", b"answer", "text/plain", NOW)
+    assert sent == ["SELECT", "INSERT"]
+    sent.clear()
+    ledger.vault.open("t-1", ref)
+    assert sent == ["SELECT"]
 
 
 def test_keys_beyond_the_cache_are_unwrapped_again(ledger: Ledger) -> None:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from activities.classify import ClassifyActivities
-from pointwork.contract.prompt import Prompt, Speaker, TextPart, Turn
+from pointwork.contract.prompt import AnswerSchema, Prompt, Speaker, TextPart, Turn
 from pointwork.contract.task import Complexity, ContentRef, DataClass, Sensitivity, TaskRequest
 from pointwork.local.llama_cpp import LlamaCppRuntime
 from tests.fakes.fixed_inference import FixedInference
@@ -107,6 +107,9 @@ class OnePrompt:
 
     def prompt(self, task_id: str, ref: ContentRef) -> Prompt:
         return self._prompt
+
+    def answer_schema(self, task_id: str, ref: ContentRef) -> AnswerSchema:
+        raise AssertionError
 
 
 class Nothing:

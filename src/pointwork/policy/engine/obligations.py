@@ -13,11 +13,12 @@ _ROUTING = frozenset({ReasonCode.NOT_IN_ROUTE, ReasonCode.ESCALATION_ONLY, Reaso
 """Refusals that only say whose turn it is; an adviser's turn is another."""
 
 
-def obligations_of(facts: Facts, ranked: Ranked) -> tuple[Obligation, ...]:
+def obligations_of(facts: Facts, ranked: Ranked, adviser: Entry | None) -> tuple[Obligation, ...]:
     """In the order in which they are met."""
     row, first = facts.row, ranked.chosen[0]
     redacts = facts.bundle.pack.privacy.redact_before_egress
-    leaves = any(not entry.is_local for entry in ranked.chosen)
+    asked = (*ranked.chosen, *((adviser,) if adviser else ()))
+    leaves = any(not entry.is_local for entry in asked)
     # Ranked by lane, a model below the class's grade is only there for its evaluations.
     by_grade = facts.bundle.pack.rank != "cheapest_safe_lane"
     below_class = by_grade and first.quality < row.quality_floor

@@ -92,8 +92,6 @@ class Entities:
         calm = calmed(text)
         document = self._nlp.process_text(calm, "en")
         marks = list(self._marks(text, document))
-        if calm != text:
-            marks += self._marks(text, self._nlp.process_text(text, "en"))
         words = [(token.idx, token.idx + len(token.text), token.pos_) for token in document.tokens]
         return marks, words
 

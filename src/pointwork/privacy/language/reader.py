@@ -74,11 +74,9 @@ class LanguageReader:
 
     def _tokens(self, text: str, words: Sequence[tuple[int, int, str]]) -> Iterator[Mark]:
         speech = {start: kind for start, _, kind in words}
-        calm = calmed(text)
-        for version in [text] if calm == text else [text, calm]:
-            for mark in _by_word(text, self._rampart.read(version)):
-                if _is_believed(text, mark, speech.get(mark.start, "")):
-                    yield mark
+        for mark in _by_word(text, self._rampart.read(calmed(text))):
+            if _is_believed(text, mark, speech.get(mark.start, "")):
+                yield mark
 
 
 def _window_starts(text: str) -> Iterator[int]:
