@@ -61,11 +61,31 @@ class Received:
     body: dict[str, Any]
 
 
+SHOW_PATH = "/api/show"
+"""Where Ollama's server tells of a model."""
+SHOWN = Reply.of_json(
+    200,
+    {
+        "license": "",
+        "modelfile": "FROM ./model.gguf",
+        "details": {"format": "gguf", "family": "llama", "quantization_level": "Q4_K_M"},
+        "model_info": {"general.architecture": "llama"},
+        "capabilities": ["completion"],
+    },
+)
+"""What it tells of a model on its own disk."""
+
+
 class FakeVendor(Protocol):
-    """Answers every request with ``reply`` and remembers what came."""
+    """Answers every request with ``reply`` and remembers what came.
+
+    Questions about a model, as Ollama's API has them, are answered and remembered apart.
+    """
 
     reply: Reply
+    shown: Reply
     received: list[Received]
+    asked: list[Received]
     client_left: asyncio.Event
     """Set when a client goes away before the end of an answer."""
 
@@ -85,12 +105,22 @@ class FakeVendor(Protocol):
     ) -> None: ...
 
 
+def _taken(vendor: FakeVendor, received: Received) -> Reply:
+    if received.path == SHOW_PATH:
+        vendor.asked.append(received)
+        return vendor.shown
+    vendor.received.append(received)
+    return vendor.reply
+
+
 class InProcessVendor:
     """Answers through an in-process transport of the real HTTP client."""
 
     def __init__(self, origin: str = "https://vendor.example") -> None:
         self.reply = Reply()
+        self.shown = SHOWN
         self.received: list[Received] = []
+        self.asked: list[Received] = []
         self.client_left = asyncio.Event()
         self.base_url = origin
         self.transport: httpx2.AsyncBaseTransport = _Transport(self)
@@ -108,15 +138,15 @@ class _Transport(httpx2.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         body = await request.aread()
-        self._vendor.received.append(
+        reply = _taken(
+            self._vendor,
             Received(
                 method=request.method,
                 path=request.url.raw_path.decode(),
                 headers=dict(request.headers),
                 body=json.loads(body or b"{}"),
-            )
+            ),
         )
-        reply = self._vendor.reply
         return httpx2.Response(
             reply.status, headers=reply.all_headers, stream=_ScriptedStream(reply, self._vendor)
         )
@@ -153,7 +183,9 @@ class LoopbackVendor:
 
     def __init__(self) -> None:
         self.reply = Reply()
+        self.shown = SHOWN
         self.received: list[Received] = []
+        self.asked: list[Received] = []
         self.client_left = asyncio.Event()
         self.connections = 0
         self.base_url = ""
@@ -201,10 +233,10 @@ class LoopbackVendor:
             for name, _, value in (line.partition(":") for line in lines)
         }
         body = await reader.readexactly(int(headers.get("content-length", "0")))
-        self.received.append(
-            Received(method=method, path=path, headers=headers, body=json.loads(body or b"{}"))
+        reply = _taken(
+            self,
+            Received(method=method, path=path, headers=headers, body=json.loads(body or b"{}")),
         )
-        reply = self.reply
         if reply.is_silent:
             await self._wait_for_end(reader)
             return False

@@ -54,8 +54,9 @@ class RelayCheck:
         self._own_at.pop(model, None)
         shown = await self._show(model, clearance)
         # Every model has details; what answers without them is no such server.
-        is_own = isinstance(shown, dict) and isinstance(shown.get("details"), dict)
-        if not is_own or any(shown.get(each) for each in _TELL_TALE):
+        if not isinstance(shown, dict) or not isinstance(shown.get("details"), dict):
+            return False
+        if any(shown.get(each) for each in _TELL_TALE):
             return False
         self._own_at[model] = self._now()
         return True

@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from datetime import date
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from pointwork.contract.additive import added
+from pointwork.contract.addresses import is_house_address
 from pointwork.contract.decision import Lane, ModelKind, Site
 from pointwork.contract.money import PriceTier
 from pointwork.contract.names import TaskQueue
@@ -148,6 +150,20 @@ class Catalogue(Document):
         return self
 
     @model_validator(mode="after")
+    def _local_endpoints_are_in_the_house(self) -> Self:
+        """What is sent there is neither redacted nor held back, so no name may lead it away."""
+        for name, endpoint in self.endpoints.items():
+            if endpoint.site is not Site.LOCAL or endpoint.base_url is None:
+                continue
+            if not _is_in_house(endpoint.base_url):
+                msg = (
+                    f"endpoints.{name}.base_url: a local endpoint is reached at localhost or at a "
+                    "loopback or private address; give that, or another site"
+                )
+                raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
     def _images_have_a_bound(self) -> Self:
         for name, model in self.models.items():
             is_charged = not self.endpoints[model.endpoint].is_own
@@ -158,6 +174,14 @@ class Catalogue(Document):
                 )
                 raise ValueError(msg)
         return self
+
+
+def _is_in_house(base_url: str) -> bool:
+    try:
+        host = urlsplit(base_url).hostname or ""
+    except ValueError:
+        return False
+    return host == "localhost" or is_house_address(host)
 
 
 class VramSlice(Document):
