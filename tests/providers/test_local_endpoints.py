@@ -160,6 +160,7 @@ async def test_a_redirect_of_a_local_server_is_not_followed(dialect: Dialect, st
         ("127.0.0.1", True),
         ("::1", True),
         ("192.168.1.20", True),
+        ("::ffff:127.0.0.1", True),
         ("93.184.216.34", False),
         ("2606:2800:220:1::1", False),
         ("169.254.169.254", False),

@@ -6,6 +6,7 @@ from temporalio.testing import WorkflowEnvironment
 
 from pointwork.ledger.signals import SignalStore
 from pointwork.policy.bundle import PolicyLibrary
+from tests.conftest import start_temporal_server
 from tests.fakes.scripted_provider import Script
 from tests.workflows.stack import Stack, open_test_parts, running
 
@@ -23,6 +24,14 @@ async def started_stack(
         yield started
     parts.threads.shutdown()
     parts.engine.dispose()
+
+
+@pytest.fixture(scope="session")
+async def own_server() -> AsyncIterator[WorkflowEnvironment]:
+    """For tests that run a stack of their own: on the shared one they would serve each other."""
+    server = await start_temporal_server()
+    yield server
+    await server.shutdown()
 
 
 @pytest.fixture

@@ -35,16 +35,14 @@ Tampers = Callable[[Standins], AbstractAsyncContextManager[Stack]]
 
 
 @pytest.fixture
-def tampers(
-    temporal_server: WorkflowEnvironment, library: PolicyLibrary, tmp_path: Path
-) -> Tampers:
+def tampers(own_server: WorkflowEnvironment, library: PolicyLibrary, tmp_path: Path) -> Tampers:
     """A stack of its own in which some queue is not served as it should be."""
 
     @asynccontextmanager
     async def start(standins: Standins) -> AsyncIterator[Stack]:
         script = Script()
         parts = open_test_parts(tmp_path, library, script)
-        async with running(temporal_server, parts, script, standins(parts)) as stack:
+        async with running(own_server, parts, script, standins(parts)) as stack:
             yield stack
         parts.threads.shutdown()
         parts.engine.dispose()

@@ -27,12 +27,12 @@ TEXT = f"Write what {NAME} is known for."
 
 @pytest.fixture
 def reads(
-    temporal_server: WorkflowEnvironment,
+    own_server: WorkflowEnvironment,
     library: PolicyLibrary,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Callable[[LanguageHost], "_Started"]:
     """A stack of its own for each language host that a test brings."""
-    return lambda host: _Started(temporal_server, library, tmp_path_factory, host)
+    return lambda host: _Started(own_server, library, tmp_path_factory, host)
 
 
 class _Started:

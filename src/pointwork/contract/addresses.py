@@ -24,7 +24,7 @@ def read_address(host: str) -> _Address | None:
     except ValueError:
         return None
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return address
+    return mapped or address
 
 
 def is_house_address(host: str) -> bool:

@@ -51,7 +51,6 @@ class RelayCheck:
         asked_at = self._own_at.get(model)
         if asked_at is not None and self._now() - asked_at < ASKED_AGAIN_AFTER_SECONDS:
             return True
-        self._own_at.pop(model, None)
         shown = await self._show(model, clearance)
         # Every model has details; what answers without them is no such server.
         if not isinstance(shown, dict) or not isinstance(shown.get("details"), dict):

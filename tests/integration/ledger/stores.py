@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from moto.server import ThreadedMotoServer
 from sqlalchemy import Engine
 
 from pointwork.ledger.object_store import ObjectBytes, open_object_store
@@ -30,6 +29,9 @@ class S3Server:
 
 @contextmanager
 def running_s3() -> Iterator[S3Server]:
+    # Imported here: most tests that use this folder's fixtures need no such server.
+    from moto.server import ThreadedMotoServer
+
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()

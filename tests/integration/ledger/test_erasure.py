@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -211,6 +212,31 @@ def test_a_task_that_may_run_is_left_alone_unless_it_is_forced(
     assert not erased.was_erased
     with pytest.raises(ContentUnavailableError, match="was erased"):
         ledger.vault.seal("t-1", b"more", "text/plain", NOW)
+
+
+def test_content_on_its_way_while_its_task_is_erased_is_gone_too(
+    ledger: Ledger, eraser: Eraser
+) -> None:
+    lived(ledger, "t-1", "ada")
+    with ThreadPoolExecutor(1) as pool:
+        with ledger.engine.begin() as connection:
+            ledger.vault.seal_within(connection, "t-1", b"late", "text/plain", NOW)
+            erasing = pool.submit(eraser.erase, ["t-1"], NOW, by="owner", reason=WHY)
+            if connection.dialect.name == "postgresql":
+                while not _is_waiting(ledger):
+                    assert not erasing.done()
+        assert erasing.result(60).tasks[0].contents == 7
+    assert ledger.rows("SELECT * FROM vault_content") == []
+
+
+def _is_waiting(ledger: Ledger) -> bool:
+    """Whether a transaction on this database waits for another's lock."""
+    asked = (
+        "SELECT count(*) FROM pg_stat_activity "
+        "WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    )
+    with read(ledger.engine) as connection:
+        return bool(connection.exec_driver_sql(asked).scalar_one())
 
 
 def test_erasing_again_changes_nothing_and_leaves_no_second_record(
