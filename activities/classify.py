@@ -157,7 +157,7 @@ class ClassifyActivities:
             raise
         except Exception as error:  # noqa: BLE001 - other people's native code; it may raise anything
             # The error's own words may quote the text.
-            _log.warning("the classifier failed: %s", error)
+            _log.warning("the classifier failed: %s", type(error).__name__)
             return None
         return inferred if inferred is not None and _is_class(inferred) else None
 

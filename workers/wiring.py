@@ -42,6 +42,7 @@ from pointwork.ledger.outcomes import OutcomeLog
 from pointwork.ledger.policies import RevisionStore
 from pointwork.ledger.response_cache import ResponseCache
 from pointwork.ledger.retention import Retention
+from pointwork.ledger.rotation import open_master_keys
 from pointwork.ledger.sealed_bytes import InTable, SealedBytes
 from pointwork.ledger.signals import SignalStore
 from pointwork.ledger.traffic import Traffic
@@ -143,7 +144,7 @@ def open_parts(settings: Settings) -> Parts:
     engine = open_engine(settings.ledger_address)
     migrate(engine)
     library = with_stored_revisions(engine, _checked_library(engine, settings))
-    master_keys = MasterKeys.load_or_create(settings.master_key_path)
+    master_keys = open_master_keys(engine, settings.master_key_path)
     store = sealed_store(settings, engine)
     vault = Vault(engine, master_keys, store=store)
     threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="activity")

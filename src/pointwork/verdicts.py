@@ -55,6 +55,8 @@ def check(
         raise VerdictRefusedError("the verdict was given under another policy")
     if verdict.ceiling_nano_usd < request.ceiling_nano_usd:
         raise VerdictRefusedError("the approved ceiling is below what the task may cost")
+    if not verdict.reason.strip():
+        raise VerdictRefusedError("the verdict gives no reason; say in words why")
     _check_choice(verdict, request)
     if now >= min(verdict.expires_at, request.expires_at):
         raise VerdictRefusedError("the verdict or the approval has expired")

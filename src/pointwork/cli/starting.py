@@ -32,8 +32,8 @@ def prepare(screen: Screen, state_dir: Path, host: str) -> None:
     from pointwork.embedded import StateDirectory
     from pointwork.ledger.engine import open_engine
     from pointwork.ledger.ledger_file import check_ledger_file
-    from pointwork.ledger.master_keys import MasterKeys
     from pointwork.ledger.migrate import migrate
+    from pointwork.ledger.rotation import open_master_keys
 
     is_encrypted = open_codec(state_dir) is not None
     library = _library_on_record(state_dir, app_root() / "policies", host)
@@ -45,7 +45,7 @@ def prepare(screen: Screen, state_dir: Path, host: str) -> None:
     engine = open_engine(f"sqlite:///{directory.ledger_db}")
     migrate(engine)
     # After the ledger: the key is the sign that there was one.
-    MasterKeys.load_or_create(key)
+    open_master_keys(engine, key)
     tick(screen, "ledger", "created" if is_first else "ready")
     for model in library.all()[0].host.local_models:
         pull_weights(screen, model, directory.path)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, bindparam, func, select, text, update
@@ -30,6 +31,25 @@ class Rewrapped:
 
     rewrapped: int
     unopened: int
+
+
+def open_master_keys(engine: Engine, path: Path) -> MasterKeys:
+    """The keys in the file at ``path``; a new file with one key where nothing was sealed yet.
+
+    Raises:
+        MasterKeyError: the file is gone and content is sealed under what it held, or it is no
+            master key file. A new key would open none of it, and hide that it is lost.
+        PermissionError: other users may read the file.
+    """
+    if not path.exists():
+        tasks = sum(Rotation(engine).wrapped().values())
+        if tasks:
+            msg = (
+                f"{path} is gone, and the content of {tasks} tasks is sealed under what it held; "
+                "restore it from a backup, or name the file with POINTWORK_MASTER_KEY_FILE"
+            )
+            raise MasterKeyError(msg)
+    return MasterKeys.load_or_create(path)
 
 
 class Rotation:

@@ -7,11 +7,15 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from pointwork.contract.prompt import MEDIA_TYPE_PROMPT
 from pointwork.ledger.ledger_file import LedgerFileError
+from pointwork.ledger.master_keys import MasterKeyError
+from pointwork.ledger.vault import TaskDraft
 from workers.settings import Settings
 from workers.wiring import open_parts
 
@@ -60,6 +64,27 @@ def test_a_ledger_that_vanished_is_not_replaced_by_an_empty_one(settings: Settin
     assert f"{settings.ledger_path} is gone" in text
     assert "restore it from a backup" in text
     assert not settings.ledger_path.exists()
+
+
+def test_a_master_key_file_that_vanished_is_not_replaced_where_content_was_sealed(
+    settings: Settings,
+) -> None:
+    parts = open_parts(settings)
+    draft = TaskDraft(task_id="t-1", caller="tester", pack="omega", declarations={})
+    parts.vault.accept(draft, [("prompt", b"text", MEDIA_TYPE_PROMPT)], datetime.now(UTC))
+    parts.engine.dispose()
+    settings.master_key_path.unlink()
+    with pytest.raises(MasterKeyError, match="the content of 1 tasks is sealed under what it held"):
+        open_parts(settings)
+    assert not settings.master_key_path.exists()
+
+
+def test_a_master_key_file_that_vanished_before_anything_was_sealed_is_made_anew(
+    settings: Settings,
+) -> None:
+    settings.master_key_path.unlink()
+    open_parts(settings).engine.dispose()
+    assert settings.master_key_path.is_file()
 
 
 def test_a_first_start_makes_a_ledger(tmp_path: Path, repository: Path) -> None:
