@@ -22,6 +22,7 @@ class LossyEngine:
         self._rate = rate
         self._random = random.Random(seed)
         self._lock = threading.Lock()
+        self.commits = 0
         self.lost = 0
 
     def as_engine(self) -> Engine:
@@ -33,6 +34,7 @@ class LossyEngine:
             yield connection
         with self._lock:
             is_lost = self._random.random() < self._rate
+            self.commits += 1
             self.lost += is_lost
         if is_lost:
             raise OperationalError("COMMIT", None, ConnectionError("the answer was lost"))

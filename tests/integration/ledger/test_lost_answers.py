@@ -75,7 +75,9 @@ async def test_five_hundred_tasks_whose_writes_lose_their_answers_end_once_each(
 
     await asyncio.gather(*map(one, names))
 
-    assert tasks.lossy.lost > 50
+    # How many commits there are depends on how many steps the writer takes together.
+    assert tasks.lossy.lost > tasks.lossy.commits * LOST_RATE / 2
+    assert tasks.lossy.commits > TASKS
     assert tasks.repeats >= tasks.lossy.lost
     assert ledger.violations() == []
     statuses = Counter(each.status for each in ledger.outcomes.recent(2 * TASKS))
