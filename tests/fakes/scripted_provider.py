@@ -78,6 +78,9 @@ class Script:
         self._called[task_id].set()
         at_endpoint = self._steps_at.get((task_id, call.endpoint))
         remaining = at_endpoint if at_endpoint is not None else self._steps.get(task_id, [])
+        if len(remaining) == 1 and isinstance(remaining[0], Hangs):
+            # A call that a stalled machine loses is made again, and hangs again.
+            return remaining[0]
         return remaining.pop(0) if remaining else Says()
 
     async def called(self, task_id: str) -> None:
