@@ -19,7 +19,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up test check format replay record-histories coverage-of-requirements lock clean \
 	bench-overhead bench-classify bench-privacy bench-decide bench-budget bench-peers bench-million bench-soak \
-	mutation mutation-ledger
+	bench-injections bench-names mutation mutation-ledger
 
 help: ## list the commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-26s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -74,6 +74,12 @@ bench-classify: $(READY) ## accuracy of the task classifier on prompts it never 
 
 bench-privacy: $(READY) ## what redaction finds and costs, beside Presidio as it comes
 	$(BIN)/python -m bench.privacy
+
+bench-injections: $(READY) ## whether a text that calls itself harmless is ever treated as such
+	$(BIN)/python -m bench.injections
+
+bench-names: $(READY) ## how many names are replaced, in five scripts
+	$(BIN)/python -m bench.names
 
 bench-decide: $(READY) ## cost of one decision, and against a hand-written min()
 	$(BIN)/python -m bench.decide

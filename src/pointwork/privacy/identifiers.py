@@ -285,5 +285,7 @@ _RULES: tuple[NumberRule, ...] = (
 
 # One cheap test per word finds where a number may begin; only there are the rules tried.
 _ANCHOR = re.compile(
-    r"(?<![A-Za-z0-9])(?<![0-9][./])(?=[A-Za-z]{0,6}[ -]?[0-9][0-9A-Za-z]?[0-9A-Za-z ./+-]{6})"
+    r"(?<![A-Za-z0-9])(?<![0-9][./])"
+    # The second is the one scheme that ends so soon after its first digit.
+    r"(?=[A-Za-z]{0,6}[ -]?[0-9][0-9A-Za-z]?[0-9A-Za-z ./+-]{6}|[A-Z]{5}[0-9]{4}[A-Z])"
 )

@@ -99,7 +99,7 @@ _CUSTOMER = DataClass.CUSTOMER
 _RULES: tuple[ShapeRule, ...] = (
     shape_rule(
         "EMAIL",
-        r"(?<![\w.+%-])[\w.+%-]{1,64}+@(?:[^\W_](?:[\w-]{0,62})\.){1,6}[^\W\d_]{2,24}(?![\w-])",
+        r"(?<![\w.+%-])[\w.+%-]{1,64}+@(?:[^\W_](?:[\w-]{0,62})\.){1,6}[^\W\d_]{2,24}(?![^\W_]|-\w)",
         "@",
         check=_is_personal_mail,
     ),
@@ -118,13 +118,13 @@ _RULES: tuple[ShapeRule, ...] = (
     ),
     shape_rule(
         "IP_ADDRESS",
-        r"(?<![\w:.])(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{1,4}(?![\w:])",
+        r"(?<![\w:.])(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{1,4}(?!\w|:[\w:])",
         ":",
         check=_is_public_v6,
     ),
     shape_rule(
         "MAC_ADDRESS",
-        r"(?<![0-9A-Za-z:-])[0-9A-Fa-f]{2}([:-])(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}(?![\w:-])",
+        r"(?<![0-9A-Za-z:-])[0-9A-Fa-f]{2}([:-])(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}(?!\w|[:-]\w)",
         *(":", "-"),
         check=_is_device,
     ),

@@ -27,7 +27,7 @@ _WRITTEN = re.compile(
     r"(?:(?<![0-9+])\+|(?<![A-Za-z0-9_+?%#@/\\])(?<![0-9][.:-])\(?)"
     r"[0-9](?:[ ()./-]{0,2}[0-9]){6,15}"
     r"(?P<extension> ?(?:x|ext\.?) ?[0-9]{1,5})?"
-    r"(?![A-Za-z0-9_@:=%])(?!-[A-Za-z0-9]{0,16}[0-9])(?![.][0-9])"
+    r"(?![A-Za-z0-9@=%]|_\w|:[0-9])(?!-[A-Za-z0-9]{0,16}[0-9])(?![.][0-9])"
 )
 _NORTH_AMERICAN = re.compile(r"\(?[2-9][0-9]{2}(?:\) ?|[ .-])[2-9][0-9]{2}[ .-][0-9]{4}")
 _ISO_DATE = re.compile(
@@ -57,9 +57,39 @@ def _find_phones(view: View) -> Iterator[Finding]:
         number_end = match.start("extension") if match["extension"] else match.end()
         if _is_phone(view, match.start(), number_end):
             yield Finding("PHONE", match.start(), match.end(), DataClass.PERSONAL, _NAME)
+        else:
+            for start, end in _within(view.text[match.start() : number_end], match.start()):
+                yield Finding("PHONE", start, end, DataClass.PERSONAL, _NAME)
 
 
 PHONES = Detector(name=_NAME, find=_find_phones)
+
+
+def _within(run: str, at: int) -> Iterator[tuple[int, int]]:
+    """Numbers that read as such by themselves, where another number stands before or behind.
+
+    Else ``7 (415) 555-0132`` would be one number in no plan, and a digit put there hide the rest.
+    """
+    gaps = [place for place, character in enumerate(run) if character == " "]
+    done = 0
+    for start in (0, *(gap + 1 for gap in gaps)):
+        for end in (len(run), *reversed(gaps)):
+            written = run[start:end].rstrip(" ./-(")
+            # Three columns of a table look like 415 555 0132; with signs between, they do not.
+            is_column = written.replace(" ", "").isdigit() and written[0] != "0"
+            if start >= done and not is_column and _reads_alone(written):
+                done = start + len(written)
+                yield at + start, at + done
+                break
+
+
+def _reads_alone(written: str) -> bool:
+    if _NORTH_AMERICAN.fullmatch(written):
+        return True
+    if _ISO_DATE.match(written) or _OTHER_NUMBER.fullmatch(written):
+        return False
+    digits = "".join(character for character in written if character.isdigit())
+    return _TRUNK.match(written) is not None and len(digits) >= 8 and _is_in_a_plan(digits)
 
 
 def _is_phone(view: View, start: int, end: int) -> bool:
@@ -81,8 +111,7 @@ def _is_phone(view: View, start: int, end: int) -> bool:
     # Without a word before it, only a leading zero or bracket tells it from any other number.
     if written.startswith("00"):
         return is_grouped and _is_international(digits[2:])
-    is_dialled = _TRUNK.match(written) is not None
-    return is_dialled and len(digits) >= 8 and _is_in_a_plan(digits)
+    return _reads_alone(written)
 
 
 @lru_cache(maxsize=4096)

@@ -3,6 +3,7 @@
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from pointwork.contract.task import DataClass
 from pointwork.privacy.findings import LANGUAGE_DETECTOR, Finding
@@ -10,7 +11,7 @@ from pointwork.privacy.language.calm import calmed
 from pointwork.privacy.language.context import read_context
 from pointwork.privacy.language.entities import Entities
 from pointwork.privacy.language.foreign import is_foreign
-from pointwork.privacy.language.gazetteer import gazetteer
+from pointwork.privacy.language.gazetteer import Gazetteer, gazetteer
 from pointwork.privacy.language.joining import joined
 from pointwork.privacy.language.marks import ADDRESS_KINDS, Kind, Mark
 from pointwork.privacy.language.rampart import Labelled, Rampart
@@ -41,6 +42,9 @@ _CERTAIN_SCORE = 0.97
 _NUMBER_CHARACTERS_MIN = 5
 _NOT_A_NAME = re.compile(r"[\d_/<>{}=]")
 _BESIDE_CHARACTERS = 3
+_SENTENCE_END = re.compile(r"(?<=[.!?。！？])\s+|\n+")
+_SENTENCES_MIN = 2
+_WORD = re.compile(r"[^\W\d_]+")
 _NAMING = frozenset({"PROPN", "NOUN", "X", "NUM", ""})
 
 
@@ -53,12 +57,29 @@ class LanguageReader:
         self._names = gazetteer()
 
     def read(self, text: str) -> list[Finding]:
-        """Findings in all of ``text``, window by window; two may overlap."""
+        """Findings in all of ``text``, window by window; two may overlap.
+
+        Where that names nobody, each sentence is read by itself as well: what stands around a name
+        sways the models, and anybody can put a harmless page in front of one.
+        """
         found: list[Finding] = []
         for start in _window_starts(text):
             window = text[start : start + WINDOW_CHARACTERS]
             found += (finding.shifted(start) for finding in self._read_window(window))
-        return found
+        if any(finding.data_class is not None for finding in found):
+            return found
+        return [*found, *self._read_sentences(text)]
+
+    def _read_sentences(self, text: str) -> Iterator[Finding]:
+        sentences = list(_sentences(text))
+        if len(sentences) < _SENTENCES_MIN:
+            return
+        for start, sentence in sentences:
+            if len(sentence) <= WINDOW_CHARACTERS and _may_name(sentence, self._names):
+                for finding in self._read_window(sentence):
+                    # By itself, a heading is easily taken for a name: both readers must agree.
+                    if finding.data_class is not None:
+                        yield finding.shifted(start)
 
     def _read_window(self, text: str) -> list[Finding]:
         entities, words = self._entities.read(text)
@@ -77,6 +98,28 @@ class LanguageReader:
         for mark in _by_word(text, self._rampart.read(calmed(text))):
             if _is_believed(text, mark, speech.get(mark.start, "")):
                 yield mark
+
+
+def _sentences(text: str) -> Iterator[tuple[int, str]]:
+    """Where each sentence or line begins, and what it says."""
+    start = 0
+    for end in _SENTENCE_END.finditer(text):
+        if text[start : end.start()].strip():
+            yield start, text[start : end.start()]
+        start = end.end()
+    if text[start:].strip():
+        yield start, text[start:]
+
+
+def _may_name(sentence: str, names: Gazetteer) -> bool:
+    """Whether a word has a capital that no sentence gave it, or two in a row are on the lists."""
+    words = _WORD.findall(sentence)
+    if any(not word.islower() for word in words[1:]) or any(map(names.is_name, words[:1])):
+        return True
+    return any(
+        first.casefold() in names.first and last.casefold() in names.last
+        for first, last in pairwise(words)
+    )
 
 
 def _window_starts(text: str) -> Iterator[int]:
