@@ -18,15 +18,21 @@ from pointwork.embedded import read_endpoints
 from pointwork.ledger.engine import open_engine
 from pointwork.ledger.outcomes import OutcomeLog
 from pointwork.ledger.vault import MasterKeys, Vault
+from pointwork.temporal import payload_codec
 
 STATE_DIR = Path(".pointwork")
+PAYLOAD_KEYS: Path | None = None
+"""The file that the workers' POINTWORK_PAYLOAD_KEYS names, where they have one."""
 
 
 async def main(text: str) -> int:
     endpoints = read_endpoints(STATE_DIR)
     engine = open_engine(endpoints.ledger_url)
     vault = Vault(engine, MasterKeys.load_or_create(STATE_DIR / "master.key"))
-    client = await PointworkClient.connect(endpoints.temporal_address, vault, OutcomeLog(engine))
+    codec = payload_codec(PAYLOAD_KEYS) if PAYLOAD_KEYS else None
+    client = await PointworkClient.connect(
+        endpoints.temporal_address, vault, OutcomeLog(engine), codec=codec
+    )
     declaration = TaskDeclaration(
         task_id=new_task_id(datetime.now(UTC)),
         caller="example-service",

@@ -16,7 +16,7 @@ from pathlib import Path
 from pointwork.ledger.master_keys import KEY_BYTES, MasterKeyError, MasterKeys
 
 
-def stage_key(path: Path) -> str:
+def stage_key(path: Path, *, prefix: str = "mk") -> str:
     """Add a random key that wraps nothing yet, and return its id.
 
     For hosts with a copy of the file each: it goes to all of them before anything is wrapped.
@@ -26,7 +26,7 @@ def stage_key(path: Path) -> str:
         OSError: the file cannot be written.
     """
     # A random id: a key made after a file was lost never passes for the lost one.
-    key_id = f"mk-{secrets.token_hex(4)}"
+    key_id = f"{prefix}-{secrets.token_hex(4)}"
     with _changing(path) as file:
         keys = MasterKeys.load(file)
         _write(file, replace(keys, keys={**keys.keys, key_id: os.urandom(KEY_BYTES)}))

@@ -130,25 +130,6 @@ def new_key_file(path: Path, *, prefix: str) -> str:
     return key_id
 
 
-def add_key(path: Path, *, prefix: str) -> str:
-    """Add a random key to the file and make it the active one; the others stay readable.
-
-    Two who do this at once may lose one of the two new keys, so only a person at a time does.
-
-    Raises:
-        PermissionError, MasterKeyError: as for ``MasterKeys.load``.
-        OSError: the file cannot be written.
-    """
-    known, file = MasterKeys.load(path).keys, path.resolve()
-    key_id, key = _new_key(prefix)
-    draft, owner = _draft(file, key_id, {**known, key_id: key}), file.stat()
-    if (owner.st_uid, owner.st_gid) != (os.geteuid(), os.getegid()):
-        # Else a rotation by root would lock the workers out.
-        os.chown(draft, owner.st_uid, owner.st_gid)
-    draft.replace(file)
-    return key_id
-
-
 def _new_key(prefix: str) -> tuple[str, bytes]:
     # A random id: a key made after the file was lost never passes for the lost one.
     return f"{prefix}-{secrets.token_hex(4)}", os.urandom(KEY_BYTES)

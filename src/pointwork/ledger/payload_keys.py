@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from pointwork.ledger.master_keys import MasterKeyError, MasterKeys, add_key, new_key_file
+from pointwork.ledger.master_key_file import activate_key, stage_key
+from pointwork.ledger.master_keys import MasterKeyError, MasterKeys, new_key_file
 
 _PREFIX = "pk"
 
@@ -66,7 +67,9 @@ def rotate_payload_keys(path: Path) -> str:
         MasterKeyError: as for ``PayloadKeys``.
     """
     _load(path)
-    return add_key(path, prefix=_PREFIX)
+    key_id = stage_key(path, prefix=_PREFIX)
+    activate_key(path, key_id)
+    return key_id
 
 
 def _load(path: Path) -> MasterKeys:
