@@ -55,7 +55,7 @@ def test_kimi_serves_two_roles_and_only_where_a_rule_of_theirs_holds(
 
 @thorough
 @given(st.randoms(use_true_random=False), st.sampled_from(ROLES), st.sampled_from(["task", "spec"]))
-@pytest.mark.req("CX-88")
+@pytest.mark.req("CX-88", "CX-103")
 def test_under_local_only_no_role_has_a_model_outside_the_house(
     rng: random.Random, role: str, said_by: str
 ) -> None:

@@ -24,7 +24,9 @@ from pointwork.executors.citations import check_citations
 from pointwork.executors.json_contracts import check_contract
 from pointwork.policy.bundle import PolicyBundle
 from pointwork.policy.decide import decide
-from tests.fakes.policy_facts import Failed, Granted, Situation, chosen, reasons, shipped
+from pointwork.policy.documents.load import load_library
+from pointwork.providers.origin import Origin
+from tests.fakes.policy_facts import POLICIES, Failed, Granted, Situation, chosen, reasons, shipped
 
 CODEX = shipped("codex", "rtx5090")
 PACK = CODEX.pack
@@ -241,6 +243,18 @@ def test_a_task_for_which_nothing_speaks_for_local_goes_to_the_cloud(
     plan = plan_of(role, **fields)
     assert all(each.site is Site.PUBLIC_API for each in plan.candidates)
     assert plan.effect is Effect.RUN
+
+
+@pytest.mark.req("CX-67")
+def test_deepseek_is_a_public_api_at_its_own_address_under_every_host() -> None:
+    for host in ("embedded", "laptop", "rtx5090"):
+        models = load_library(POLICIES, host).active("codex").models.values()
+        found = [each for each in models if each.model.vendor == "deepseek"]
+        assert found
+        for each in found:
+            assert each.endpoint.site is Site.PUBLIC_API
+            assert Origin.of(each.endpoint.base_url) == Origin.of("https://api.deepseek.com")
+            assert each.endpoint.adapter == "openai"
 
 
 @pytest.mark.req("CX-66")

@@ -56,9 +56,11 @@ def test_every_model_is_a_candidate_or_carries_one_reason(
 
 @thorough
 @given(situations(), st.just(OMEGA) | bundles())
+@pytest.mark.req("LP-45")
 def test_no_candidate_breaks_a_limit_no_person_may_lift(
     situation: Situation, bundle: PolicyBundle
 ) -> None:
+    """Whatever anything costs: the bundles' prices are drawn, zero included."""
     given_ = situation.facts(bundle)
     plan = decide(given_, bundle)
     for each in plan.candidates:

@@ -25,8 +25,6 @@ SCHEMA = {
 }
 WAIT_SECONDS = 10.0
 
-req = pytest.mark.req
-
 
 def answer(bench: Bench, *pieces: str, model: str = "", **ending: object) -> Reply:
     return wires.answer(bench.wire, pieces, model or bench.flavour.model, **ending)
@@ -42,10 +40,10 @@ def begun(bench: Bench, *pieces: str) -> list[bytes]:
     return [*bench.wire.opening(model), *(bench.wire.text(piece, model) for piece in pieces)]
 
 
-@req("OM-10")
-@req("DC-3")
-@req("DC-4")
-@req("DC-5")
+@pytest.mark.req("OM-10")
+@pytest.mark.req("DC-3")
+@pytest.mark.req("DC-4")
+@pytest.mark.req("DC-5")
 async def test_a_plain_question_gets_its_answer_in_one_request(every: Bench) -> None:
     every.vendor.reply = answer(every, ANSWER, " and ", ANSWER)
     response = await every.provider.complete(every.request())
@@ -98,7 +96,7 @@ async def test_system_turns_stand_where_the_vendor_wants_them(every: Bench) -> N
     assert sent.roles == ["user", "assistant", "user"]
 
 
-@req("DC-5")
+@pytest.mark.req("DC-5")
 async def test_an_image_is_sent_inline(every: Bench) -> None:
     every.vendor.reply = answer(every, "a pixel")
     data = base64.b64encode(PIXEL)
@@ -108,7 +106,7 @@ async def test_an_image_is_sent_inline(every: Bench) -> None:
     assert every.wire.sent(every.vendor.received[0]).images == [("image/png", data.decode())]
 
 
-@req("DC-5")
+@pytest.mark.req("DC-5")
 async def test_a_long_context_arrives_whole(bench: Bench) -> None:
     bench.vendor.reply = answer(bench, "yes")
     text = "reed " * 200_000
@@ -189,7 +187,7 @@ EXPECTED = {
 }
 
 
-@req("DC-4")
+@pytest.mark.req("DC-4")
 @pytest.mark.parametrize(
     ("every", "situation"),
     [
