@@ -19,7 +19,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up test check format replay record-histories coverage-of-requirements lock clean \
 	bench-overhead bench-classify bench-privacy bench-decide bench-budget bench-peers bench-million bench-soak \
-	bench-injections bench-names mutation mutation-ledger
+	bench-injections bench-names bench-compare mutation mutation-ledger
 
 help: ## list the commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-26s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -80,6 +80,9 @@ bench-injections: $(READY) ## whether a text that calls itself harmless is ever 
 
 bench-names: $(READY) ## how many names are replaced, in five scripts
 	$(BIN)/python -m bench.names
+
+bench-compare: $(READY) ## how often two real local models give answers that count as one
+	$(BIN)/python -m bench.compare
 
 bench-decide: $(READY) ## cost of one decision, and against a hand-written min()
 	$(BIN)/python -m bench.decide

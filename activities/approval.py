@@ -14,6 +14,8 @@ from pointwork.contract.approval import (
 )
 from pointwork.contract.branches import Selection
 from pointwork.contract.names import ActivityName
+from pointwork.contract.notice import NoticeKind
+from pointwork.contract.snapshot import PolicyRef
 from pointwork.contract.steps import ApprovalAction, ApprovalStep
 
 _log = logging.getLogger(__name__)
@@ -29,24 +31,67 @@ class Approvals(Protocol):
         token_id: str | None,
         now: datetime,
         selection: Selection | None = None,
+        *,
+        key_id: str | None = None,
+        reason: str = "",
     ) -> bool: ...
-    def keys(self) -> list[ApproverKey]: ...
+    def count(
+        self,
+        approval_id: str,
+        approver: str,
+        token_id: str,
+        now: datetime,
+        *,
+        key_id: str | None,
+        reason: str,
+    ) -> bool: ...
+    def keys(self, requester: str | None = None) -> list[ApproverKey]: ...
+
+
+class Succession(Protocol):
+    def superseded_by(self, bundle_sha256: str) -> PolicyRef | None:
+        """The version of the same pack that is active now, where it is another."""
+        ...
+
+
+class Notices(Protocol):
+    def send(self, request: ApprovalRequest, kind: NoticeKind) -> None:
+        """Tell people. It neither raises nor waits for long."""
+        ...
 
 
 class ApprovalActivities:
-    def __init__(self, approvals: Approvals) -> None:
+    def __init__(self, approvals: Approvals, succession: Succession, notices: Notices) -> None:
         self._approvals = approvals
+        self._succession = succession
+        self._notices = notices
 
     @activity.defn(name=ActivityName.HUMAN_APPROVAL)
     def human_approval(self, step: ApprovalStep) -> OpenApproval:
-        """Open, remind, escalate or close, each idempotent; returns who may answer.
+        """Open, count, remind, escalate or close, each idempotent; returns who may answer.
 
-        A verdict that the ledger does not take changes nothing: ``is_refused`` says so.
+        A verdict that the ledger does not take changes nothing: ``is_refused`` says so. Where
+        policy, models or prices changed since it was asked, the approval ends void instead, and
+        ``superseded_by`` says by which version (design 7); a rejection counts all the same.
         """
         request, now, is_taken = step.request, datetime.now(UTC), True
+        changed = self._change(step)
         match step.action:
+            case ApprovalAction.OPEN if changed is not None:
+                pass
+            case _ if changed is not None:
+                self._approvals.close(request.approval_id, None, None, None, now)
             case ApprovalAction.OPEN:
                 self._approvals.open(request, now)
+            case ApprovalAction.COUNT:
+                is_taken = self._approvals.count(
+                    request.approval_id,
+                    step.approver or "",
+                    step.token_id or "",
+                    now,
+                    key_id=step.key_id,
+                    reason=step.reason,
+                )
             case ApprovalAction.CLOSE:
                 is_taken = self._approvals.close(
                     request.approval_id,
@@ -55,6 +100,8 @@ class ApprovalActivities:
                     step.token_id,
                     now,
                     step.selection,
+                    key_id=step.key_id,
+                    reason=step.reason,
                 )
             case ApprovalAction.REMIND | ApprovalAction.ESCALATE:
                 pass
@@ -67,6 +114,32 @@ class ApprovalActivities:
             request.ceiling_nano_usd,
             request.expires_at.isoformat(),
         )
-        is_refused = step.verdict is not None and not is_taken
-        keys = tuple(self._approvals.keys())
-        return OpenApproval(request=request, keys=keys, is_refused=is_refused)
+        if changed is None:
+            self._tell(step, now)
+        return OpenApproval(
+            request=request,
+            keys=tuple(self._approvals.keys(request.requester)),
+            is_refused=step.verdict is not None and not is_taken,
+            superseded_by=changed,
+        )
+
+    def _tell(self, step: ApprovalStep, now: datetime) -> None:
+        match step.action:
+            case ApprovalAction.OPEN:
+                self._notices.send(step.request, NoticeKind.OPENED)
+            case ApprovalAction.REMIND:
+                self._notices.send(step.request, NoticeKind.REMINDER)
+            case ApprovalAction.ESCALATE:
+                self._notices.send(step.request, NoticeKind.ESCALATION)
+            case ApprovalAction.CLOSE if step.verdict is None and now >= step.request.expires_at:
+                self._notices.send(step.request, NoticeKind.EXPIRED)
+            case _:
+                pass
+
+    def _change(self, step: ApprovalStep) -> PolicyRef | None:
+        """The version that took over since the request was made, where that voids this step."""
+        is_over = step.action is ApprovalAction.CLOSE and step.verdict is None
+        if is_over or step.verdict is ApprovalVerdict.REJECTED:
+            return None
+        active = self._succession.superseded_by(step.request.policy_sha256)
+        return active if active != step.request.active_policy else None

@@ -10,6 +10,7 @@ from pointwork.contract.budget_windows import BudgetSetting
 from pointwork.contract.decision import WindowSpec
 from pointwork.contract.names import ActivityName, TaskQueue
 from pointwork.contract.overlay import Overlay
+from pointwork.contract.override import Override
 from pointwork.contract.snapshot import BudgetSignal, EndpointSignal, PolicyRef, Snapshot
 from pointwork.contract.task import Sensitivity, TaskRequest
 
@@ -27,6 +28,8 @@ class SignalReading(Protocol):
     def conversation_sensitivity(self) -> Sensitivity | None: ...
     @property
     def overlay(self) -> Overlay | None: ...
+    @property
+    def overrides(self) -> tuple[Override, ...]: ...
 
 
 class Settings(Protocol):
@@ -45,6 +48,7 @@ class Signals(Protocol):
         queue: str,
         now: datetime,
         overlay_of: str | None,
+        overrides_of: tuple[str, str] | None,
     ) -> SignalReading: ...
 
 
@@ -97,6 +101,7 @@ class SignalActivities:
             queue=TaskQueue.GPU,
             now=now,
             overlay_of=request.pack if self._policy.takes_overlay(request.pack) else None,
+            overrides_of=(request.pack, request.task_id),
         )
         snapshot = Snapshot(
             taken_at=now,
@@ -117,6 +122,7 @@ class SignalActivities:
             loaded_local_model=reading.loaded_model,
             conversation_sensitivity=reading.conversation_sensitivity,
             overlay=reading.overlay,
+            overrides=reading.overrides,
         )
         return self._governed.extend(request, snapshot)
 

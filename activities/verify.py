@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 
 from temporalio import activity
 
-from pointwork.contract.branches import Comparison
+from pointwork.contract.branches import Agreement, Comparison, Measured
 from pointwork.contract.names import ActivityName
 from pointwork.contract.outcome import CheckResult
 from pointwork.contract.prompt import AnswerSchema
@@ -37,11 +37,13 @@ class Compared(Protocol):
     def places(self) -> tuple[str, ...]: ...
     @property
     def count(self) -> int: ...
+    @property
+    def measured(self) -> Measured | None: ...
 
 
 class AnswerComparison(Protocol):
-    def compare(self, answers: Sequence[str]) -> Compared:
-        """Where the answers differ, by place and never by value."""
+    def compare(self, answers: Sequence[str], rule: Agreement | None) -> Compared:
+        """Where the answers differ, by place and never by value; exactly where there is no rule."""
         ...
 
 
@@ -87,7 +89,7 @@ class VerifyActivities:
 
     def _compare(self, task_id: str, step: Compare) -> CheckResult:
         texts = [self._content.answer_text(task_id, each.answer) for each in step.options]
-        found = self._answer_comparison.compare(texts)
+        found = self._answer_comparison.compare(texts, step.agreement)
         comparison = self._comparisons.record(
             Comparison(
                 comparison_id=step.comparison_id,
@@ -96,6 +98,7 @@ class VerifyActivities:
                 letters=tuple(each.letter for each in step.options),
                 differences=found.places,
                 differences_count=found.count,
+                measured=found.measured,
             ),
             task_id,
             step.decision_id,

@@ -65,8 +65,16 @@ POLICY = Target(
             f"policy.engine.{name}"
             for name in (
                 *("branches", "cheapest", "estimate", "facts", "filters", "gates", "hard_stop"),
-                *("index", "lanes", "lifting", "obligations", "overrides", "precedence"),
-                *("priority", "ranking", "role_table", "safe_lane", "sensitivity", "windows"),
+                *("index", "lanes", "lifting", "obligations", "overrides", "overriding"),
+                *(
+                    "precedence",
+                    "priority",
+                    "ranking",
+                    "role_table",
+                    "safe_lane",
+                    "sensitivity",
+                    "windows",
+                ),
             )
         ),
     ),

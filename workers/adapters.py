@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pointwork.classify.complexity import estimate_complexity
+from pointwork.contract.branches import Agreement
 from pointwork.contract.budget_windows import BudgetSetting
 from pointwork.contract.decision import FindingCount, WindowSpec
 from pointwork.contract.outcome import CheckResult
 from pointwork.contract.prompt import AnswerSchema, Prompt
 from pointwork.contract.snapshot import PolicyRef
+from pointwork.contract.steps import ReviewKind
 from pointwork.contract.task import Complexity, DataClass, TaskRequest
 from pointwork.executors.citations import check_citations
 from pointwork.executors.comparing import Compared, compare
@@ -19,7 +21,8 @@ from pointwork.executors.json_contracts import (
     check_schema,
     contract_schema,
 )
-from pointwork.policy.bundle import PolicyLibrary, UnknownPackError
+from pointwork.executors.reviewing import review_prompt
+from pointwork.policy.bundle import PolicyLibrary, UnknownBundleError, UnknownPackError
 from pointwork.policy.engine.windows import (
     Subjects,
     standing_windows,
@@ -117,8 +120,15 @@ class NamedContracts:
 class AnswersBySide:
     """What differs between answers given side by side (OM-55)."""
 
-    def compare(self, answers: Sequence[str]) -> Compared:
-        return compare(answers)
+    def compare(self, answers: Sequence[str], rule: Agreement | None) -> Compared:
+        return compare(answers, rule)
+
+
+class ReviewWriting:
+    """The prompts of critics, judges and self-critique."""
+
+    def write(self, kind: ReviewKind, task: Prompt, answers: Sequence[str]) -> Prompt:
+        return review_prompt(kind, task, answers)
 
 
 class LibraryPolicy:
@@ -132,6 +142,14 @@ class LibraryPolicy:
             return self._library.active(pack).ref
         except UnknownPackError:
             return None
+
+    def superseded_by(self, bundle_sha256: str) -> PolicyRef | None:
+        """The version of the same pack that is active now, where it is another (design 7)."""
+        try:
+            active = self._library.active(self._library.by_hash(bundle_sha256).pack.pack).ref
+        except (UnknownBundleError, UnknownPackError):
+            return None
+        return active if active.bundle_sha256 != bundle_sha256 else None
 
     def endpoints(self, pack: str) -> tuple[str, ...]:
         models = self._library.active(pack).models.values()

@@ -46,11 +46,15 @@ class GovernedSignals:
     room: HostRoom
     quotas_a_day: Mapping[str, int]
     """Requests a vendor allows a UTC day, by endpoint; what is not here is unknown."""
+    flags_set: frozenset[str] = frozenset()
+    """The switches that this deployment has turned on; only those a pack names reach it."""
     guarded: Guarded | None = None
     """None where no guardrail authority is connected: its silence opens no guarded tool."""
 
     def extend(self, request: TaskRequest, snapshot: Snapshot) -> Snapshot:
         bundle = self.library.by_hash(snapshot.policy.bundle_sha256)
+        if flags := tuple(sorted(self.flags_set & {*bundle.pack.flags})):
+            snapshot = snapshot.model_copy(update={"flags": flags})
         if not bundle.pack.required_signals:
             return snapshot
         now = snapshot.taken_at
@@ -97,7 +101,11 @@ def _step(request: TaskRequest) -> GuardedStep:
 
 
 def governed_signals(
-    library: PolicyLibrary, traffic: Traffic, state_dir: Path, quotas_a_day: Mapping[str, int]
+    library: PolicyLibrary,
+    traffic: Traffic,
+    state_dir: Path,
+    quotas_a_day: Mapping[str, int],
+    flags_set: frozenset[str] = frozenset(),
 ) -> GovernedSignals:
     """The embedded default: receipts from signed files, and no guardrail authority."""
     return GovernedSignals(
@@ -106,4 +114,5 @@ def governed_signals(
         traffic=traffic,
         room=HostRoom(),
         quotas_a_day=quotas_a_day,
+        flags_set=flags_set,
     )

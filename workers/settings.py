@@ -1,7 +1,7 @@
 """The one place that reads the environment. Our own settings have the prefix ``POINTWORK_``."""
 
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -11,6 +11,7 @@ from pointwork.failpoints import Failpoint
 from pointwork.ledger.retention import DAYS_MAX
 from pointwork.ledger.sealed_bytes import INLINE_BYTES_MAX
 from pointwork.policy.documents.release import Profile
+from pointwork.providers.origin import Origin
 
 STATE_DIR_DEFAULT = Path(".pointwork")
 
@@ -51,6 +52,51 @@ class SpecKit(BaseSettings):
     """Legacy mode of several agents a stage: deprecated, not recommended."""
     critic: bool = False
     """A critic comments beside each stage and holds nothing up."""
+
+
+class NoticeSettings(BaseSettings):
+    """``POINTWORK_NOTICE_…``: who is told that a task waits, and where they can look at it.
+
+    An address may be a secret by itself, as those of chat webhooks are.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="POINTWORK_NOTICE_", frozen=True, extra="ignore")
+
+    console_url: str = ""
+    """Notices link to ``…/tasks/ID`` under it; without it they name the command."""
+    webhook_url: SecretStr | None = None
+    webhook_secret: SecretStr | None = None
+    """Signs each body with HMAC-SHA-256, in the header ``pointwork-signature``."""
+    chat_url: SecretStr | None = None
+    """An incoming webhook that takes ``{"text": …}``, such as Slack's or Mattermost's."""
+    smtp_host: str = ""
+    smtp_port: int = Field(default=587, ge=1, le=65_535)
+    smtp_tls: Literal["starttls", "tls", "none"] = "starttls"
+    """``none`` is for a server on an address of this house."""
+    smtp_user: str = ""
+    smtp_password: SecretStr | None = None
+    email_from: str = ""
+    email_to: tuple[str, ...] = ()
+    """As JSON, such as ``["ada@example.org"]``."""
+    email_escalation_to: tuple[str, ...] = ()
+    """Who is told as well when nobody answered a reminder."""
+
+    @model_validator(mode="after")
+    def _can_be_sent(self) -> Self:
+        for name, url in (("WEBHOOK_URL", self.webhook_url), ("CHAT_URL", self.chat_url)):
+            if url is not None:
+                try:
+                    Origin.of(url.get_secret_value())
+                except ValueError as error:
+                    reason = str(error).replace("base_url", "it")
+                    raise ValueError(f"POINTWORK_NOTICE_{name}: {reason}") from None
+        if (self.email_to or self.email_escalation_to) and not (self.smtp_host and self.email_from):
+            msg = (
+                "POINTWORK_NOTICE_EMAIL_TO is set without POINTWORK_NOTICE_SMTP_HOST and "
+                "POINTWORK_NOTICE_EMAIL_FROM; set both"
+            )
+            raise ValueError(msg)
+        return self
 
 
 class Settings(BaseSettings):
@@ -116,6 +162,7 @@ class Settings(BaseSettings):
     """The file that says the failpoint was reached; while it exists nothing ends there."""
     credentials: Credentials = Field(default_factory=Credentials)
     spec_kit: SpecKit = Field(default_factory=SpecKit)
+    notices: NoticeSettings = Field(default_factory=NoticeSettings)
 
     @model_validator(mode="after")
     def _failpoint_is_for_tests(self) -> Self:

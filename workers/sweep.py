@@ -33,6 +33,7 @@ from pointwork.contract.names import SWEEP_LEDGER, SWEEP_SCHEDULE, WORKFLOW_QUEU
 from pointwork.contract.outcome import TaskOutcome, TaskStatus
 from pointwork.contract.sweep import SweepPlace, Swept
 from pointwork.ledger.outcomes import OutcomeLog
+from pointwork.ledger.overrides import OverrideBook
 from pointwork.ledger.sweeper import (
     ROWS_PER_PAGE,
     ExpiredPart,
@@ -93,6 +94,7 @@ class LedgerSweep:
         recorded, unrecorded_after = await self._record_ended(
             before, last.unrecorded_after if last else None
         )
+        await asyncio.to_thread(OverrideBook(self._engine).expire, datetime.now(UTC))
         reconciled = await self._reconcile() if self._reconcile else 0
         if self._project:
             await asyncio.to_thread(self._project, self._engine, datetime.now(UTC))

@@ -14,6 +14,7 @@ from temporalio.worker import Interceptor, Worker
 from activities.approval import ApprovalActivities
 from activities.cache import CacheActivities
 from activities.classify import ClassifyActivities, ClassInference
+from activities.compose import ComposeActivities
 from activities.detect import DetectActivities
 from activities.embed import EmbedActivities
 from activities.invoke import InvokeActivities
@@ -53,10 +54,11 @@ from pointwork.policy.documents.catalogue import Endpoint
 from pointwork.policy.documents.load import load_library
 from pointwork.policy.documents.release import read_release_keys
 from pointwork.policy.documents.revisions import TamperedPolicyError
+from pointwork.policy.engine.voices import CRITIC_FLAG
 from pointwork.privacy.codec import EncryptingCodec
 from pointwork.privacy.language.host import LanguageHost
 from pointwork.providers.port import Provider
-from pointwork.temporal import payload_codec, pointwork_plugin
+from pointwork.temporal import RefusalInterceptor, payload_codec, pointwork_plugin
 from workers.adapters import (
     AnswersBySide,
     DiffMarks,
@@ -66,6 +68,7 @@ from workers.adapters import (
     PlaceholderRestorer,
     PromptRedactor,
     PromptShape,
+    ReviewWriting,
     ScanText,
 )
 from workers.caching import LedgerCache
@@ -73,8 +76,10 @@ from workers.departures import LedgerDoor
 from workers.executors import ExecutorContent, host_detector, local_embedding
 from workers.governed_signals import governed_signals
 from workers.inference import TextInference
+from workers.notices import Notices
 from workers.providers import connect_provider, is_usable
 from workers.reconciling import reconcile_unknown
+from workers.refusals import RefusedVerdicts
 from workers.settings import Credentials, Settings
 from workers.sweep import LedgerSweep
 from workers.vault_upkeep import VaultUpkeep
@@ -262,6 +267,7 @@ def activities_of(queue: TaskQueue, parts: Parts) -> ActivityList:
                     Traffic(parts.engine),
                     settings.state_dir,
                     settings.quotas_a_day,
+                    frozenset({CRITIC_FLAG} if settings.spec_kit.critic else ()),
                 ),
             )
             return [
@@ -282,9 +288,15 @@ def activities_of(queue: TaskQueue, parts: Parts) -> ActivityList:
                 AnswersBySide(),
                 ComparisonLog(parts.engine),
             )
-            return [verify.parallel_verify]
+            compose = ComposeActivities(parts.content, ReviewWriting())
+            return [verify.parallel_verify, compose.compose_review]
         case TaskQueue.APPROVALS:
-            return [ApprovalActivities(ApprovalBook(parts.engine)).human_approval]
+            approvals = ApprovalActivities(
+                ApprovalBook(parts.engine),
+                LibraryPolicy(parts.library),
+                Notices(parts.settings.notices),
+            )
+            return [approvals.human_approval]
         case TaskQueue.RETRIEVE | TaskQueue.EMBED | TaskQueue.VISION:
             return executor_activities(queue, parts)
         case _:
@@ -335,10 +347,12 @@ def build_worker(client: Client, queue: TaskQueue, parts: Parts) -> Worker:
     activities = [*activities_of(queue, parts)]
     if queue is TaskQueue.LEDGER:
         activities.append(SweepActivities(ledger_sweep(client, parts)).sweep_ledger)
+    refusals = RefusedVerdicts(ApprovalBook(parts.engine), parts.threads)
     return Worker(
         client,
         task_queue=queue,
         workflows=[RouteTask, SweepLedger] if queue is WORKFLOW_QUEUE else [],
+        interceptors=[RefusalInterceptor(refusals)],
         max_concurrent_workflow_task_polls=POLLS,
         activities=activities,
         activity_executor=parts.threads,

@@ -26,8 +26,10 @@ with workflow.unsafe.imports_passed_through():
     from pointwork.contract.outcome import (
         BranchState,
         BranchSummary,
+        CheckResult,
         Invocation,
         Reservation,
+        ReserveOutcome,
         Settlement,
         TaskStatus,
     )
@@ -84,6 +86,9 @@ async def answer(trail: Trail, bundle: PolicyBundle, enter: Enter) -> Ending | D
     numbered = list(zip(candidates, trail.begin_branches(candidates), strict=True))
     enter(TaskStatus.RESERVING)
     held = await call_steps.hold_and_redact(trail, numbered, bundle)
+    if held[0].outcome is ReserveOutcome.OVERRIDE_OVER:
+        trail.override_over(candidates, held[0])
+        return None
     if trail.take_raise(candidates):
         return None
     dropped = _dropped(trail, numbered, held)
@@ -94,7 +99,7 @@ async def answer(trail: Trail, bundle: PolicyBundle, enter: Enter) -> Ending | D
     ended = await _all(trail, running, bundle)
     answered = [each for each in ended if each.state is BranchState.ANSWERED]
     if len(answered) > 1:
-        return await _compared(trail, answered, [*dropped, *ended], enter)
+        return await _compared(trail, answered, [*dropped, *ended], bundle, enter)
     _note(trail, [*dropped, *ended])
     trail.failed += [each.failed for each in ended if each.failed is not None]
     if not answered:
@@ -213,33 +218,49 @@ def _strange_cause(error: ActivityError) -> str:
 
 
 async def _compared(
-    trail: Trail, answered: Sequence[Branch], everyone: Sequence[Branch], enter: Enter
+    trail: Trail,
+    answered: Sequence[Branch],
+    everyone: Sequence[Branch],
+    bundle: PolicyBundle,
+    enter: Enter,
 ) -> Ending | Disagreement:
     """The comparison is on record before anything follows from it (OM-55)."""
     enter(TaskStatus.VERIFYING)
     shown = lettered(trail.request.task_id, answered)
     _note(trail, [_by_number(shown, each) for each in everyone])
-    decision_id = trail.decided().decision_id
-    result = await calls.verify(
-        Verify(
-            task_id=trail.request.task_id,
-            answer=_made(shown[0]).answer,
-            compare=Compare(
-                comparison_id=f"{decision_id}/comparison",
-                decision_id=decision_id,
-                options=_options(shown),
-            ),
+    result = await calls.verify(comparison_of(trail, shown, bundle), "answers side by side")
+    return settled(trail, answered, shown, result)
+
+
+def comparison_of(trail: Trail, shown: Sequence[Branch], bundle: PolicyBundle) -> Verify:
+    """The comparison to make of the answers, by their class's rule."""
+    record = trail.decided()
+    rule = bundle.pack.classes[record.plan.task_class or ""].agreement
+    return Verify(
+        task_id=trail.request.task_id,
+        answer=_made(shown[0]).answer,
+        compare=Compare(
+            comparison_id=f"{record.decision_id}/comparison",
+            decision_id=record.decision_id,
+            options=_options(shown),
+            agreement=rule.for_answers if rule else None,
         ),
-        "answers side by side",
     )
+
+
+def settled(
+    trail: Trail, answered: Sequence[Branch], shown: tuple[Branch, ...], result: CheckResult
+) -> Ending | Disagreement:
+    """Answers that count as one are one answer; anything else is for a person."""
     comparison = result.comparison
     if comparison is None:
-        msg = f"parallel-verify compared nothing for decision {decision_id}"
+        msg = f"parallel-verify compared nothing for decision {trail.decided().decision_id}"
         raise RuntimeError(msg)
     trail.comparison = comparison
     if not comparison.agree:
         return Disagreement(shown, comparison)
-    first = answered[0]
+    # Equal answers are any of them; of unequal ones that count as one, no model's rank picks one.
+    first = shown[0] if comparison.stands else answered[0]
     return Ending(TaskStatus.SUCCEEDED, candidate=first.candidate, invocation=first.invocation)
 
 

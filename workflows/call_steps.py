@@ -21,6 +21,7 @@ with workflow.unsafe.imports_passed_through():
         TaskStatus,
     )
     from pointwork.contract.steps import Redact, Reserve, Verify
+    from pointwork.contract.task import ContentRef
     from pointwork.policy.bundle import PolicyBundle
 
 REFUSALS_MAX = 4
@@ -42,8 +43,11 @@ def after_refusal(trail: Trail, candidate: Candidate, held: Reservation) -> Endi
 
     Other tasks spend meanwhile, so the plan can be wrong about what is left; it downgrades, waits
     for a person or denies as the policy says (SP-43, OM-32). Not for ever: others may be faster
-    every time.
+    every time. Where the override that chose the model is over, it is planned anew without it.
     """
+    if held.outcome is ReserveOutcome.OVERRIDE_OVER:
+        trail.override_over([candidate], held)
+        return None
     if held.budgets and trail.refusals < REFUSALS_MAX:
         trail.budgets_moved(candidate, held)
         return None
@@ -77,17 +81,28 @@ async def hold_and_redact(
 async def _hold(
     trail: Trail, wanted: Sequence[NumberedCall], bundle: PolicyBundle
 ) -> list[Reservation]:
-    """One after the other, so that the first choice gets the money that is left."""
-    held = []
+    """One after the other, so that the first choice gets the money that is left.
+
+    Where the override behind the plan is over, the plan is made anew and nothing more is held.
+    """
+    held: list[Reservation] = []
     for candidate, number in wanted:
-        step = Reserve(
-            record=trail.decided(),
-            part_id=f"{trail.request.task_id}/{number}",
-            invoke=call_of(trail, candidate, number),
-            expires_in_seconds=bundle.pack.deadline_seconds + candidate.timeout_seconds,
-        )
-        held.append(await _off_probation(step))
-        trail.is_recorded = True
+        held.append(await hold(trail, call_of(trail, candidate, number), bundle))
+        if held[-1].outcome is ReserveOutcome.OVERRIDE_OVER:
+            break
+    return held
+
+
+async def hold(trail: Trail, call: Invoke, bundle: PolicyBundle) -> Reservation:
+    """Hold one call's worst case, on record before it is made."""
+    step = Reserve(
+        record=trail.decided(),
+        part_id=f"{trail.request.task_id}/{call.number}",
+        invoke=call,
+        expires_in_seconds=bundle.pack.deadline_seconds + call.candidate.timeout_seconds,
+    )
+    held = await _off_probation(step)
+    trail.is_recorded = True
     return held
 
 
@@ -128,13 +143,28 @@ def call_of(trail: Trail, candidate: Candidate, number: int) -> Invoke:
         content=redaction.content if leaves and redaction else request.content,
         answer_schema=request.answer_schema,
         placeholders=redaction.placeholders if leaves and redaction else None,
-        temperature=(
-            request.constraints.temperature
-            if candidate.temperature is None
-            else float(candidate.temperature)
-        ),
+        temperature=temperature_of(trail, candidate),
         seed=request.constraints.seed,
         contract=trail.decided().plan.contract,
+    )
+
+
+def temperature_of(trail: Trail, candidate: Candidate) -> float:
+    """The pack's own, else the caller's."""
+    if candidate.temperature is None:
+        return trail.request.constraints.temperature
+    return float(candidate.temperature)
+
+
+def redaction_of(trail: Trail, candidate: Candidate, content: ContentRef) -> Redact | None:
+    """The redaction of another text of the task that would go to ``candidate``; None if none."""
+    owed = {Obligation.REDACT, Obligation.REDACT_SECRETS} & {*trail.decided().plan.obligations}
+    if candidate.site is Site.LOCAL or not owed:
+        return None
+    return Redact(
+        task_id=trail.request.task_id,
+        content=content,
+        secrets_only=Obligation.REDACT not in owed,
     )
 
 

@@ -11,6 +11,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.approval import ApprovalActivities
     from activities.cache import CacheActivities
     from activities.classify import ClassifyActivities
+    from activities.compose import ComposeActivities
     from activities.invoke import InvokeActivities
     from activities.outcome import OutcomeActivities
     from activities.redact import RedactActivities
@@ -30,6 +31,8 @@ with workflow.unsafe.imports_passed_through():
     from pointwork.contract.snapshot import Snapshot
     from pointwork.contract.steps import (
         ApprovalStep,
+        Compose,
+        Composed,
         FindCached,
         KeepAnswer,
         LogOutcome,
@@ -135,6 +138,17 @@ def verify(step: Verify, summary: str = "answer satisfies its schema") -> Awaita
         start_to_close_timeout=STEP_TIMEOUT,
         retry_policy=STEP_RETRY,
         summary=summary,
+    )
+
+
+def compose(step: Compose) -> Awaitable[Composed]:
+    return workflow.execute_activity_method(
+        ComposeActivities.compose_review,
+        step,
+        task_queue=TaskQueue.VERIFY,
+        start_to_close_timeout=STEP_TIMEOUT,
+        retry_policy=STEP_RETRY,
+        summary=f"task and answer, for {step.kind}",
     )
 
 

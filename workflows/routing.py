@@ -17,14 +17,21 @@ import workflows.caching as caching
 import workflows.call_steps as call_steps
 import workflows.calls as calls
 import workflows.executors as executors
-from workflows.approval_desk import ApprovalDesk, approval_request, is_approved
+import workflows.reviewing as reviewing
+from workflows.approval_desk import (
+    ApprovalDesk,
+    approval_request,
+    claimed_approver,
+    is_approved,
+    read_verdict,
+)
 from workflows.completion import finish
 from workflows.display import details, show
 from workflows.failures import internal, read_failure
 from workflows.trail import Ending, Trail
 
 with workflow.unsafe.imports_passed_through():
-    from pointwork.contract.approval import ApprovalRequest, SignedVerdict, Verdict
+    from pointwork.contract.approval import ApprovalRequest, Verdict
     from pointwork.contract.canonical import canonical_json, sha256_hex
     from pointwork.contract.decision import (
         Candidate,
@@ -50,7 +57,7 @@ with workflow.unsafe.imports_passed_through():
     from pointwork.contract.task import TaskRequest
     from pointwork.policy.bundle import PolicyBundle
     from pointwork.policy.decide import decide
-    from pointwork.temporal import BUNDLE_EXTERN
+    from pointwork.temporal import BUNDLE_EXTERN, REFUSED_EXTERN
 
 _DENIED_AS = {
     ReasonCode.BUDGET: (TaskStatus.DENIED, FailureType.BUDGET_EXCEEDED),
@@ -78,7 +85,7 @@ class Routing:
         outcome = self._trail.outcome(ending, workflow.now())
         self._ended, self._status = outcome, ending.status
         await caching.keep(self._trail, self.plan, ending)
-        outcome = await self._advised(outcome, ending)
+        outcome = await self._heard_beside(outcome, ending)
         record = None if self._trail.is_recorded else self._trail.record
         recorded = await finish(calls.log_outcome(LogOutcome(outcome=outcome, record=record)))
         show(self._trail, self._status, recorded.cost_nano_usd)
@@ -89,13 +96,18 @@ class Routing:
             raise _failure(recorded)
         return recorded
 
-    async def _advised(self, outcome: TaskOutcome, ending: Ending) -> TaskOutcome:
-        """The outcome with a second opinion beside it, where one was owed and given."""
-        if self.plan is None or self.plan.adviser is None:
+    async def _heard_beside(self, outcome: TaskOutcome, ending: Ending) -> TaskOutcome:
+        """The outcome with a second opinion and a critique beside it, where owed and given."""
+        plan = self.plan
+        if plan is None or (plan.adviser is None and plan.critic is None):
             return outcome
-        advice = await advising.advise(self._trail, ending, _bundle(self.plan.policy))
+        bundle = _bundle(plan.policy)
+        said = {
+            "advice": await advising.advise(self._trail, ending, bundle),
+            "critique": await reviewing.criticise(self._trail, ending, bundle),
+        }
         return outcome.model_copy(
-            update={"advice": advice, "estimate_nano_usd": self._trail.estimate_nano_usd}
+            update={**said, "estimate_nano_usd": self._trail.estimate_nano_usd}
         )
 
     async def answer(self) -> TaskOutcome:
@@ -105,11 +117,27 @@ class Routing:
             raise _failure(self._ended)
         return self._ended
 
-    def check_verdict(self, signed: SignedVerdict) -> None:
-        self._desk.check(signed, workflow.now())
+    def check_verdict(self, given: object) -> None:
+        """Refuse what is no valid verdict on the open approval; the refusal is recorded.
 
-    def take_verdict(self, signed: SignedVerdict) -> None:
-        self._desk.take(signed)
+        Raises:
+            ApplicationError: VERDICT_REFUSED, with the rule that refuses it.
+        """
+        try:
+            self._desk.check(read_verdict(given), workflow.now())
+        except ApplicationError as error:
+            self._note_refusal(given, error.message)
+            raise
+
+    def take_verdict(self, given: object) -> None:
+        self._desk.take(read_verdict(given))
+
+    def _note_refusal(self, given: object, fault: str) -> None:
+        note = workflow.extern_functions().get(REFUSED_EXTERN)
+        if note is None or workflow.unsafe.is_replaying():
+            return
+        task_id, asked = self._trail.request.task_id, self._desk.open_request
+        note(task_id, asked.approval_id if asked else "", claimed_approver(given), fault)
 
     def view(self) -> TaskView:
         trail, waiting = self._trail, self._desk.open_request
@@ -161,10 +189,12 @@ class Routing:
                 ending = await self._ask(bundle)
             elif plan.branches > 1:
                 ending = await self._answer_side_by_side(bundle)
+            elif plan.on_judged_fail == "deny" and plan.judge is None:
+                return reviewing.blocked(reviewing.NOBODY)
             else:
                 ending = await self._attempt(plan.candidates[0], bundle)
             if ending is not None:
-                return ending
+                return await reviewing.judged(trail, ending, bundle, self._enter, self._verdict_on)
 
     def _decide(self, bundle: PolicyBundle) -> Plan:
         trail = self._trail
@@ -184,9 +214,10 @@ class Routing:
     async def _ask(self, bundle: PolicyBundle) -> Ending | None:
         """Hold until a person decides. None where they approved: the task is decided anew."""
         request = approval_request(self._trail.decided(), bundle.pack.approvals)
-        verdict = await self._verdict_on(request, bundle)
-        if isinstance(verdict, Ending):
-            return verdict
+        approved = await self._verdict_on(request, bundle)
+        if isinstance(approved, Ending):
+            return approved
+        request, verdict = approved
         self._trail.grants.append(
             Grant(
                 kind=request.asks_for,
@@ -197,19 +228,22 @@ class Routing:
         )
         return None
 
-    async def _verdict_on(self, request: ApprovalRequest, bundle: PolicyBundle) -> Verdict | Ending:
-        """A person's approval, or how the task ends without one."""
+    async def _verdict_on(
+        self, request: ApprovalRequest, bundle: PolicyBundle
+    ) -> tuple[ApprovalRequest, Verdict] | Ending:
+        """A person's approval and what was asked last, or how the task ends without one."""
         self._status = TaskStatus.PENDING_APPROVAL
         show(self._trail, self._status, waits_for=request.asks_for)
-        verdict = await self._desk.ask(request, bundle.pack.approvals)
+        answered = await self._desk.ask(request, bundle.pack.approvals)
         show(self._trail, self._status)
+        verdict = answered.verdict
         if verdict is None:
             failure = FailureType.APPROVAL_EXPIRED
             return Ending(TaskStatus.EXPIRED, failure, failure.sentence)
         if not is_approved(verdict):
             failure = FailureType.APPROVAL_REJECTED
             return Ending(TaskStatus.DENIED, failure, failure.sentence)
-        return verdict
+        return answered.request, verdict
 
     async def _answer_side_by_side(self, bundle: PolicyBundle) -> Ending | None:
         """Several models answer. Where they differ, a person chooses or nobody does (OM-59)."""
@@ -217,10 +251,10 @@ class Routing:
         if not isinstance(found, branches.Disagreement):
             return found
         request = branches.choice_request(self._trail, found, bundle.pack.approvals)
-        verdict = await self._verdict_on(request, bundle)
-        if isinstance(verdict, Ending):
-            return branches.unresolved(verdict)
-        return branches.chosen(found, request, verdict)
+        approved = await self._verdict_on(request, bundle)
+        if isinstance(approved, Ending):
+            return branches.unresolved(approved)
+        return branches.chosen(found, *approved)
 
     def _enter(self, status: TaskStatus) -> None:
         self._status = status
@@ -260,8 +294,17 @@ class Routing:
                     return None
                 await workflow.sleep(wait_seconds, summary=f"before retrying {candidate.model}")
             else:
-                return await self._check(candidate, invocation)
+                return await self._finish(candidate, invocation, bundle)
         return None
+
+    async def _finish(
+        self, candidate: Candidate, invocation: Invocation, bundle: PolicyBundle
+    ) -> Ending | None:
+        """Check what the model said; where it owes it, first have it question its own draft."""
+        if not self._trail.decided().plan.self_critique:
+            return await self._check(candidate, invocation)
+        final = await reviewing.self_criticised(self._trail, candidate, invocation, bundle)
+        return await self._check(candidate, final) if isinstance(final, Invocation) else final
 
     async def _execute(self, candidate: Candidate) -> Ending | None:
         """An executor of the house answers, uncharged. None where it could not."""

@@ -28,6 +28,7 @@ with workflow.unsafe.imports_passed_through():
         BranchSummary,
         Fallback,
         Invocation,
+        Judgement,
         Moved,
         Reservation,
         TaskOutcome,
@@ -79,6 +80,7 @@ class Trail:
     """How often a budget refused a call that the plan had thought affordable."""
     branches: list[BranchSummary] = field(default_factory=list)
     comparison: Comparison | None = None
+    judgement: Judgement | None = None
 
     def decided(self) -> DecisionRecord:
         if self.record is None:
@@ -129,6 +131,16 @@ class Trail:
         self.last_cause = f"{ReasonCode.BUDGET}: {held.refused_by}"
         fresh = with_fresh(self.snapshot.budgets, held.budgets)
         self.snapshot = self.snapshot.model_copy(update={"budgets": fresh})
+
+    def override_over(self, unsent: Sequence[Candidate], held: Reservation) -> None:
+        """The override ended since signals were read: the next plan is made without it (OM-72)."""
+        if self.snapshot is None:
+            msg = "an override was over before signals were read"
+            raise RuntimeError(msg)
+        self.estimate_nano_usd -= sum(each.estimate_nano_usd for each in unsent)
+        self.last_cause = f"override over: {held.refused_by}"
+        left = tuple(o for o in self.snapshot.overrides if o.override_id != held.refused_by)
+        self.snapshot = self.snapshot.model_copy(update={"overrides": left})
 
     def redacted(self, redaction: RedactionSummary) -> None:
         """What reading the text for names found counts from here on, and only ever raises."""
@@ -211,6 +223,7 @@ class Trail:
             branches=tuple(self.branches),
             comparison=self.comparison,
             selection=ending.selection,
+            judgement=self.judgement,
             started_at=self.started_at,
             answered_at=finished_at if invocation else None,
             finished_at=finished_at,

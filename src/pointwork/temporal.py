@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import ValidationError
 from temporalio import workflow
@@ -48,6 +48,16 @@ BUNDLE_EXTERN = "pointwork_policy_bundle"
 """Name of the external function by which a workflow reads an immutable, hash-named bundle."""
 
 
+REFUSED_EXTERN = "pointwork_verdict_refused"
+"""Name of the external function that is told of a verdict that changed nothing."""
+
+
+class Refusals(Protocol):
+    """Keeps a record of verdicts that were refused. It must neither wait nor raise."""
+
+    def note(self, task_id: str, approval_id: str, approver: str | None, fault: str) -> None: ...
+
+
 class PolicyInterceptor(Interceptor):
     """Hands workflows the policy bundle that their history pins by hash.
 
@@ -65,6 +75,22 @@ class PolicyInterceptor(Interceptor):
 
     def _bundle(self, ref: PolicyRef) -> PolicyBundle:
         return self._library.by_hash(ref.bundle_sha256)
+
+
+class RefusalInterceptor(Interceptor):
+    """Lets workflows say which verdicts they refused: history keeps no trace of a refused update.
+
+    What it calls has no part in the workflow's state, and no replay calls it.
+    """
+
+    def __init__(self, refusals: Refusals) -> None:
+        self._refusals = refusals
+
+    def workflow_interceptor_class(
+        self, input: WorkflowInterceptorClassInput
+    ) -> type[WorkflowInboundInterceptor]:
+        input.unsafe_extern_functions[REFUSED_EXTERN] = self._refusals.note
+        return WorkflowInboundInterceptor
 
 
 class PlainPayloadInstance(WorkflowInstance):

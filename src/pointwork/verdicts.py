@@ -9,6 +9,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from pointwork.contract.approval import (
+    CLOCK_SKEW,
     ApprovalRequest,
     ApprovalVerdict,
     ApproverKey,
@@ -17,6 +18,9 @@ from pointwork.contract.approval import (
 )
 from pointwork.contract.canonical import canonical_json
 from pointwork.contract.decision import GrantKind
+
+ALGORITHM = "Ed25519"
+"""The only one; a verdict does not say which, so that nobody can name another."""
 
 
 class VerdictRefusedError(ValueError):
@@ -38,15 +42,28 @@ def check(
     Raises:
         VerdictRefusedError: wrong key, signature, request, policy, ceiling, person or time.
     """
-    verdict = signed.verdict
+    _check_person(signed, request, keys)
+    _check_subject(signed.verdict, request)
+    _check_choice(signed.verdict, request)
+    _check_times(signed.verdict, request, now)
+
+
+def _check_person(
+    signed: SignedVerdict, request: ApprovalRequest, keys: Sequence[ApproverKey]
+) -> None:
     key = next((each for each in keys if each.key_id == signed.key_id), None)
     if key is None:
         raise VerdictRefusedError(f"key {signed.key_id!r} may not answer this approval")
-    if key.approver != verdict.approver:
+    if key.approver != signed.verdict.approver:
         raise VerdictRefusedError(f"key {signed.key_id!r} belongs to another person")
     _check_signature(signed, key)
-    if verdict.approver == request.requester:
+    if signed.verdict.approver == request.requester:
         raise VerdictRefusedError("the requester of a task cannot approve it; ask another person")
+    if key.barred:
+        raise VerdictRefusedError(key.barred)
+
+
+def _check_subject(verdict: Verdict, request: ApprovalRequest) -> None:
     if (verdict.approval_id, verdict.task_id) != (request.approval_id, request.task_id):
         raise VerdictRefusedError("the verdict is for another approval")
     if verdict.request_sha256 != request.request_sha256:
@@ -57,7 +74,11 @@ def check(
         raise VerdictRefusedError("the approved ceiling is below what the task may cost")
     if not verdict.reason.strip():
         raise VerdictRefusedError("the verdict gives no reason; say in words why")
-    _check_choice(verdict, request)
+
+
+def _check_times(verdict: Verdict, request: ApprovalRequest, now: datetime) -> None:
+    if not request.opened_at - CLOCK_SKEW <= verdict.decided_at <= now + CLOCK_SKEW:
+        raise VerdictRefusedError("the verdict is dated before the approval, or after now")
     if now >= min(verdict.expires_at, request.expires_at):
         raise VerdictRefusedError("the verdict or the approval has expired")
 

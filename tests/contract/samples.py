@@ -10,6 +10,8 @@ from pointwork.contract import (
     branches,
     decision,
     executors,
+    identity,
+    notice,
     outcome,
     overlay,
     prompt,
@@ -61,27 +63,16 @@ from tests.contract.decision_samples import (
     TIER,
     WINDOW,
 )
+from tests.contract.verification_samples import (
+    COMPARE,
+    COMPARISON,
+    CRITIQUE,
+    JUDGEMENT,
+    OPTIONS,
+    OTHER_ANSWER,
+    VERIFICATION_SAMPLES,
+)
 
-OTHER_ANSWER = task.ContentRef(digest=HASH_A, bytes=64, media_type=prompt.MEDIA_TYPE_ANSWER)
-OPTIONS = (
-    branches.BranchOption(
-        letter="A", model="gemini-3.1-pro", answer=OTHER_ANSWER, cost_nano_usd=1_300_000
-    ),
-    branches.BranchOption(letter="B", model="gpt-5.1", answer=ANSWER, cost_nano_usd=1_100_000),
-)
-COMPARISON = branches.Comparison(
-    comparison_id="invoice-4711/decision/1/comparison",
-    kind="json",
-    agree=False,
-    letters=("A", "B"),
-    differences=("/total", "/items/0/*"),
-    differences_count=2,
-)
-COMPARE = steps.Compare(
-    comparison_id=COMPARISON.comparison_id,
-    decision_id="invoice-4711/decision/1",
-    options=OPTIONS,
-)
 SELECTION = branches.Selection(
     approval_id="invoice-4711/decision/1/approval",
     task_id="invoice-4711",
@@ -108,6 +99,8 @@ APPROVAL = approval.ApprovalRequest(
     options=OPTIONS,
     comparison=COMPARISON,
     windows=(WINDOW.key,),
+    approvers_min=2,
+    active_policy=POLICY,
 )
 VERDICT = approval.Verdict(
     approval_id=APPROVAL.approval_id,
@@ -123,7 +116,23 @@ VERDICT = approval.Verdict(
     token_id="token-1",
     choice="B",
 )
-KEY = approval.ApproverKey(key_id="ada-1", approver="ada", public_key="A" * 43 + "=")
+KEY = approval.ApproverKey(
+    key_id="ada-1",
+    approver="ada",
+    public_key="A" * 43 + "=",
+    subject="sub-4711",
+    barred="ada is the same person as billing, who asks",
+    delegated_by="billing",
+)
+IDENTITY = identity.Identity(
+    name="billing-bot",
+    kind=identity.IdentityKind.SERVICE,
+    subject="sub-4712",
+    roles=(identity.Role.SUBMITTER,),
+    belongs_to=("ada", "team-billing"),
+    created_at=START,
+    disabled_at=LATER,
+)
 USAGE = outcome.TokenUsage(
     input_tokens=120,
     output_tokens=60,
@@ -215,6 +224,8 @@ OUTCOME = outcome.TaskOutcome(
     selection=SELECTION,
     moves=(MOVED,),
     advice=ADVICE,
+    critique=CRITIQUE,
+    judgement=JUDGEMENT,
     is_cached=True,
     is_draft=True,
     reviews="invoice-4710",
@@ -289,7 +300,9 @@ SAMPLES: tuple[BaseModel, ...] = (
     VERDICT,
     approval.SignedVerdict(verdict=VERDICT, key_id="ada-1", signature="A" * 86 + "=="),
     KEY,
-    approval.OpenApproval(request=APPROVAL, keys=(KEY,), is_refused=True),
+    approval.OpenApproval(request=APPROVAL, keys=(KEY,), is_refused=True, superseded_by=POLICY),
+    IDENTITY,
+    notice.notice_of(APPROVAL, notice.NoticeKind.ESCALATION, "https://console.example"),
     OPTIONS[0],
     COMPARISON,
     SELECTION,
@@ -317,9 +330,7 @@ SAMPLES: tuple[BaseModel, ...] = (
         decision_id="invoice-4711/decision/1",
         budgets=(BUDGET,),
     ),
-    outcome.CheckResult(
-        passed=False, check="json_schema", detail="properties/total/type", comparison=COMPARISON
-    ),
+    *VERIFICATION_SAMPLES,
     OUTCOME,
     outcome.TaskView(
         task_id="invoice-4711",
@@ -357,6 +368,8 @@ SAMPLES: tuple[BaseModel, ...] = (
         approver="ada",
         token_id="token-1",
         selection=SELECTION,
+        key_id="ada-1",
+        reason="The quarter closes tonight.",
     ),
     steps.LogOutcome(outcome=OUTCOME, record=RECORD),
     steps.BudgetRefusal(window="omega/pack/omega/day/2026-03-04", amount_nano_usd=10_816_000),

@@ -126,8 +126,10 @@ class Server:
 
 
 @asynccontextmanager
-async def temporal(folder: Path, namespaces: Sequence[str] = ()) -> AsyncIterator[Server]:
-    """A server of the test's own, with namespaces besides ``default``."""
+async def temporal(
+    folder: Path, namespaces: Sequence[str] = (), options: Sequence[str] = ()
+) -> AsyncIterator[Server]:
+    """A server of the test's own, with namespaces besides ``default`` and more of its options."""
     directory = StateDirectory(folder)
     directory.create()
     await directory.lock()
@@ -135,7 +137,9 @@ async def temporal(folder: Path, namespaces: Sequence[str] = ()) -> AsyncIterato
     spec = server_spec(directory, endpoints)
     more = [word for each in namespaces for word in ("--namespace", each)]
     part = Part(
-        replace(spec, command=(*spec.command, *more)), directory.parts_lock_fd, lambda event: None
+        replace(spec, command=(*spec.command, *more, *options)),
+        directory.parts_lock_fd,
+        lambda event: None,
     )
     server = Server(part, endpoints.temporal_address, directory)
     try:

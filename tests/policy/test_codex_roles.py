@@ -253,7 +253,7 @@ def test_deepseek_is_a_public_api_at_its_own_address_under_every_host() -> None:
         assert found
         for each in found:
             assert each.endpoint.site is Site.PUBLIC_API
-            assert Origin.of(each.endpoint.base_url) == Origin.of("https://api.deepseek.com")
+            assert Origin.of(str(each.endpoint.base_url)) == Origin.of("https://api.deepseek.com")
             assert each.endpoint.adapter == "openai"
 
 

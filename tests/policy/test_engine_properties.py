@@ -159,7 +159,8 @@ def _without_hashes(plan: Plan, names: dict[str, str]) -> dict[str, Any]:
     """Windows are sorted by key, so by name: that order is no part of what must stay the same."""
     dumped: dict[str, Any] = json.loads(_named(plan.model_dump_json(exclude={"policy"}), names))
     dumped["windows"].sort(key=itemgetter("key"))
-    for each in (*dumped["candidates"], *filter(None, [dumped.get("adviser")])):
+    beside = (dumped.get(voice) for voice in ("adviser", "critic", "judge"))
+    for each in (*dumped["candidates"], *filter(None, beside)):
         each["vendor"] = names.get(each["vendor"], each["vendor"])
     return dumped
 

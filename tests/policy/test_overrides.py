@@ -134,6 +134,64 @@ def test_it_opens_no_privacy_no_purse_and_no_closed_endpoint(
         assert not plan.override_id
 
 
+@pytest.mark.parametrize(
+    ("fields", "original"),
+    [
+        ({}, "smollm2-135m"),
+        ({"marks": ("bulk",)}, "smollm2-135m"),
+        ({"task_class": "creative_synthesis", "marks": ("bulk",)}, "smollm2-135m"),
+        ({"task_class": "perception_multimodal", "marks": ("bulk",), "image": True}, "denied"),
+    ],
+)
+def test_the_plan_names_the_route_it_departs_from(fields: dict[str, Any], original: str) -> None:
+    plan, default = plan_with(override(), **fields), plan_with(**fields)
+    assert (plan.override_id, plan.candidates[0].model) == ("override-1", "claude-sonnet-5")
+    assert plan.default_route == original
+    assert original in (*chosen(default), "denied")
+
+
+def test_one_that_names_the_default_route_changes_nothing() -> None:
+    """Nothing is claimed or recorded for it, and the plan is the default one to the byte."""
+    same = override(model="smollm2-135m")
+    assert plan_with(same) == plan_with()
+    logic = {"task_class": "high_stakes_logic"}
+    first = chosen(plan_with(**logic))[0]
+    assert plan_with(override(model=first), **logic) == plan_with(**logic)
+
+
+def test_a_wish_that_the_pack_grants_is_not_denied_because_an_override_is_not_to_be_had() -> None:
+    wish = {"task_class": "high_stakes_logic", "requested_model": "gpt-5.1"}
+    spent = {"without_keys": ("anthropic",)}
+    default = plan_with(**wish, **spent)
+    plan = plan_with(override(), **wish, **spent)
+    assert (plan.effect, chosen(plan)) == (default.effect, chosen(default))
+
+
+def test_where_it_may_not_go_the_plan_says_which_rule_keeps_it_out() -> None:
+    plan = plan_with(override(), output_tokens=65_000)
+    assert reasons(plan)["claude-sonnet-5"] is ReasonCode.CEILING
+
+
+def test_its_answer_is_never_an_earlier_one() -> None:
+    bundle = shipped("juggernaut")
+    facts = Situation(task_class="normal", sensitivity=Sensitivity.PUBLIC)
+    default = decide(facts.facts(bundle), bundle)
+    assert default.cache_ttl_seconds
+    dear = next(e.model for e in default.candidates if e.model != default.candidates[0].model)
+    with_it = facts.model_copy(update={"overrides": (override(model=dear),)})
+    plan = decide(with_it.facts(bundle), bundle)
+    assert (plan.candidates[0].model, plan.cache_ttl_seconds) == (dear, 0)
+
+
+def test_only_a_language_model_goes_first() -> None:
+    bundle = shipped("codex")
+    for name, row in bundle.pack.classes.items():
+        facts = Situation(task_class=name, sensitivity=Sensitivity.PUBLIC)
+        with_it = facts.model_copy(update={"overrides": (override(model="bge-m3"),)})
+        plan = decide(with_it.facts(bundle), bundle)
+        assert not plan.override_id, row
+
+
 def test_an_override_of_a_model_the_pack_does_not_have_changes_nothing() -> None:
     plan = plan_with(override(model="no-such-model"))
     assert plan.candidates[0].site is Site.LOCAL

@@ -26,6 +26,7 @@ from tests.fakes.scripted_provider import Fails, Hangs, Says, Script
 from tests.workflows.stack import (
     QUICK_PACK,
     SIDE_BY_SIDE_PACK,
+    VOICES_PACK,
     Stack,
     open_test_parts,
     running,
@@ -146,6 +147,28 @@ async def branches_choice(stack: Stack) -> str:
     return (await stack.recorded(declaration.task_id)).task_id
 
 
+async def criticised(stack: Stack) -> str:
+    lists = ("risks", "contradictions", "missing_requirements", "guardrail_conflicts")
+    declaration = stack.declare(task_class="high_stakes_logic", pack=VOICES_PACK)
+    stack.script.write(
+        declaration.task_id, Says("Sell."), Says(json.dumps({each: ["One."] for each in lists}))
+    )
+    return (await stack.run(declaration)).task_id
+
+
+async def judged(stack: Stack) -> str:
+    verdict = {"verdict": "pass", "reasons": ["It does what is asked."]}
+    declaration = stack.declare(task_class="creative_synthesis", pack=VOICES_PACK)
+    stack.script.write(declaration.task_id, Says("A poem."), Says(json.dumps(verdict)))
+    return (await stack.run(declaration)).task_id
+
+
+async def self_criticised(stack: Stack) -> str:
+    declaration = stack.declare(task_class="red_team", pack=VOICES_PACK)
+    stack.script.write(declaration.task_id, Says("A draft."), Says("Why?"), Says("An answer."))
+    return (await stack.run(declaration)).task_id
+
+
 SCENARIOS: tuple[Scenario, ...] = (
     success,
     success_inferred,
@@ -163,6 +186,9 @@ SCENARIOS: tuple[Scenario, ...] = (
     approval_expired,
     branches_agree,
     branches_choice,
+    criticised,
+    judged,
+    self_criticised,
 )
 
 

@@ -41,6 +41,10 @@ ALLOWED = {
     ("src/pointwork/providers/origin.py", "httpx2"): "reads a URL as the client would",
     ("src/pointwork/providers/relays.py", "httpx2"): "types and failures of the egress's client",
     ("workers/otlp.py", "httpx2"): "names of the egress's failures",
+    ("workers/notices.py", "httpx2"): "names of the egress's failures",
+    ("workers/notices.py", "smtplib"): "names of the mail server's failures",
+    ("src/pointwork/providers/mail.py", "smtplib"): "hands a notice to the named mail server",
+    ("src/pointwork/providers/mail.py", "ssl"): "checks that server's certificate",
     ("src/pointwork/ledger/object_store.py", "obstore"): "the vault's own store; bytes are sealed",
     (
         "src/pointwork/local/llama_cpp.py",
@@ -181,8 +185,9 @@ def test_every_sdk_is_handed_the_egresss_client() -> None:
         assert SDK_CLIENTS[sdk] in given
 
 
-def test_leave_is_made_at_the_door_and_asked_for_in_three_places() -> None:
+def test_leave_is_made_at_the_door_and_asked_for_in_four_places() -> None:
     assert {file for file, _ in calls("Clearance")} == {DEPARTURE}
     assert {file for file, _ in calls("clear_call")} == {"workers/departures.py"}
     assert {file for file, _ in calls("clear_lookup")} == {"src/pointwork/providers/lookup.py"}
     assert {file for file, _ in calls("clear_telemetry")} == {"workers/otlp.py"}
+    assert {file for file, _ in calls("clear_notice")} == {"workers/notices.py"}

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
+from pointwork.policy.documents.agreement import AgreementRule, NumberRule, TextRule
 from pointwork.policy.documents.conditions import Condition
 from pointwork.policy.documents.pack import Pack, Privacy
 from pointwork.policy.documents.routes import (
@@ -16,11 +17,15 @@ from pointwork.policy.documents.routes import (
     Stage,
     TaskClass,
 )
+from pointwork.policy.documents.voices import CriticRule, JudgeRule
 
 
 @pytest.mark.parametrize(
     "document",
-    [Pack, Privacy, Family, TaskClass, LaneRule, LaneGuard, LaneFloor, Stage, Condition],
+    [
+        *(Pack, Privacy, Family, TaskClass, LaneRule, LaneGuard, LaneFloor, Stage, Condition),
+        *(AgreementRule, NumberRule, TextRule, CriticRule, JudgeRule),
+    ],
     ids=lambda document: document.__name__,
 )
 def test_every_field_is_explained(document: type[BaseModel], repository: Path) -> None:

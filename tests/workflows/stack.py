@@ -58,8 +58,38 @@ THRIFTY_PACK = "thrifty"
 """The juggernaut pack under another name, with budgets of its own to use up and no cache."""
 SIDE_BY_SIDE_PACK, QUICK_CHOICE_PACK = "side-by-side", "quick-choice"
 """The omega pack whose classes ask several vendors at once; the second's choices expire soon."""
+NEAR_PACK = "near"
+"""As ``SIDE_BY_SIDE_PACK``, and high-stakes answers that are near enough count as one."""
+PAIR_PACK = "pair"
+"""The omega pack where two persons must say whether undeclared content may leave."""
+PATIENT_PACK = "patient"
+"""The omega pack whose approvals wait for weeks: reminders after 10 days, escalation after 20."""
+VOICES_PACK = "voices"
+"""The omega pack with a critic, judges and a self-critique, each in a class of its own."""
+SELF_CRITICAL_PACK = "self-critical"
+"""The codex pack whose Architect questions its own draft."""
 STRICT_PACK, LENIENT_PACK = "strict", "lenient"
 """The omega pack with a small budget a day for each caller; only the first stops hard."""
+AGREEMENT = {
+    "numbers": {"relative": "0.01"},
+    "text": {"measure": "word_subsequence", "similarity_min": "0.8"},
+}
+DAY_SECONDS = 24 * 3600
+WEEKS = ApprovalTimes(
+    remind_after_seconds=10 * DAY_SECONDS,
+    escalate_after_seconds=20 * DAY_SECONDS,
+    expire_after_seconds=60 * DAY_SECONDS,
+)
+VOICES: dict[str, dict[str, Any]] = {
+    "high_stakes_logic": {"critic": {"families": ["claude_class"]}},
+    "creative_synthesis": {"judge": {"families": ["gpt_class"], "on_fail": "hold"}},
+    "exploratory_reasoning": {"judge": {"families": ["claude_class"], "on_fail": "deny"}},
+    "red_team": {"self_critique": True},
+    "bulk_generation": {"judge": {"families": ["local_open"], "on_fail": "deny"}},
+    "summarisation_formatting": {
+        "judge": {"families": ["local_open", "claude_class"], "on_fail": "hold"}
+    },
+}
 PARALLEL = {"high_stakes_logic": 3, "creative_synthesis": 2, "exploratory_reasoning": 2}
 
 
@@ -150,17 +180,35 @@ def with_more_packs(library: PolicyLibrary) -> PolicyLibrary:
         for name, row in omega.pack.classes.items()
     }
     soon = {"pack": QUICK_CHOICE_PACK, "classes": classes, "approvals": times.model_dump()}
+    near = classes | {"high_stakes_logic": classes["high_stakes_logic"] | {"agreement": AGREEMENT}}
+    codex = library.active("codex")
+    roles = {name: row.model_dump() for name, row in codex.pack.classes.items()}
+    roles["architect"]["self_critique"] = True
     shipped = [library.active(name) for name in library.packs]
     return PolicyLibrary(
         [
             *shipped,
             changed(omega, pack={"pack": SIDE_BY_SIDE_PACK, "classes": classes}),
             changed(omega, pack=soon),
+            changed(omega, pack={"pack": PATIENT_PACK, "approvals": WEEKS.model_dump()}),
+            changed(omega, pack={"pack": PAIR_PACK, "approvals": _in_pairs(omega)}),
+            changed(omega, pack={"pack": NEAR_PACK, "classes": near}),
+            changed(codex, pack={"pack": SELF_CRITICAL_PACK, "classes": roles}),
+            changed(omega, pack={"pack": VOICES_PACK, "classes": _with_voices(omega)}),
             omega.model_copy(update={"pack": pack}),
             *(_small_budget(omega, name) for name in (STRICT_PACK, LENIENT_PACK)),
             juggernaut.model_copy(update={"pack": thrifty}),
         ]
     )
+
+
+def _in_pairs(omega: PolicyBundle) -> dict[str, Any]:
+    return omega.pack.approvals.model_dump() | {"approvers_min": {"data_classification": 2}}
+
+
+def _with_voices(omega: PolicyBundle) -> dict[str, Any]:
+    rows = {name: row.model_dump() for name, row in omega.pack.classes.items()}
+    return {name: row | VOICES.get(name, {}) for name, row in rows.items()}
 
 
 def _small_budget(omega: PolicyBundle, name: str) -> PolicyBundle:
@@ -197,19 +245,22 @@ def open_test_parts(folder: Path, library: PolicyLibrary, script: Script) -> Par
 
 @asynccontextmanager
 async def running(
-    server: WorkflowEnvironment,
+    server: WorkflowEnvironment | str,
     parts: Parts,
     script: Script,
     standins: Mapping[TaskQueue, Sequence[Callable[..., Any]]] | None = None,
     interceptors: Sequence[Interceptor] = (),
+    owner_key: Ed25519PrivateKey | None = None,
 ) -> AsyncIterator[Stack]:
     """Every worker of the deployment, the GPU one with a scripted model.
 
-    A queue of ``standins`` is served by those activities instead of the deployment's own.
+    A queue of ``standins`` is served by those activities instead of the deployment's own. The
+    server may be named by its address alone.
     """
     replaced = standins or {}
+    address = server if isinstance(server, str) else server.client.service_client.config.target_host
     temporal = await Client.connect(
-        server.client.service_client.config.target_host,
+        address,
         plugins=[pointwork_plugin(parts.library, *interceptors, codec=codec_of(parts.settings))],
     )
     outcomes = OutcomeLog(parts.engine)
@@ -228,7 +279,7 @@ async def running(
         )
         await stack.enter_async_context(gpu)
         client = PointworkClient(temporal, parts.vault, outcomes)
-        approvals, key = ApprovalBook(parts.engine), Ed25519PrivateKey.generate()
+        approvals, key = ApprovalBook(parts.engine), owner_key or Ed25519PrivateKey.generate()
         public = base64.b64encode(key.public_key().public_bytes_raw()).decode()
         owner = ApproverKey(key_id=OWNER_KEY_ID, approver=OWNER, public_key=public)
         approvals.add_key(owner, datetime.now(UTC))

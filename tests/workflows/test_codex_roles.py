@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
-from pointwork.contract.decision import MoveKind, Obligation, Trigger
+from pointwork.contract.approval import ApprovalVerdict
+from pointwork.contract.decision import GrantKind, MoveKind, Obligation, Site, Trigger
 from pointwork.contract.failures import FailureType, ProviderFailureKind
 from pointwork.contract.outcome import TaskStatus
+from pointwork.contract.prompt import Prompt
 from pointwork.contract.task import Lane, PrivacyTier, SpecFacts, TaskDeclaration
 from pointwork.ledger.logline import render_log_line
 from pointwork.ledger.signals import SignalStore
@@ -177,11 +179,45 @@ async def test_local_only_sends_no_byte_to_the_cloud_from_any_role(stack: Stack)
         assert {call.endpoint for call in stack.script.calls[task.task_id]} <= {"local-gpu"}
 
 
-async def test_high_risk_work_owes_a_judge_in_the_cloud(stack: Stack) -> None:
+JUDGED = {"pass": ["It compiles."], "fail": ["It leaks."]}
+
+
+def judged(verdict: str) -> Says:
+    return Says(json.dumps({"verdict": verdict, "reasons": JUDGED[verdict]}))
+
+
+@pytest.mark.req("CX-81")
+async def test_high_risk_work_is_done_when_a_judge_in_the_cloud_has_passed_it(
+    stack: Stack,
+) -> None:
     task = role(stack, "implementer", marks=("hr_unsafe",))
-    await stack.run(task, "Change the FFI.")
+    stack.script.write(task.task_id, Says("A patch."), judged("pass"))
+    outcome = await stack.run(task, "Change the FFI.")
     plan = stack.outcomes.decisions(task.task_id)[0].plan
+
     assert Obligation.CLOUD_JUDGE in plan.obligations
+    assert outcome.status is TaskStatus.SUCCEEDED
+    assert outcome.judgement is not None
+    assert plan.judge is not None
+    assert (outcome.judgement.verdict, plan.judge.site) == ("pass", Site.PUBLIC_API)
+    assert outcome.judgement.vendor != outcome.attempts[0].vendor
+
+
+@pytest.mark.req("CX-81")
+@pytest.mark.parametrize("verdict", [judged("fail"), DOWN, Says("Fine.")], ids=["fail", "out", "?"])
+@pytest.mark.parametrize("name", ["implementer", "architect"])
+async def test_high_risk_work_without_that_verdict_waits_for_a_person(
+    stack: Stack, name: str, verdict: Says | Fails
+) -> None:
+    task = role(stack, name, marks=("hr_unsafe",))
+    stack.script.write(task.task_id, Says(json.dumps(PLAN)), verdict)
+    await stack.client.submit(Prompt.from_text("Change the FFI."), task)
+    request = await stack.open_approval(task.task_id)
+    assert request.asks_for is GrantKind.UNPASSED_ANSWER
+
+    await stack.client.submit_verdict(stack.signed(request, ApprovalVerdict.REJECTED))
+    outcome = await stack.recorded(task.task_id)
+    assert (outcome.status, outcome.answer) == (TaskStatus.DENIED, None)
 
 
 @pytest.mark.req("CX-33")

@@ -2,7 +2,9 @@
 
 import pytest
 
+from tests.fakes.scripted_provider import Says
 from tests.workflows.stack import Stack
+from tests.workflows.test_codex_roles import judged
 
 UNSAFE = """\
 Please write this change:
@@ -20,6 +22,7 @@ Please write this change:
 @pytest.mark.req("CX-93")
 async def test_a_diff_in_the_prompt_makes_the_task_high_risk(stack: Stack) -> None:
     declaration = stack.declare(pack="codex", task_class="implementer")
+    stack.script.write(declaration.task_id, Says("A patch."), judged("pass"))
     await stack.run(declaration, UNSAFE)
     first, *_ = stack.outcomes.decisions(declaration.task_id)
     assert "hr_unsafe" in first.input.classification.marks

@@ -1,10 +1,10 @@
-"""``pointwork approvals``, ``approve`` and ``reject``: a person's signed verdict."""
+"""``pointwork inbox``, ``approve`` and ``deny``: what waits, and a person's signed verdict."""
 
 import asyncio
 import uuid
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,11 +16,15 @@ from pointwork.cli.owner import OWNER, key_id_of, load_key
 from pointwork.cli.screen import Screen, age, table, usd
 from pointwork.contract.approval import ApprovalRequest, ApprovalVerdict
 from pointwork.contract.decision import GrantKind
+from pointwork.contract.waiting import NO_MONEY, WaitingMoney
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sqlalchemy import Engine
 
     from pointwork.contract.approval import SignedVerdict
+    from pointwork.ledger.approvals import ApprovalBook
 
 _VALID_FOR = timedelta(minutes=10)
 """How long a signed verdict may travel; it is delivered at once."""
@@ -30,26 +34,34 @@ Reason = Annotated[str, typer.Option("--reason", help="Why, in a sentence; it is
 As = Annotated[str, typer.Option("--as", help="Who decides; needs a key on this machine.")]
 
 
-def approvals(state_dir: StateDir = STATE_DIR_DEFAULT, as_json: AsJson = False) -> None:
-    """What waits for a person, for how long, up to which amount."""
+def inbox(state_dir: StateDir = STATE_DIR_DEFAULT, as_json: AsJson = False) -> None:
+    """What waits for a person: for how long, up to which amount, and what waiting costs."""
     from pointwork.ledger.approvals import ApprovalBook
+    from pointwork.ledger.waiting import Waiting
 
-    waiting = ApprovalBook(open_ledger(state_dir)).waiting()
+    engine = open_ledger(state_dir)
+    book = ApprovalBook(engine)
+    waiting = book.waiting()
+    money = Waiting(engine).money([each.task_id for each in waiting])
     screen = Screen(as_json=as_json)
     if as_json:
-        return screen.document([each.model_dump(mode="json") for each in waiting])
+        return screen.document([_document(book, each, money) for each in waiting])
     if not waiting:
         return screen.say("Nothing waits for a person.")
     now = datetime.now(UTC)
-    figures = ["CEILING", "AGE", "LEFT"]
-    rows = table("TASK", "ASKS FOR", "BY", *figures, right=figures, shrink=["TASK"])
+    figures = ["UP TO", "HELD", "SPENT", "AGE", "LEFT"]
+    rows = table("TASK", "ASKS FOR", "BY", "YES", *figures, right=figures, shrink=["TASK"])
     for each in waiting:
         left = max(0.0, (each.expires_at - now).total_seconds())
+        held = money.get(each.task_id, NO_MONEY)
         rows.add_row(
             each.task_id,
             each.asks_for.replace("_", " "),
             each.requester,
+            f"{len(book.verdicts(each.approval_id))} of {each.approvers_min}",
             usd(each.ceiling_nano_usd),
+            usd(held.held_nano_usd),
+            usd(held.spent_nano_usd),
             age((now - each.opened_at).total_seconds()),
             age(left),
         )
@@ -57,11 +69,27 @@ def approvals(state_dir: StateDir = STATE_DIR_DEFAULT, as_json: AsJson = False) 
     screen.say()
     for each in waiting:
         screen.say(f"{each.task_id}: {each.reason.sentence}")
+        if each.active_policy is not None:
+            now_active = f"{each.active_policy.pack} {each.active_policy.version}"
+            screen.say(f"{each.task_id}: {now_active} is active now; the task keeps its own.")
     if any(each.asks_for is GrantKind.CHOICE for each in waiting):
         screen.note("`pointwork choose ID` shows the answers that a choice is between.")
-    if all(each.asks_for is GrantKind.CHOICE for each in waiting):
+    if any(each.asks_for is GrantKind.OVERRIDE for each in waiting):
+        screen.note("`pointwork override list` shows overrides, `override acknowledge ID` answers.")
+    if all(each.asks_for in (GrantKind.CHOICE, GrantKind.OVERRIDE) for each in waiting):
         return None
     return screen.note('See `pointwork explain ID`, then `pointwork approve ID --reason "..."`.')
+
+
+def _document(
+    book: "ApprovalBook", request: ApprovalRequest, money: "Mapping[str, WaitingMoney]"
+) -> dict[str, Any]:
+    held = money.get(request.task_id, NO_MONEY)
+    return request.model_dump(mode="json") | {
+        "approved_by": [each.approver for each in book.verdicts(request.approval_id)],
+        "held_nano_usd": held.held_nano_usd,
+        "spent_nano_usd": held.spent_nano_usd,
+    }
 
 
 def approve(
@@ -75,7 +103,7 @@ def approve(
     return _decide(task_id, ApprovalVerdict.APPROVED, reason, approver, state_dir, as_json)
 
 
-def reject(
+def deny(
     task_id: TaskIdArgument,
     reason: Reason,
     approver: As = OWNER,
@@ -96,6 +124,9 @@ def _decide(
 ) -> int:
     check_reason(reason)
     request = waiting_for(open_ledger(state_dir), task_id)
+    if request.asks_for is GrantKind.OVERRIDE:
+        remedy = "`pointwork override acknowledge` or `pointwork override strike` answers it"
+        raise CliError(f"{task_id} is an override and no task", remedy)
     if request.asks_for is GrantKind.CHOICE and verdict is ApprovalVerdict.APPROVED:
         problem = f"task {task_id} waits for a choice between answers"
         raise CliError(problem, f"see them with `pointwork choose {task_id}`")
@@ -104,6 +135,9 @@ def _decide(
     screen = Screen(as_json=as_json)
     if as_json:
         screen.document(signed.verdict.model_dump(mode="json"))
+    elif request.approvers_min > 1 and verdict is ApprovalVerdict.APPROVED:
+        needed = f"{request.approvers_min} persons must approve"
+        screen.say(f"{approver} approves task {task_id}; {needed}, see `pointwork inbox`.")
     else:
         screen.say(f"Task {task_id} is {verdict}; `pointwork show {task_id}` follows it.")
     return ExitCode.OK
@@ -121,7 +155,7 @@ def waiting_for(engine: "Engine", task_id: str) -> ApprovalRequest:
         if each.task_id == task_id:
             return each
     problem = f"task {task_id!r} waits for no approval"
-    raise CliError(problem, "see `pointwork approvals` for those that do")
+    raise CliError(problem, "see `pointwork inbox` for those that do")
 
 
 def check_reason(reason: str) -> None:

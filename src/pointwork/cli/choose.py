@@ -21,6 +21,7 @@ from pointwork.cli.deployment import open_ledger, open_vault
 from pointwork.cli.errors import CliError, ExitCode
 from pointwork.cli.options import STATE_DIR_DEFAULT, AsJson, StateDir, TaskIdArgument
 from pointwork.cli.owner import OWNER
+from pointwork.cli.route import measured_words
 from pointwork.cli.screen import Screen, facts, listed, shown, table, usd
 from pointwork.contract.approval import ApprovalRequest, ApprovalVerdict
 from pointwork.contract.decision import GrantKind
@@ -108,12 +109,14 @@ def _show(screen: Screen, request: ApprovalRequest, texts: Sequence[str], *, bli
         screen.document(_document(request, texts, blind=blind))
         return ExitCode.OK
     compared, total = request.comparison, sum(each.cost_nano_usd for each in request.options)
+    measured = compared.measured if compared else None
     screen.show(
         facts(
             [
                 ("task", request.task_id),
                 ("question", request.reason.sentence),
                 ("differs at", listed(compared.differences) if compared else "unknown"),
+                *([("compared", measured_words(measured))] if measured else []),
                 ("cost", f"{usd(total)} for all answers; choosing costs nothing"),
                 ("until", request.expires_at.isoformat(timespec="seconds")),
             ]

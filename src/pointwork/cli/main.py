@@ -10,6 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from pointwork.cli import (
+    access,
     approvals,
     audit,
     budget,
@@ -23,6 +24,8 @@ from pointwork.cli import (
     explain,
     models,
     overlay,
+    override,
+    person,
     policy,
     privacy,
     retrieve,
@@ -63,14 +66,17 @@ def build_app() -> typer.Typer:
     app.command("show")(tasks.show)
     app.command("explain")(explain.explain)
     app.command("cancel")(tasks.cancel)
-    app.command("approvals")(approvals.approvals)
+    app.command("inbox")(approvals.inbox)
     app.command("approve")(approvals.approve)
-    app.command("reject")(approvals.reject)
+    app.command("deny")(approvals.deny)
     app.command("choose")(choose.choose)
     app.add_typer(costs.app, name="costs")
     app.add_typer(audit.app, name="audit")
     app.add_typer(policy.app, name="policy")
     app.add_typer(overlay.app, name="overlay")
+    app.add_typer(override.app, name="override")
+    app.add_typer(person.app, name="person")
+    app.add_typer(access.app, name="access")
     app.add_typer(budget.app, name="budget")
     app.add_typer(spec.app, name="spec")
     app.add_typer(models.app, name="models")

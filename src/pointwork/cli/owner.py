@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from pydantic import TypeAdapter, ValidationError
 
 from pointwork.cli.errors import CliError, ExitCode
+from pointwork.contract.identity import Role
 from pointwork.contract.task import Name
 
 if TYPE_CHECKING:
@@ -46,18 +47,23 @@ def ensure_owner(engine: "Engine", state_dir: Path) -> tuple[str, bool]:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     from pointwork.contract.approval import ApproverKey
-    from pointwork.ledger.approvals import ApprovalBook, ApprovalConflictError
+    from pointwork.ledger.approvals import ApprovalBook
+    from pointwork.ledger.approver_keys import ApprovalConflictError
+    from pointwork.ledger.identities import Identities, IdentityConflictError, person_of
 
     path = key_path(state_dir, OWNER)
     is_new = not path.exists()
     if is_new:
-        _write_new(path, Ed25519PrivateKey.generate())
+        write_new_key(path, Ed25519PrivateKey.generate())
     public = load_key(state_dir, OWNER).public_key().public_bytes_raw()
     key_id = key_id_of(OWNER, public)
     key = ApproverKey(key_id=key_id, approver=OWNER, public_key=base64.b64encode(public).decode())
-    # A key that was revoked is refused, and stays revoked.
+    now = datetime.now(UTC)
+    # What somebody changed since then, be it a role or a key that was revoked, stays as it is.
+    with suppress(IdentityConflictError):
+        Identities(engine).add(person_of(OWNER, Role.OWNER, now), OWNER)
     with suppress(ApprovalConflictError):
-        ApprovalBook(engine).add_key(key, datetime.now(UTC))
+        ApprovalBook(engine).add_key(key, now)
     return key_id, is_new
 
 
@@ -90,7 +96,7 @@ def key_id_of(name: str, public: bytes) -> str:
     return f"{name}-{hashlib.sha256(public).hexdigest()[:12]}"
 
 
-def _write_new(path: Path, key: "Ed25519PrivateKey") -> None:
+def write_new_key(path: Path, key: "Ed25519PrivateKey") -> None:
     from cryptography.hazmat.primitives.serialization import (
         Encoding,
         NoEncryption,

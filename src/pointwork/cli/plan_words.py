@@ -64,10 +64,25 @@ def _moves(
         adviser = plan.adviser
         words = f"{adviser.model} ({adviser.vendor}) gives a second opinion, which binds nobody"
         yield "adviser", words
+    yield from _voices(plan)
     for override in given.snapshot.overrides:
         if override.override_id == plan.override_id:
             words = f"{override.override_id} by {override.approver}: {override.reason}"
             yield "override", words
+            yield "without it", plan.default_route
+
+
+def _voices(plan: Plan) -> Iterator[tuple[str, str]]:
+    """Who else looks at the answer, and what hangs on it."""
+    if plan.critic is not None:
+        words = "remarks on the answer, which stands as it is"
+        yield "critic", f"{plan.critic.model} ({plan.critic.vendor}) {words}"
+    if plan.on_judged_fail:
+        ends = "a person decides" if plan.on_judged_fail == "hold" else "the task ends without it"
+        judge = f"{plan.judge.model} ({plan.judge.vendor})" if plan.judge else "nobody permitted"
+        yield "judge", f"{judge}; an answer that it does not pass: {ends}"
+    if plan.self_critique:
+        yield "self-critique", "the model drafts, questions its draft and answers: three calls"
 
 
 def move_words(move: Move) -> str:

@@ -27,7 +27,7 @@ def remedies(record: DecisionRecord, bundle: "PolicyBundle | None") -> list[str]
         return [f"Nothing needs to change: {plan.candidates[0].model} is permitted and sufficient."]
     found: list[str] = []
     if plan.effect is Effect.HOLD:
-        found.append(f"A person's approval ({plan.hold_for}); see `pointwork approvals`.")
+        found.append(f"A person's approval ({plan.hold_for}); see `pointwork inbox`.")
     if bundle is None:
         return found or ["The rules it was decided by are not in this ledger."]
     if plan.reason in (ReasonCode.CLASS_UNKNOWN, ReasonCode.CLASS_NOT_IN_PACK):

@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pointwork.cli.screen import OK, WARN, facts, listed, milliseconds, table, usd, usd_aligned
+from pointwork.contract.branches import Measured
 from pointwork.contract.decision import (
     DecisionRecord,
     Effect,
@@ -158,12 +159,40 @@ def branch_words(outcome: TaskOutcome) -> list[str]:
     if compared is None:
         return []
     letters = listed(compared.letters)
+    how = f" {measured_words(compared.measured)}" if compared.measured else ""
     if compared.agree:
-        return [f"{letters} agree"]
+        stands = f"; the answer is {compared.stands}" if compared.stands else ""
+        return [f"{letters} agree{how}{stands}"]
     if selection is None:
-        return [f"{letters} differ, and no person chose one"]
+        return [f"{letters} differ{how}, and no person chose one"]
     chosen = f"{selection.choice} ({selection.model}) by {selection.approver}"
-    return [f"{letters} differ", f"chosen: {chosen}, {selection.reason}"]
+    return [f"{letters} differ{how}", f"chosen: {chosen}, {selection.reason}"]
+
+
+def voice_words(outcome: TaskOutcome) -> list[tuple[str, str]]:
+    """What a critic counted and whether a judge passed the answer, without their text."""
+    found = []
+    if outcome.critique is not None:
+        each = outcome.critique
+        counts = listed(f"{n.count} {n.kind.replace('_', ' ')}" for n in each.counts)
+        found.append(("critic", f"{each.model}: {counts}"))
+    if outcome.judgement is not None:
+        said = {"pass": "passed it", "fail": "did not pass it", "none": "gave no verdict"}
+        judge = outcome.judgement
+        found.append(("judge", f"{judge.model or 'nobody'} {said[judge.verdict]}"))
+    return found
+
+
+def measured_words(measured: Measured) -> str:
+    """``by word_subsequence: 0.8125, at least 0.90``: the measure, what it gave, and its bound."""
+    if measured.measure == "exact":
+        return "exactly"
+    if measured.similarity_min is not None:
+        stopped = measured.stopped_by.replace("_", " ")
+        why = f", but not in {stopped}" if stopped else ""
+        return f"by {measured.measure}: {measured.value}, at least {measured.similarity_min}{why}"
+    bounds = f"at most {measured.relative} of the larger, or {measured.absolute}"
+    return f"by {measured.measure}: numbers {measured.value} apart, {bounds}"
 
 
 def cost_words(outcome: TaskOutcome) -> str:

@@ -1,6 +1,7 @@
 """``pointwork list``, ``show`` and ``cancel``."""
 
 import asyncio
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,13 +22,17 @@ from pointwork.cli.route import (
     result_document,
     route_lines,
     short_reason,
+    voice_words,
 )
 from pointwork.cli.screen import Screen, age, facts, table, usd, usd_aligned
 from pointwork.cli.unfinished import UnfinishedTask, unfinished_tasks
+from pointwork.contract.decision import GrantKind
 from pointwork.contract.failures import ServiceUnavailableError
 from pointwork.contract.outcome import TaskOutcome, TaskStatus, TaskView
 
 if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
     from pointwork.contract.decision import DecisionRecord
 
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="Most rows.")]
@@ -137,13 +142,48 @@ def show(
             raise CliError(problem, f"see `pointwork explain {task_id}`", ExitCode.NO_ANSWER)
         content = SealedContent(open_vault(engine, state_dir))
         text = content.answer_text(task_id, outcome.answer)
+    said = {} if answer else _said_of_it(state_dir, engine, outcome)
     if as_json:
-        screen.document(_whole_document(outcome, decisions, text))
+        screen.document(_whole_document(outcome, decisions, text) | said)
     elif text is not None:
         screen.text(text)
     else:
         _print_ended(screen, outcome, decisions)
+        for name, remarks in said.items():
+            screen.line()
+            screen.line(f"=== {name.replace('_', ' ').capitalize()}", style="bold")
+            screen.show(facts([(kind.replace("_", " "), each) for kind, each in remarks]))
     return ExitCode.OK
+
+
+def _said_of_it(
+    state_dir: Path, engine: "Engine", outcome: TaskOutcome
+) -> dict[str, list[tuple[str, str]]]:
+    """What a critic and a judge wrote, by kind, from the vault; nothing of what is erased."""
+    from pointwork.ledger.content import SealedContent
+    from pointwork.ledger.vault import ContentUnavailableError
+
+    critique, judgement = outcome.critique, outcome.judgement
+    written = {
+        "critic": critique.remarks if critique else None,
+        "judge": judgement.reasons if judgement else None,
+    }
+    found = {}
+    for name, ref in written.items():
+        if ref is None:
+            continue
+        content = SealedContent(open_vault(engine, state_dir))
+        try:
+            said = json.loads(content.answer_text(outcome.task_id, ref))
+        except ContentUnavailableError:
+            continue
+        found[f"{name}_said"] = [
+            (kind, each)
+            for kind, listed in said.items()
+            if isinstance(listed, list)
+            for each in listed
+        ]
+    return found
 
 
 def _whole_document(
@@ -166,6 +206,7 @@ def _print_ended(screen: Screen, outcome: TaskOutcome, decisions: "list[Decision
         more.append(("redacted", count_words(outcome.redactions)))
     more += [("approval", each) for each in outcome.approval_ids]
     more += [("answers", words) for words in branch_words(outcome)]
+    more += voice_words(outcome)
     more.append(("decisions", f"{len(decisions)}; see `pointwork explain {outcome.task_id}`"))
     if outcome.reason:
         more.append(("reason", short_reason(outcome, last)))
@@ -192,6 +233,8 @@ def _show_unfinished(
         if not decisions:
             raise _unknown(task_id) from None
         raise
+    if wants_answer and view.waits_for == GrantKind.UNPASSED_ANSWER:
+        return _show_unpassed(screen, state_dir, task_id)
     if wants_answer:
         problem = f"task {task_id} is {view.status} and has no answer yet"
         raise CliError(problem, "ask again later", ExitCode.WAITING)
@@ -208,8 +251,29 @@ def _show_unfinished(
         ("cost", f"at most {usd(view.estimate_nano_usd)} held"),
     ]
     if view.waits_for:
-        pairs.append(("waits for", f"a person: {view.waits_for}; see `pointwork approvals`"))
+        pairs.append(("waits for", f"a person: {view.waits_for}; see `pointwork inbox`"))
     screen.show(facts(pairs))
+    return ExitCode.OK
+
+
+def _show_unpassed(screen: Screen, state_dir: Path, task_id: str) -> int:
+    """What was answered and what its judge said, for the person who is asked to release it."""
+    from pointwork.ledger.content import SealedContent
+    from pointwork.ledger.given_answers import given_answers
+
+    engine = open_ledger(state_dir)
+    content = SealedContent(open_vault(engine, state_dir))
+    said = [
+        {"model": model, "said": content.answer_text(task_id, ref)}
+        for model, ref in given_answers(engine, task_id)
+    ]
+    if screen.as_json:
+        screen.document({"task_id": task_id, "waits_for": GrantKind.UNPASSED_ANSWER, "said": said})
+        return ExitCode.OK
+    for each in said:
+        screen.line(f"=== {each['model']}", style="bold")
+        screen.text(each["said"])
+    screen.note(f'`pointwork approve {task_id} --reason "..."` lets the answer out.')
     return ExitCode.OK
 
 

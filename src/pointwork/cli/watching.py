@@ -52,7 +52,7 @@ class HeldForPersonError(CliError):
     def __init__(self, view: TaskView) -> None:
         remedy = (
             f"see `pointwork explain {view.task_id}`, then `pointwork approve {view.task_id} "
-            '--reason "..."` or `pointwork reject`'
+            '--reason "..."` or `pointwork deny`'
         )
         if view.waits_for == GrantKind.CHOICE:
             remedy = f"its answers differ; see them with `pointwork choose {view.task_id}`"

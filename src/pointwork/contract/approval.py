@@ -1,5 +1,6 @@
 """A person's decision: bound to what was shown, signed, single-use, never the requester's own."""
 
+from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Self
 
@@ -10,7 +11,12 @@ from pointwork.contract.branches import BRANCHES_MAX, BranchOption, Comparison, 
 from pointwork.contract.decision import GrantKind
 from pointwork.contract.money import NanoUsd
 from pointwork.contract.reasons import ReasonCode
+from pointwork.contract.snapshot import PolicyRef
 from pointwork.contract.task import Message, Name, TaskId
+
+APPROVERS_MAX = 5
+CLOCK_SKEW = timedelta(minutes=2)
+"""By how much the clock of who signs may be ahead, or behind the moment of asking."""
 
 
 class ApprovalVerdict(StrEnum):
@@ -39,6 +45,10 @@ class ApprovalRequest(Message):
     """Where the options differ (OM-57)."""
     windows: tuple[str, ...] = added(())
     """The budget windows whose hard stop a person is asked to lift for this task (OM-33)."""
+    approvers_min: Annotated[int, Field(ge=1, le=APPROVERS_MAX)] = added(1)
+    """How many persons must approve; one who rejects is enough to end it."""
+    active_policy: PolicyRef | None = added(None)
+    """The version that is active now, where it is not the one the task began with and keeps."""
 
     @model_validator(mode="after")
     def _options_are_compared_answers(self) -> Self:
@@ -85,6 +95,16 @@ class ApproverKey(Message):
     approver: Name
     public_key: str
     """Base64 of the 32 raw bytes."""
+    subject: str = added("")
+    """Who the approver is, where not the one with that name: quorum counts persons."""
+    barred: str = added("")
+    """Why this key may not answer this request; empty where it may."""
+    delegated_by: Name | None = added(None)
+    """Who lent the key; theirs are no requests for it to answer either."""
+
+    @property
+    def person(self) -> str:
+        return self.subject or self.approver
 
 
 class OpenApproval(Message):
@@ -94,3 +114,5 @@ class OpenApproval(Message):
     keys: tuple[ApproverKey, ...]
     is_refused: bool = added(False)
     """The ledger did not take the verdict, because its token was used before: it waits on."""
+    superseded_by: PolicyRef | None = added(None)
+    """Policy, models or prices changed since it was asked: it is void, and is asked anew."""

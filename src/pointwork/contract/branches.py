@@ -4,10 +4,12 @@ Nothing here holds text, or carries a score that could decide: a comparison says
 differ, and only a person's signed verdict makes a selection (OM-55 to OM-63).
 """
 
+from decimal import Decimal
 from typing import Annotated, Literal, Self
 
 from pydantic import AwareDatetime, Field, model_validator
 
+from pointwork.contract.additive import added
 from pointwork.contract.money import NanoUsd
 from pointwork.contract.task import ContentRef, Message, Name, TaskId
 
@@ -26,6 +28,49 @@ class BranchOption(Message):
     cost_nano_usd: NanoUsd
 
 
+Share = Annotated[Decimal, Field(ge=0, le=1, allow_inf_nan=False)]
+
+
+class NumberTolerance(Message):
+    """Two numbers are the same where they differ by at most the greater of the two bounds."""
+
+    relative: Annotated[Share, Field(lt=1)] = Decimal(0)
+    """Share of the larger one's magnitude."""
+    absolute: Annotated[Decimal, Field(ge=0, allow_inf_nan=False)] = Decimal(0)
+
+
+class TextSimilarity(Message):
+    """Texts count as one from ``similarity_min`` on, figures and negations apart."""
+
+    measure: Literal["word_subsequence"]
+    """Twice the longest common subsequence of words over the words of both texts."""
+    similarity_min: Annotated[Share, Field(gt=0)]
+
+
+class Agreement(Message):
+    """How near answers must be to count as one; what it leaves out is compared exactly."""
+
+    numbers: NumberTolerance | None = None
+    """Of numbers in JSON, and of answers that are one number."""
+    text: TextSimilarity | None = None
+
+
+class Measured(Message):
+    """By which measure answers were compared, within which bounds, and what was measured."""
+
+    measure: Literal["exact", "json", "number", "word_subsequence"]
+    relative: Share | None = None
+    absolute: Annotated[Decimal, Field(ge=0)] | None = None
+    similarity_min: Share | None = None
+    value: Decimal | None = None
+    """The lowest similarity of any two texts, or the largest difference of any two numbers as a
+    share of the larger; None where nothing but equality was looked at."""
+    stopped_by: Literal["", "figures_or_negation", "names", "opposites", "script"] = ""
+    """What makes similar texts differ all the same."""
+    tolerated_count: Annotated[int, Field(ge=0)] = 0
+    """Places where answers are unequal and yet near enough."""
+
+
 class Comparison(Message):
     """Where the answers differ: JSON pointers or line numbers, never values (OM-55)."""
 
@@ -37,6 +82,8 @@ class Comparison(Message):
     """Places where not all answers are equal; a JSON key that is no plain word stands as ``*``."""
     differences_count: Annotated[int, Field(ge=0)]
     """All of them, where ``differences`` lists the first."""
+    measured: Measured | None = added(None)
+    """None where the class has no rule of its own and answers were compared exactly."""
 
     @model_validator(mode="after")
     def _agrees_where_nothing_differs(self) -> Self:
@@ -44,6 +91,15 @@ class Comparison(Message):
             msg = f"agree is {self.agree} and differences_count {self.differences_count}; mend one"
             raise ValueError(msg)
         return self
+
+    @property
+    def stands(self) -> Letter | None:
+        """Whose answer is that of unequal ones which are near enough; None for equal ones.
+
+        The first letter's: its place is the task's, and no model's rank decides it (OM-62).
+        """
+        is_near = self.measured is not None and self.measured.tolerated_count > 0
+        return self.letters[0] if self.agree and is_near else None
 
 
 class Selection(Message):

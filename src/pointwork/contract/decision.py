@@ -108,6 +108,10 @@ class GrantKind(StrEnum):
     """A person decides outside the router; nothing is opened, the wait is only ended (R-14)."""
     CHOICE = "choice"
     """A person chooses between answers that differ; nothing is opened or spent (OM-59)."""
+    UNPASSED_ANSWER = "unpassed_answer"
+    """A person lets out an answer that no judge passed; nothing is spent (CX-36)."""
+    OVERRIDE = "override"
+    """A person acknowledges what an override would cost; no task waits for it (OM-73)."""
 
 
 class Grant(Message):
@@ -291,6 +295,14 @@ class Plan(Message):
     """The named contract the answer must satisfy, such as a plan or a verdict."""
     adviser: Candidate | None = added(None)
     """Who gives the second opinion, which binds nobody (CX-33)."""
+    critic: Candidate | None = added(None)
+    """Who comments on the owner's answer and never changes it (CX-32)."""
+    judge: Candidate | None = added(None)
+    """Who passes the owner's answer or does not (CX-36)."""
+    on_judged_fail: Literal["", "hold", "deny"] = added("")
+    """What becomes of an answer that no judge passed; empty where none is owed."""
+    self_critique: bool = added(False)
+    """Draft, questions and answer are three calls of the one model (CX-34)."""
     branches: Annotated[int, Field(ge=1, le=5)] = added(1)
     """How many candidates, from the first on, answer side by side (OM-52)."""
     parallel_shortfall: ParallelShortfall | None = added(None)
@@ -299,8 +311,16 @@ class Plan(Message):
     cache_ttl_seconds: Annotated[int, Field(ge=0)] = added(0)
     """How long the answer may serve an equal request; 0 is not at all (JG-56)."""
     override_id: str = added("")
+    default_route: str = added("")
+    """What the task would have used without the override: a model, or ``held`` or ``denied``."""
     stopped_by: tuple[str, ...] = added(())
     """The budget windows whose hard stop holds the task (OM-32)."""
+
+    @property
+    def beside(self) -> tuple[Candidate, ...]:
+        """Every model the plan may ask besides the candidates."""
+        voices = (self.adviser, self.critic, self.judge)
+        return tuple(each for each in voices if each is not None)
 
 
 class DecisionRecord(Message):

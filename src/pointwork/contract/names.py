@@ -54,6 +54,7 @@ class ActivityName(StrEnum):
     REDACT = "redact"
     INVOKE_MODEL = "invoke-model"
     PARALLEL_VERIFY = "parallel-verify"
+    COMPOSE_REVIEW = "compose-review"
     HUMAN_APPROVAL = "human-approval"
     LOG_OUTCOME = "log-outcome"
     STAGE0_RETRIEVE = "stage0-retrieve"

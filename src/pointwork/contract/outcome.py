@@ -1,7 +1,7 @@
 """How a task ended: one terminal record, and the messages of the steps that lead to it."""
 
 from enum import StrEnum
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import AwareDatetime, Field, model_validator
 
@@ -152,6 +152,8 @@ class ReserveOutcome(StrEnum):
     ALREADY_SETTLED = "already_settled"
     ON_PROBATION = "on_probation"
     """Calls of the model under way may be billed more than they hold, and use up the budget."""
+    OVERRIDE_OVER = "override_over"
+    """The override that chose the model ended, or another task used it up, since it was read."""
 
 
 class Reservation(Message):
@@ -162,10 +164,17 @@ class Reservation(Message):
     amount_nano_usd: NanoUsd
     """Held in all for the task after this call."""
     refused_by: str | None = None
-    """The window that does not cover the amount."""
+    """The window that does not cover the amount, or the override that is over."""
     decision_id: str
     budgets: tuple[BudgetSignal, ...] = added(())
     """Where a window refused: every window of the call as it then stood, to decide anew."""
+
+
+class RemarkCount(Message):
+    """How many remarks one of a critic's four lists holds (CX-32)."""
+
+    kind: Literal["risks", "contradictions", "missing_requirements", "guardrail_conflicts"]
+    count: Annotated[int, Field(ge=0)]
 
 
 class CheckResult(Message):
@@ -177,6 +186,10 @@ class CheckResult(Message):
     """Paths and rule names, never the answer's values."""
     comparison: Comparison | None = added(None)
     """As recorded, where answers were compared."""
+    verdict: Literal["pass", "fail"] | None = added(None)
+    """What a judge's answer says, where that is what it is."""
+    remarks: tuple[RemarkCount, ...] = added(())
+    """How much a critic's answer lists, where that is what it is."""
 
 
 class BranchState(StrEnum):
@@ -217,6 +230,28 @@ class Advice(Message):
     vendor: Name
     answer: ContentRef
     cost_nano_usd: NanoUsd
+
+
+class Critique(Message):
+    """What another vendor's model remarks on the answer, which stands as it is (CX-32)."""
+
+    model: Name
+    vendor: Name
+    remarks: ContentRef
+    counts: tuple[RemarkCount, ...]
+    cost_nano_usd: NanoUsd
+
+
+class Judgement(Message):
+    """Whether another vendor's model passed the answer (CX-36)."""
+
+    model: Name | None
+    """None where no permitted model could be asked."""
+    vendor: Name | None = None
+    verdict: Literal["pass", "fail", "none"]
+    """``none``: no verdict came, which passes nothing."""
+    reasons: ContentRef | None = None
+    cost_nano_usd: NanoUsd = 0
 
 
 class TaskOutcome(Message):
@@ -262,6 +297,8 @@ class TaskOutcome(Message):
     """Every typed move the task made, the first try's included (GR-005, GR-013)."""
     advice: Advice | None = added(None)
     """A second opinion; it binds nobody, and the answer is the owner's (CX-33)."""
+    critique: Critique | None = added(None)
+    judgement: Judgement | None = added(None)
     branches: tuple[BranchSummary, ...] = added(())
     """Every model that was to answer side by side, with what it cost (OM-63)."""
     comparison: Comparison | None = added(None)
@@ -286,6 +323,9 @@ class TaskOutcome(Message):
         if selection is None:
             if self.answer is not None and not compared.agree:
                 msg = "answer is set although the branches differ and no person chose"
+                raise ValueError(msg)
+            if compared.stands and self.answer not in (None, answers[compared.stands]):
+                msg = f"answer is not that of {compared.stands}, which stands for all of them"
                 raise ValueError(msg)
             return self
         chosen = (compared.comparison_id, answers.get(selection.choice))

@@ -72,6 +72,8 @@ class ReasonCode(StrEnum):
     OUTAGE_ONLY = "outage_only"
     COMES_LATER = "comes_later"
     ANSWERS_DIFFER = "answers_differ"
+    OVERRIDE_ASKED = "override_asked"
+    NOT_PASSED = "not_passed"
 
     @property
     def sentence(self) -> str:
@@ -145,4 +147,6 @@ _REASON_SENTENCES: dict[ReasonCode, str] = {
     ReasonCode.OUTAGE_ONLY: "The role uses this model only while its own models are out.",
     ReasonCode.COMES_LATER: "The role's table names another model before this one.",
     ReasonCode.ANSWERS_DIFFER: "The models' answers differ, and a person chooses between them.",
+    ReasonCode.NOT_PASSED: "No judge passed the answer; a person may release it.",
+    ReasonCode.OVERRIDE_ASKED: "Somebody asks for an exception to the route, at a stated cost.",
 }

@@ -149,5 +149,7 @@ class Snapshot(Message):
     receipts: tuple[Receipt, ...] = added(())
     overrides: tuple[Override, ...] = added(())
     guardrail: GuardrailSignal | None = added(None)
+    flags: tuple[Name, ...] = added(())
+    """The pack's switches that this deployment has set against their default."""
     standing: tuple[WindowSpec, ...] = added(())
     """Budgets that the owner has set beside the pack's, or in the place of one of its limits."""

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from pointwork.contract.additive import added
 from pointwork.contract.approval import ApprovalRequest, ApprovalVerdict
-from pointwork.contract.branches import BRANCHES_MAX, BranchOption, Selection
+from pointwork.contract.branches import BRANCHES_MAX, Agreement, BranchOption, Selection
 from pointwork.contract.decision import DecisionRecord, Plan
 from pointwork.contract.money import NanoUsd
 from pointwork.contract.outcome import Invocation, Invoke, TaskOutcome
@@ -37,6 +37,8 @@ class Compare(Message):
     comparison_id: str
     decision_id: str
     options: Annotated[tuple[BranchOption, ...], Field(min_length=2, max_length=BRANCHES_MAX)]
+    agreement: Agreement | None = added(None)
+    """How near they must be to count as one; None is equal."""
 
 
 class Verify(Message):
@@ -52,6 +54,34 @@ class Verify(Message):
     sources: tuple[Name, ...] = added(())
     """What a cited answer may cite."""
     compare: Compare | None = added(None)
+
+
+class ReviewKind(StrEnum):
+    """What a model is asked about an answer."""
+
+    CRITIC = "critic"
+    JUDGE = "judge"
+    QUESTION = "question"
+    """The model that drafted the answer questions it (CX-34)."""
+    FINAL = "final"
+    """The same model answers, with its draft and its questions before it."""
+
+
+class Compose(Message):
+    """Put a task and answers to it together into a prompt, where text may be read."""
+
+    task_id: str
+    kind: ReviewKind
+    content: ContentRef
+    answers: Annotated[tuple[ContentRef, ...], Field(min_length=1, max_length=2)]
+    """The answer; with FINAL the draft and then the questions."""
+
+
+class Composed(Message):
+    """The sealed prompt, and the most tokens a call of it can be charged for."""
+
+    content: ContentRef
+    input_tokens_max: Annotated[int, Field(ge=0)]
 
 
 class FindCached(Message):
@@ -71,6 +101,8 @@ class KeepAnswer(Message):
 
 class ApprovalAction(StrEnum):
     OPEN = "open"
+    COUNT = "count"
+    """One of several approvals that are needed."""
     REMIND = "remind"
     ESCALATE = "escalate"
     CLOSE = "close"
@@ -87,6 +119,9 @@ class ApprovalStep(Message):
     token_id: str | None = None
     selection: Selection | None = added(None)
     """With the approval of a choice: what the person chose."""
+    key_id: str | None = added(None)
+    reason: str = added("")
+    """What the person wrote; it is on the record, like the verdict."""
 
 
 class LogOutcome(Message):

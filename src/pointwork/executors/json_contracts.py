@@ -4,14 +4,17 @@ import json
 from enum import StrEnum
 from functools import cache
 from importlib import resources
-from typing import Any
+from typing import Any, Literal
 
 from jsonschema import Draft202012Validator
 
-from pointwork.contract.outcome import CheckResult
+from pointwork.contract.outcome import CheckResult, RemarkCount
 from pointwork.contract.prompt import AnswerSchema
 
 _PLACE_CHARACTERS_MAX = 200
+_REMARKS: tuple[
+    Literal["risks", "contradictions", "missing_requirements", "guardrail_conflicts"], ...
+] = ("risks", "contradictions", "missing_requirements", "guardrail_conflicts")
 
 
 class AnswerContract(StrEnum):
@@ -23,6 +26,8 @@ class AnswerContract(StrEnum):
     """The Judge's, which must cite evidence (CX-20)."""
     CRITIC = "critic"
     """Four lists and nothing else: a critic comments and never rewrites (CX-32)."""
+    JUDGEMENT = "judgement"
+    """Whether an answer passes, and why: a judge's, in the course of the task it judges (CX-36)."""
     CITED_ANSWER = "cited-answer"
     """Grounded synthesis (CX-21); that its citations are real is ``check_citations``' to say."""
 
@@ -46,7 +51,14 @@ def check_contract(name: str, text: str) -> CheckResult:
     Raises:
         ValueError: there is no such contract.
     """
-    return check_schema(text, contract_schema(name))
+    result = check_schema(text, contract_schema(name))
+    if not result.passed or name not in (AnswerContract.CRITIC, AnswerContract.JUDGEMENT):
+        return result
+    said = json.loads(text)
+    if name == AnswerContract.JUDGEMENT:
+        return result.model_copy(update={"verdict": said["verdict"]})
+    counts = tuple(RemarkCount(kind=kind, count=len(said[kind])) for kind in _REMARKS)
+    return result.model_copy(update={"remarks": counts})
 
 
 def check_schema(text: str, schema: AnswerSchema) -> CheckResult:

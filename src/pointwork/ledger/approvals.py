@@ -1,6 +1,7 @@
 """Approvals that wait for a person, the keys that may answer, and the tokens already used."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -9,21 +10,23 @@ from sqlalchemy import Connection, Engine, bindparam, insert, select, update
 from pointwork.contract.approval import ApprovalRequest, ApprovalVerdict, ApproverKey
 from pointwork.contract.branches import Selection
 from pointwork.contract.canonical import canonical_json
-from pointwork.contract.decision import GrantKind
-from pointwork.contract.failures import PointworkError
+from pointwork.ledger import approval_rules as rules
 from pointwork.ledger import audit, tables
+from pointwork.ledger.approver_keys import (
+    ApprovalConflictError,
+    add_key,
+    live_keys,
+    revoke_key,
+)
 from pointwork.ledger.budget_stops import stop
 from pointwork.ledger.engine import insert_if_absent, read, transact
 from pointwork.ledger.tables import ApprovalState, table_of
 
 _APPROVAL = table_of(tables.Approval)
 _TOKEN = table_of(tables.UsedToken)
-_KEY = table_of(tables.ApproverKey)
+_VERDICT = table_of(tables.ApprovalVerdictRow)
 _SELECTION = table_of(tables.AnswerSelection)
-
-
-class ApprovalConflictError(PointworkError):
-    """The same id stands for something else already; nothing was changed."""
+_UNKNOWN = "the approval is not known"
 
 
 class ApprovalBook:
@@ -73,14 +76,18 @@ class ApprovalBook:
         token_id: str | None,
         now: datetime,
         selection: Selection | None = None,
+        *,
+        key_id: str | None = None,
+        reason: str = "",
     ) -> bool:
         """End a waiting approval, once.
 
         Without a verdict it ends expired where its time is over, and void otherwise (the task was
         cancelled, or what was shown has changed). A verdict needs an approver, who is not the
-        requester, a token that was never used, and an approval that has not expired (design 7). A
-        choice ends approved only with the person's ``selection`` of one of its options, kept in
-        the same transaction (OM-63).
+        requester, a token that was never used, and an approval that has not expired (design 7);
+        with its ``key_id``, a key that may answer this requester now. Where several persons must
+        approve, the others were counted before. A choice ends approved only with the person's
+        ``selection`` of one of its options, kept in the same transaction (OM-63).
 
         Returns:
             True where the approval ended so, now or by an earlier call with the same arguments.
@@ -91,10 +98,9 @@ class ApprovalBook:
         def write(connection: Connection) -> bool:
             row = connection.execute(_LOCKED, {"of_approval": approval_id}).first()
             if row is None:
-                fault = "the approval is not known"
-                _refused(connection, approval_id, None, approver, fault, now)
+                _refused(connection, approval_id, None, approver, _UNKNOWN, now)
                 return False
-            state = _end_state(verdict, row, now)
+            state = rules.end_state(verdict, row, now)
             if verdict is not None and (row.state, row.approver, row.token_id) == (
                 state,
                 approver,
@@ -103,16 +109,59 @@ class ApprovalBook:
                 return True
             if verdict is None and row.state in (ApprovalState.EXPIRED, ApprovalState.VOID):
                 return True
-            fault = _fault(row, verdict, approver, token_id, now)
-            fault = fault or _misfit(row, verdict, approver, token_id, selection)
-            if not fault and token_id is not None and not _claim(connection, row, token_id, now):
-                fault = "the token was used before"
+            given = rules.given_verdict(
+                connection, verdict, approver, token_id, key_id, reason, now
+            )
+            fault = rules.fault(connection, row, verdict, given, now)
+            fault = fault or rules.misfit(row, verdict, approver, token_id, selection)
+            if given is not None and not fault:
+                if verdict is ApprovalVerdict.APPROVED:
+                    fault = rules.short(connection, row)
+                fault = fault or _claim(connection, row, given)
             if fault:
                 _refused(connection, approval_id, row.task_id, approver, fault, now)
                 return False
-            _end(connection, row, state, approver, token_id, now)
+            _end(connection, row, state, given, now)
             if selection is not None:
                 _keep(connection, selection, now)
+            return True
+
+        return transact(self._engine, write)
+
+    def count(
+        self,
+        approval_id: str,
+        approver: str,
+        token_id: str,
+        now: datetime,
+        *,
+        key_id: str | None,
+        reason: str,
+    ) -> bool:
+        """Keep one person's yes where more are needed; the approval waits on.
+
+        Returns:
+            As ``close``.
+        """
+        yes = ApprovalVerdict.APPROVED
+
+        def write(connection: Connection) -> bool:
+            row = connection.execute(_LOCKED, {"of_approval": approval_id}).first()
+            if row is None:
+                _refused(connection, approval_id, None, approver, _UNKNOWN, now)
+                return False
+            counted = connection.execute(rules.GIVEN, {"of_approval": approval_id}).all()
+            if any((each.token_id, each.approver) == (token_id, approver) for each in counted):
+                return True
+            given = rules.given_verdict(connection, yes, approver, token_id, key_id, reason, now)
+            fault = rules.fault(connection, row, yes, given, now)
+            if not fault and given is not None:
+                fault = _claim(connection, row, given)
+            if fault:
+                _refused(connection, approval_id, row.task_id, approver, fault, now)
+                return False
+            body = {"approval_id": approval_id, "approver": approver, "token_id": token_id}
+            audit.append(connection, "approval_counted", body, now, task_id=row.task_id)
             return True
 
         return transact(self._engine, write)
@@ -135,11 +184,10 @@ class ApprovalBook:
             row = connection.execute(_FIND, {"of_approval": approval_id}).first()
         return ApprovalState(row.state) if row else None
 
-    def keys(self) -> list[ApproverKey]:
-        """The public keys that may sign verdicts today, by id."""
+    def keys(self, requester: str | None = None) -> list[ApproverKey]:
+        """The public keys that may sign verdicts today, by id; see ``live_keys``."""
         with read(self._engine) as connection:
-            rows = connection.execute(_LIVE_KEYS).all()
-        return [_key(row) for row in rows]
+            return live_keys(connection, requester)
 
     def add_key(self, key: ApproverKey, now: datetime) -> None:
         """Let a key sign verdicts; the same key again changes nothing.
@@ -147,80 +195,26 @@ class ApprovalBook:
         Raises:
             ApprovalConflictError: the key id was used for another key, or was revoked.
         """
-        row = {**key.model_dump(), "added_at": now}
-
-        def write(connection: Connection) -> None:
-            if connection.execute(_ADD_KEY[connection.dialect.name], row).rowcount == 1:
-                audit.append(connection, "approver_key_added", key.model_dump(), now)
-                return
-            stored = connection.execute(_FIND_KEY, {"of_key": key.key_id}).one()
-            if stored.revoked_at is not None or _key(stored) != key:
-                msg = f"approver key id {key.key_id} was used before; give the key a new id"
-                raise ApprovalConflictError(msg)
-
-        transact(self._engine, write)
+        transact(self._engine, lambda connection: add_key(connection, key, now))
 
     def revoke_key(self, key_id: str, now: datetime) -> bool:
         """Let a key sign no more verdicts; False where it could not sign any."""
+        return transact(self._engine, lambda connection: revoke_key(connection, key_id, now))
 
-        def write(connection: Connection) -> bool:
-            revoked = connection.execute(_REVOKE_KEY, {"of_key": key_id, "at": now}).rowcount == 1
-            if revoked:
-                audit.append(connection, "approver_key_revoked", {"key_id": key_id}, now)
-            return revoked
+    def refused(
+        self, task_id: str, approval_id: str, approver: str | None, fault: str, now: datetime
+    ) -> None:
+        """Record a verdict that did not reach the approval; it changes nothing else."""
+        transact(
+            self._engine,
+            lambda connection: _refused(connection, approval_id, task_id, approver, fault, now),
+        )
 
-        return transact(self._engine, write)
-
-
-def _end_state(verdict: ApprovalVerdict | None, row: Any, now: datetime) -> ApprovalState:
-    if verdict is not None:
-        return ApprovalState(verdict)
-    return ApprovalState.EXPIRED if now >= row.expires_at else ApprovalState.VOID
-
-
-def _fault(
-    row: Any,
-    verdict: ApprovalVerdict | None,
-    approver: str | None,
-    token_id: str | None,
-    now: datetime,
-) -> str:
-    """Why the approval may not end so; empty where it may."""
-    if row.state != ApprovalState.WAITING:
-        return f"the approval is {row.state} already"
-    if verdict is None:
-        return ""
-    if approver is None or token_id is None:
-        return "a verdict needs an approver and a token"
-    if now >= row.expires_at:
-        return "the approval has expired"
-    if approver == ApprovalRequest.model_validate_json(row.body).requester:
-        return "the approver is the requester"
-    return ""
-
-
-def _misfit(
-    row: Any,
-    verdict: ApprovalVerdict | None,
-    approver: str | None,
-    token_id: str | None,
-    selection: Selection | None,
-) -> str:
-    """Why the selection is not what this end of the approval calls for; empty where it is."""
-    request = ApprovalRequest.model_validate_json(row.body)
-    chooses = request.asks_for is GrantKind.CHOICE and verdict is ApprovalVerdict.APPROVED
-    if not chooses or selection is None:
-        return "the verdict chooses nothing" if chooses != (selection is not None) else ""
-    offered = {each.letter: (each.model, each.answer) for each in request.options}
-    if offered.get(selection.choice) != (selection.model, selection.answer):
-        return "the selection is none of the answers shown"
-    if (selection.approver, selection.token_id) != (approver, token_id):
-        return "the selection is another person's"
-    compared = request.comparison.comparison_id if request.comparison else ""
-    of_request = (row.approval_id, row.task_id, compared)
-    if (selection.approval_id, selection.task_id, selection.comparison_id) != of_request:
-        return "the selection is for another approval"
-    return ""
+    def verdicts(self, approval_id: str) -> list[rules.GivenVerdict]:
+        """What persons said of it so far, the first one first."""
+        with read(self._engine) as connection:
+            rows = connection.execute(rules.GIVEN, {"of_approval": approval_id}).all()
+        return [rules.GivenVerdict(*row) for row in rows]
 
 
 def _keep(connection: Connection, selection: Selection, now: datetime) -> None:
@@ -230,20 +224,27 @@ def _keep(connection: Connection, selection: Selection, now: datetime) -> None:
     audit.append(connection, "selection", body, now, task_id=selection.task_id)
 
 
-def _claim(connection: Connection, row: Any, token_id: str, now: datetime) -> bool:
-    """Use the token up; False where it was used before, be it by a racing transaction."""
-    token = {"token_id": token_id, "approval_id": row.approval_id, "used_at": now}
-    return connection.execute(_USE_TOKEN[connection.dialect.name], token).rowcount == 1
+def _claim(connection: Connection, row: Any, given: rules.GivenVerdict) -> str:
+    """Use the token up and keep what was said; a token that was used before, in words."""
+    token = {
+        "token_id": given.token_id,
+        "approval_id": row.approval_id,
+        "used_at": given.recorded_at,
+    }
+    if connection.execute(_USE_TOKEN[connection.dialect.name], token).rowcount == 0:
+        return "the token was used before"
+    connection.execute(_KEEP_VERDICT, {**asdict(given), "approval_id": row.approval_id})
+    return ""
 
 
 def _end(
     connection: Connection,
     row: Any,
     state: ApprovalState,
-    approver: str | None,
-    token_id: str | None,
+    given: rules.GivenVerdict | None,
     now: datetime,
 ) -> None:
+    approver, token_id = (given.approver, given.token_id) if given else (None, None)
     connection.execute(
         _CLOSE,
         {
@@ -260,6 +261,8 @@ def _end(
         "approver": approver,
         "token_id": token_id,
     }
+    if given is not None and given.reason:
+        body["reason"] = given.reason
     audit.append(connection, "approval_closed", body, now, task_id=row.task_id)
 
 
@@ -283,10 +286,6 @@ def _found(connection: Connection, approval_id: str) -> Any:
     return connection.execute(_FIND, {"of_approval": approval_id}).one()
 
 
-def _key(row: Any) -> ApproverKey:
-    return ApproverKey(key_id=row.key_id, approver=row.approver, public_key=row.public_key)
-
-
 _OPEN = insert_if_absent(_APPROVAL, "approval_id")
 _FIND = select(_APPROVAL).where(_APPROVAL.c.approval_id == bindparam("of_approval"))
 _LOCKED = _FIND.with_for_update()
@@ -307,11 +306,4 @@ _CLOSE = (
 )
 _SELECT = insert(_SELECTION)
 _USE_TOKEN = insert_if_absent(_TOKEN, "token_id")
-_ADD_KEY = insert_if_absent(_KEY, "key_id")
-_FIND_KEY = select(_KEY).where(_KEY.c.key_id == bindparam("of_key"))
-_LIVE_KEYS = select(_KEY).where(_KEY.c.revoked_at.is_(None)).order_by(_KEY.c.key_id)
-_REVOKE_KEY = (
-    update(_KEY)
-    .where(_KEY.c.key_id == bindparam("of_key"), _KEY.c.revoked_at.is_(None))
-    .values(revoked_at=bindparam("at"))
-)
+_KEEP_VERDICT = insert(_VERDICT)

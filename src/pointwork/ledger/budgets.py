@@ -38,6 +38,7 @@ from pointwork.ledger.holds import (
     reserve_part,
 )
 from pointwork.ledger.margins import ProbationError
+from pointwork.ledger.override_rows import OverrideOverError, claim_override, tell_claim
 from pointwork.ledger.selections import plan_selection
 from pointwork.ledger.tables import Decision, table_of
 
@@ -70,6 +71,7 @@ class BudgetBook:
         A repeat of the same ``part_id`` with the same amount is EXISTS and holds nothing more. A
         refusal records the decision and names the first limit, by key, that does not cover the
         amount: a window, or ``task`` (JG-26, JG-27, CX-90); ``budgets`` says how windows stood.
+        OVERRIDE_OVER holds nothing: the override that chose the call's model no longer does.
 
         Args:
             record: the decision that asks for the money; kept once, whatever is refused. Its grant
@@ -107,19 +109,7 @@ class BudgetBook:
             approval_id=_lets_go_on(record),
             model=billed_model(invoke) if heeds_bills else None,
         )
-
-        hold = _Hold(request, record, invoke, windows, now)
-        try:
-            reserve = ending_at(Failpoint.BEFORE_RESERVE_COMMIT, hold.take)
-            reservation = transact(self._engine, reserve)
-        except ProbationError:
-            return _reservation(request, ReserveOutcome.ON_PROBATION, 0, request.model)
-        except RefusedError as error:
-            # All of it was rolled back; what was decided and under which limits is still kept.
-            refused_by = error.refused_by
-            return transact(self._engine, lambda c: hold.refuse(c, refused_by))
-        reach(Failpoint.AFTER_RESERVE_COMMIT)
-        return reservation
+        return _Hold(request, record, invoke, windows, now).reserve(self._engine)
 
     def read(self, window_keys: Iterable[str]) -> dict[str, tuple[int, int]]:
         """(limit, spent and reserved together) in nano-USD, of the windows that exist, by key."""
@@ -138,14 +128,41 @@ class _Hold:
     windows: Sequence[WindowSpec]
     now: datetime
 
+    def reserve(self, engine: Engine) -> Reservation:
+        """Take it in one transaction; where it is refused, record that in another."""
+        try:
+            reserve = ending_at(Failpoint.BEFORE_RESERVE_COMMIT, self.take)
+            reservation = transact(engine, reserve)
+        except OverrideOverError as error:
+            over = error.override_id
+            return transact(engine, lambda c: self.decline(c, over))
+        except ProbationError:
+            return _reservation(self.request, ReserveOutcome.ON_PROBATION, 0, self.request.model)
+        except RefusedError as error:
+            # All of it was rolled back; what was decided and under which limits is still kept.
+            refused_by = error.refused_by
+            return transact(engine, lambda c: self.refuse(c, refused_by))
+        reach(Failpoint.AFTER_RESERVE_COMMIT)
+        return reservation
+
     def take(self, connection: Connection) -> Reservation:
         request = self.request
         self._prepare(connection)
+        claimed = claim_override(connection, self.record, self.invoke, self.now)
         outcome, held = reserve_part(connection, request, self.now)
         if outcome is ReserveOutcome.RESERVED and self.invoke is not None:
             facts = CallFacts.decided(self.record)
             plan_attempt(connection, self.invoke, request.part_id, facts, self.now)
+        if claimed is not None:
+            tell_claim(connection, claimed, request.task_id, self.now)
         return _reservation(request, outcome, held)
+
+    def decline(self, connection: Connection, override_id: str) -> Reservation:
+        """Keep what was decided; nothing is held for an override that is over."""
+        request = self.request
+        self._prepare(connection)
+        held = held_for_task(connection, request.task_id)
+        return _reservation(request, ReserveOutcome.OVERRIDE_OVER, held, override_id)
 
     def refuse(self, connection: Connection, refused_by: str) -> Reservation:
         request = self.request

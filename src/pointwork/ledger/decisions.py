@@ -1,12 +1,15 @@
 """Reading recorded decisions across tasks, for questions about the rules and not about one task."""
 
-from sqlalchemy import Engine, and_, or_, select
+from datetime import datetime
+
+from sqlalchemy import Engine, and_, func, or_, select
 
 from pointwork.contract.decision import DecisionRecord
 from pointwork.ledger.engine import read
-from pointwork.ledger.tables import Decision, table_of
+from pointwork.ledger.tables import Decision, Task, table_of
 
 _DECISION = table_of(Decision)
+_TASK = table_of(Task)
 _EARLIER = _DECISION.alias("earlier")
 
 
@@ -39,3 +42,17 @@ _FIRST = (
     )
     .order_by(_DECISION.c.decided_at.desc(), _DECISION.c.decision_id.desc())
 )
+
+
+def tasks_accepted(
+    engine: Engine, pack: str, since: datetime, until: datetime, conversation: str | None = None
+) -> int:
+    """How many tasks of ``pack``, or of one conversation of it, were accepted in the time."""
+    query = select(func.count()).where(
+        _TASK.c.pack == pack, _TASK.c.created_at >= since, _TASK.c.created_at < until
+    )
+    if conversation is not None:
+        said = select(_DECISION.c.task_id).where(_DECISION.c.conversation == conversation)
+        query = query.where(_TASK.c.task_id.in_(said))
+    with read(engine) as connection:
+        return int(connection.execute(query).scalar_one())

@@ -16,6 +16,7 @@ from pointwork.ledger.budget_windows import ALLOWANCE, WINDOW
 from pointwork.ledger.cost_rollup import NAMES, WRONG_DAYS
 from pointwork.ledger.engine import read
 from pointwork.ledger.holds import ATTEMPT, OUTCOME, OVERRUN, PART, PART_WINDOW
+from pointwork.ledger.override_checks import unsound_overrides
 from pointwork.ledger.permissions import unpermitted_egress, unsound_grants
 from pointwork.ledger.tables import (
     AnswerComparison,
@@ -300,4 +301,5 @@ INVARIANTS = (
     Invariant("I12", "the costs of every day are the sum of what parts posted", _days_differ),
     Invariant("I13", "every look-up that set a cost is in the chain as it is", _unreconciled),
     Invariant("I14", "what is kept twice agrees with what the chain tells of it", disagreements),
+    Invariant("I15", "every override that moved a task was acknowledged", unsound_overrides),
 )

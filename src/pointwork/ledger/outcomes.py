@@ -23,6 +23,7 @@ from pointwork.ledger.budgets import DECISION, remember_decision
 from pointwork.ledger.engine import insert_if_absent, read, transact
 from pointwork.ledger.holds import ATTEMPT, OUTCOME, PART, lock_task
 from pointwork.ledger.model_windows import unused
+from pointwork.ledger.override_rows import record_uses
 from pointwork.ledger.selections import PACK as JUGGERNAUT
 from pointwork.ledger.selections import refuse_selections
 from pointwork.ledger.settling import settle_parts
@@ -137,6 +138,7 @@ def _log(
             "occurred_at": now,
         }
         connection.execute(_INSERT_INCIDENT[connection.dialect.name], incident)
+    record_uses(connection, final, decisions, now)
     body = {
         "outcome": final.model_dump(mode="json"),
         "is_restricted": is_restricted,

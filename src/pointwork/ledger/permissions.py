@@ -18,6 +18,7 @@ from pointwork.ledger.holds import ATTEMPT, PART
 from pointwork.ledger.tables import (
     Approval,
     ApprovalState,
+    ApprovalVerdictRow,
     Decision,
     PolicyRevision,
     UsedToken,
@@ -28,6 +29,7 @@ _APPROVAL = table_of(Approval)
 _DECISION = table_of(Decision)
 _REVISION = table_of(PolicyRevision)
 _TOKEN = table_of(UsedToken)
+_VERDICT = table_of(ApprovalVerdictRow)
 _ROWS_PER_FETCH = 200
 _HAS_GRANT = '"grants":[{'
 """In canonical JSON these bytes stand nowhere else: within a text the quotes would be escaped."""
@@ -89,8 +91,13 @@ def _unsound_approvals(connection: Connection) -> Iterator[str]:
         .where(counted.c.approval_id == _APPROVAL.c.approval_id)
         .scalar_subquery()
     )
+    persons = (
+        select(func.count(func.distinct(_VERDICT.c.subject)))
+        .where(_VERDICT.c.approval_id == _APPROVAL.c.approval_id)
+        .scalar_subquery()
+    )
     query = (
-        select(_APPROVAL, tokens.label("tokens"), _TOKEN.c.used_at)
+        select(_APPROVAL, tokens.label("tokens"), persons.label("persons"), _TOKEN.c.used_at)
         .outerjoin(
             _TOKEN,
             (_TOKEN.c.token_id == _APPROVAL.c.token_id)
@@ -99,12 +106,15 @@ def _unsound_approvals(connection: Connection) -> Iterator[str]:
         .where(_APPROVAL.c.state == ApprovalState.APPROVED)
     )
     for row in _rows(connection, query):
-        named = f"approval {row.approval_id} of task {row.task_id}"
-        if row.tokens != 1 or row.used_at is None:
-            yield f"{named} was used with {row.tokens} tokens instead of its own one"
+        named, asked = f"approval {row.approval_id} of task {row.task_id}", json.loads(row.body)
+        needed = asked.get("approvers_min", 1)
+        if row.tokens != needed or row.used_at is None:
+            yield f"{named} was used with {row.tokens} tokens instead of its own {needed}"
         elif row.used_at >= row.expires_at:
             yield f"{named} was used at {row.used_at:%F %T} UTC, after it had expired"
-        if not row.approver or row.approver == json.loads(row.body)["requester"]:
+        if needed > 1 and row.persons != needed:
+            yield f"{named} needs {needed} persons, and {row.persons} approved"
+        if not row.approver or row.approver == asked["requester"]:
             yield f"{named} was approved by {row.approver or 'nobody'}, who asked for it"
 
 

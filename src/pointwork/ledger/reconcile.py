@@ -210,7 +210,7 @@ def _priced(connection: Connection, row: Any, usage: TokenUsage) -> int | None:
     if body is None:
         return None
     plan = DecisionRecord.model_validate_json(body).plan
-    named: list[Candidate] = [*plan.candidates, *([plan.adviser] if plan.adviser else [])]
+    named: list[Candidate] = [*plan.candidates, *plan.beside]
     for candidate in named:
         if (candidate.model, candidate.endpoint) == (row.model, row.endpoint):
             return usage_cost_nano_usd(

@@ -8,11 +8,13 @@ from sqlalchemy import Connection, Engine, bindparam, case, select
 
 from pointwork.contract.failures import ProviderFailureKind
 from pointwork.contract.overlay import Overlay
+from pointwork.contract.override import Override
 from pointwork.contract.snapshot import BudgetSignal
 from pointwork.contract.task import Sensitivity
 from pointwork.ledger.budget_windows import readings
 from pointwork.ledger.engine import insert_or_update, read, transact
 from pointwork.ledger.overlays import current_overlay
+from pointwork.ledger.override_rows import overrides_for
 from pointwork.ledger.tables import ConversationMark, EndpointHealth, LocalResidency, table_of
 
 UNHEALTHY_AFTER_FAILURES = 3
@@ -52,6 +54,8 @@ class SignalReading:
     loaded_model: str | None = None
     conversation_sensitivity: Sensitivity | None = None
     overlay: Overlay | None = None
+    overrides: tuple[Override, ...] = ()
+    """Those that could hold for the task."""
 
 
 class SignalStore:
@@ -69,10 +73,12 @@ class SignalStore:
         queue: str,
         now: datetime,
         overlay_of: str | None = None,
+        overrides_of: tuple[str, str] | None = None,
     ) -> SignalReading:
         """Everything at once, in one read transaction; ``now`` judges what lies in the past.
 
         ``overlay_of`` names the pack whose promote/demote overlay is read too; None reads none.
+        ``overrides_of`` names pack and task whose overrides are read; None reads none.
         """
         with read(self._engine) as connection:
             budgets = readings(connection, window_keys) if window_keys else {}
@@ -80,6 +86,9 @@ class SignalStore:
             loaded = connection.execute(_LOADED, {"of_queue": queue}).scalar()
             sensitivity = _sensitivity(connection, conversation)
             overlay = current_overlay(connection, overlay_of) if overlay_of is not None else None
+            overrides = (
+                overrides_for(connection, *overrides_of, conversation, now) if overrides_of else ()
+            )
         return SignalReading(
             budgets=budgets,
             endpoints=states,
@@ -94,6 +103,7 @@ class SignalStore:
             loaded_model=loaded,
             conversation_sensitivity=sensitivity,
             overlay=overlay,
+            overrides=overrides,
         )
 
     def endpoint_signals(self, names: Iterable[str]) -> dict[str, EndpointState]:

@@ -30,6 +30,11 @@ from pointwork.ledger.columns import UtcTime as UtcTime
 from pointwork.ledger.columns import table_of as table_of
 from pointwork.ledger.cost_tables import CostDay as CostDay
 from pointwork.ledger.cost_tables import Overrun as Overrun
+from pointwork.ledger.identity_tables import AccessKeyRow as AccessKeyRow
+from pointwork.ledger.identity_tables import ApprovalVerdictRow as ApprovalVerdictRow
+from pointwork.ledger.identity_tables import IdentityRow as IdentityRow
+from pointwork.ledger.override_tables import OverrideUse as OverrideUse
+from pointwork.ledger.override_tables import RouteOverride as RouteOverride
 from pointwork.ledger.vault_tables import LedgerIdentity as LedgerIdentity
 from pointwork.ledger.vault_tables import SupersededMasterKey as SupersededMasterKey
 from pointwork.ledger.vault_tables import VaultContent as VaultContent
@@ -284,6 +289,7 @@ class ApproverKey(LedgerTable, table=True):
     public_key: str
     added_at: datetime = time()
     revoked_at: datetime | None = time()
+    delegated_by: str | None
 
 
 class EndpointHealth(LedgerTable, table=True):

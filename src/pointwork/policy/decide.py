@@ -28,12 +28,14 @@ from pointwork.policy.engine.hard_stop import stopped_by
 from pointwork.policy.engine.index import Entry
 from pointwork.policy.engine.lifting import LIFTED_BY, can_lift
 from pointwork.policy.engine.obligations import adviser_of, obligations_of
+from pointwork.policy.engine.overriding import as_overridden, put_first, without_overrides
 from pointwork.policy.engine.precedence import first_reason, rejection
 from pointwork.policy.engine.priority import priority
 from pointwork.policy.engine.ranking import DOWNGRADE_TRIGGER, Ordering, Ranked, codes, members
 from pointwork.policy.engine.role_table import role_table
 from pointwork.policy.engine.safe_lane import cheapest_safe_lane
 from pointwork.policy.engine.sensitivity import effective_data_classes, effective_sensitivity
+from pointwork.policy.engine.voices import voices_of
 
 _ORDERINGS: dict[str, Ordering] = {
     "cheapest_sufficient": cheapest_sufficient,
@@ -50,6 +52,13 @@ def decide(given: DecisionInput, bundle: PolicyBundle) -> Plan:
     the bundle that is not a candidate carries a reason. The same arguments always give an equal
     plan, in any process.
     """
+    plan = _decided(given, bundle)
+    if not given.snapshot.overrides:
+        return plan
+    return as_overridden(plan, _decided(without_overrides(given), bundle))
+
+
+def _decided(given: DecisionInput, bundle: PolicyBundle) -> Plan:
     task_class = given.classification.task_class
     if task_class is None:
         return _stop(given, bundle, ReasonCode.CLASS_UNKNOWN)
@@ -60,7 +69,7 @@ def decide(given: DecisionInput, bundle: PolicyBundle) -> Plan:
     if closed is not None:
         return _stop(given, bundle, *closed)
     refused = refusals(facts)
-    ranked = _overridden(facts, refused, _ORDERINGS[bundle.pack.rank](facts, refused))
+    ranked = put_first(facts, refused, _ORDERINGS[bundle.pack.rank](facts, refused))
     plan = _planned(facts, refused, ranked)
     stopped = stopped_by(facts, refused, plan)
     return _held_by_budget(facts, refused, stopped) if stopped else plan
@@ -106,25 +115,9 @@ def _facts(given: DecisionInput, bundle: PolicyBundle, task_class: str) -> Facts
     return Facts(given, bundle, task_class, row)
 
 
-def _overridden(facts: Facts, refused: Refused, ranked: Ranked) -> Ranked:
-    """A person's override puts its model first; what filters refuse it does not admit (OM-68)."""
-    override = facts.override
-    entry = facts.bundle.index.by_name.get(override.model) if override else None
-    if entry is None or (ranked.chosen and ranked.chosen[0] is entry):
-        return ranked
-    routing = {ReasonCode.NOT_IN_ROUTE, ReasonCode.QUALITY_FLOOR, ReasonCode.FRONTIER_PURPOSE}
-    routing |= {ReasonCode.FRONTIER_BULK, ReasonCode.ESCALATION_ONLY, ReasonCode.ROUTED_AWAY}
-    if not codes(refused, entry.name) <= routing:
-        return ranked
-    refused.pop(entry.name, None)
-    ranked.passed_over.pop(entry.name, None)
-    ranked.default_rank = ranked.chosen[0].lane_rank if ranked.chosen else None
-    ranked.chosen = [entry, *(each for each in ranked.chosen if each is not entry)]
-    ranked.trigger, ranked.kind = Trigger.OVERRIDE, MoveKind.ESCALATION
-    return ranked
-
-
 def _trigger(facts: Facts, ranked: Ranked, entry: Entry) -> str:
+    if ranked.is_overridden and entry is ranked.chosen[0]:
+        return Trigger.OVERRIDE
     if entry in ranked.chosen[1 : ranked.branches]:
         return Trigger.PARALLEL
     if ranked.downgrade is not None:
@@ -198,10 +191,10 @@ def _run(facts: Facts, refused: Refused, ranked: Ranked) -> Plan:
     for entry in ranked.chosen:
         trigger = _trigger(facts, ranked, entry)
         candidates.append(candidate_of(facts, entry, trigger, _move(facts, ranked, entry, trigger)))
-    adviser = adviser_of(facts, refused, ranked)
+    adviser, voices = adviser_of(facts, refused, ranked), voices_of(facts, refused, ranked)
     row_ceilings = pack.ceilings.get(facts.task_class, {}).values()
     ceilings = (*row_ceilings, facts.row.ceiling or 0, facts.cost_grant_nano_usd)
-    override = facts.override if candidates[0].trigger == Trigger.OVERRIDE else None
+    override = facts.override if ranked.is_overridden else None
     return Plan(
         effect=Effect.RUN,
         task_class=facts.task_class,
@@ -210,7 +203,9 @@ def _run(facts: Facts, refused: Refused, ranked: Ranked) -> Plan:
         data_classes=facts.data_classes,
         candidates=tuple(candidates),
         rejected=_rejections(facts, refused, ranked),
-        obligations=obligations_of(facts, ranked, adviser),
+        obligations=obligations_of(
+            facts, ranked, [*([adviser] if adviser else []), *voices.models]
+        ),
         windows=facts.windows,
         task_ceiling_nano_usd=max(ceilings),
         justification=given.request.justification.strip()
@@ -222,11 +217,16 @@ def _run(facts: Facts, refused: Refused, ranked: Ranked) -> Plan:
         complexity=facts.complexity,
         contract=facts.row.contract,
         adviser=candidate_of(facts, adviser, Trigger.DEFAULT) if adviser else None,
+        critic=candidate_of(facts, voices.critic, Trigger.DEFAULT) if voices.critic else None,
+        judge=candidate_of(facts, voices.judge, Trigger.DEFAULT) if voices.judge else None,
+        on_judged_fail=voices.on_fail,
+        self_critique=voices.is_self_critical,
         branches=ranked.branches,
         parallel_shortfall=ranked.shortfall,
         batch_key=_batch_key(facts, candidates[0]),
-        # An answer that several models were asked for is never an earlier one.
-        cache_ttl_seconds=0 if ranked.branches > 1 else _cache_ttl_seconds(facts),
+        # An answer that several models, or a person's own choice, were asked for is never an
+        # earlier one.
+        cache_ttl_seconds=0 if ranked.branches > 1 or override else _cache_ttl_seconds(facts),
         override_id=override.override_id if override else "",
     )
 

@@ -26,6 +26,8 @@ class Purpose(StrEnum):
     """A vendor's own record of a call is asked for by its id; no content is sent."""
     TELEMETRY = "telemetry"
     """Spans without content, to a collector that the settings name."""
+    NOTICE = "notice"
+    """That a task waits, without content, to whom the settings name."""
 
 
 class Refusal(StrEnum):
@@ -109,6 +111,11 @@ def clear_telemetry(collector: str) -> Clearance:
     return Clearance(Purpose.TELEMETRY, collector)
 
 
+def clear_notice(receiver: str) -> Clearance:
+    """Leave to say that a task waits, by references alone, to whom an administrator named."""
+    return Clearance(Purpose.NOTICE, receiver)
+
+
 def refusal_of(departure: Departure) -> Refusal | None:
     """Why the call must not be sent; None where it may."""
     candidate = departure.call.candidate
@@ -127,7 +134,7 @@ def refusal_of(departure: Departure) -> Refusal | None:
 
 def _is_planned(candidate: Candidate, record: DecisionRecord) -> bool:
     plan = record.plan
-    planned = (*plan.candidates, *([plan.adviser] if plan.adviser else []))
+    planned = (*plan.candidates, *plan.beside)
     wanted = (candidate.model, candidate.endpoint, candidate.site)
     return plan.effect is Effect.RUN and any(
         (each.model, each.endpoint, each.site) == wanted for each in planned

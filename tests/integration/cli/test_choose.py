@@ -62,7 +62,7 @@ async def test_a_choice_is_listed_with_the_command_that_shows_it(
     stack: Stack, pointwork: CallAside
 ) -> None:
     await disagree(stack, "choose-1", TEXTS)
-    listed = await pointwork("approvals")
+    listed = await pointwork("inbox")
 
     assert "choose-1" in listed.out
     assert "choice" in listed.out
@@ -156,14 +156,14 @@ async def test_a_chosen_answer_is_signed_delivered_and_shown_with_who_chose_it(
     assert answer.out.rstrip("\n") == ordered(request, TEXTS)[1]
     shown = (await pointwork("show", "choose-6")).out
     assert f"chosen: B ({request.options[1].model}) by owner, it fits what we have" in shown
-    assert "choose-6" not in (await pointwork("approvals")).out
+    assert "choose-6" not in (await pointwork("inbox")).out
 
 
 async def test_rejecting_a_choice_ends_the_task_without_an_answer(
     stack: Stack, pointwork: CallAside
 ) -> None:
     await disagree(stack, "choose-7", TEXTS)
-    called = await pointwork("reject", "choose-7", "--reason", "none of them is right")
+    called = await pointwork("deny", "choose-7", "--reason", "none of them is right")
     outcome = await stack.recorded("choose-7")
 
     assert called.code == ExitCode.OK

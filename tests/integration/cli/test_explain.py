@@ -123,6 +123,7 @@ def test_an_override_is_told_with_who_made_it_and_why(explain: Call, ledger: Eng
     log(ledger, record("task-1", situation, shipped()))
     shown = lines(explain("task-1"))
     assert "override override-7 by ada: An incident needs the other vendor." in shown
+    assert any(line.startswith("without it ") for line in shown)
     assert any(line.startswith("claude-sonnet-5 high public api override ") for line in shown)
 
 

@@ -100,7 +100,7 @@ async def test_a_held_task_ends_the_wait_and_runs_once_the_owner_approves(
     assert held.code == ExitCode.WAITING
     assert "pointwork approve run-5" in held.err
 
-    waiting = await pointwork("approvals")
+    waiting = await pointwork("inbox")
     assert "run-5" in waiting.out
     assert "data classification" in waiting.out
     assert (await pointwork("show", "run-5", "--answer")).code == ExitCode.WAITING
@@ -113,12 +113,12 @@ async def test_a_held_task_ends_the_wait_and_runs_once_the_owner_approves(
     outcome = await stack.recorded("run-5")
     assert outcome.status is TaskStatus.SUCCEEDED
     assert (await pointwork("show", "run-5", "--answer")).out == "A plain answer.\n"
-    assert "run-5" not in (await pointwork("approvals")).out
+    assert "run-5" not in (await pointwork("inbox")).out
 
 
 async def test_a_rejected_task_is_denied(stack: Stack, pointwork: CallAside) -> None:
     await pointwork("run", "Decide.", "--id", "run-6", "--class", "high_stakes_logic")
-    rejected = await pointwork("reject", "run-6", "--reason", "not our business")
+    rejected = await pointwork("deny", "run-6", "--reason", "not our business")
     assert rejected.code == ExitCode.OK
     assert (await stack.recorded("run-6")).status is TaskStatus.DENIED
 

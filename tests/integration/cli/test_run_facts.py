@@ -1,6 +1,7 @@
 """What a person states on the command line reaches the decision of any pack."""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -35,7 +36,8 @@ async def decided(stack: Stack, task_id: str) -> DecisionInput:
 async def test_a_spec_and_a_diff_make_a_codex_task(
     stack: Stack, pointwork: CallAside, repository: Path
 ) -> None:
-    stack.script.write("facts-1", Says("Done."))
+    verdict = {"verdict": "pass", "reasons": ["It does what is asked."]}
+    stack.script.write("facts-1", Says("Done."), Says(json.dumps(verdict)))
     spec = repository / "examples" / "specs" / "full.md"
     diff = (
         *(repository, "tests", "policy", "diffs"),

@@ -9,7 +9,7 @@ import pytest
 from pointwork.contract.approval import ApprovalRequest, ApprovalVerdict, ApproverKey
 from pointwork.contract.decision import GrantKind
 from pointwork.contract.reasons import ReasonCode
-from pointwork.ledger.approvals import ApprovalConflictError
+from pointwork.ledger.approver_keys import ApprovalConflictError
 from pointwork.ledger.tables import ApprovalState
 from tests.integration.ledger.conftest import Ledger
 from tests.integration.ledger.records import NOW
@@ -163,10 +163,11 @@ def test_keys_are_added_and_revoked_on_the_record(ledger: Ledger) -> None:
         ledger.approvals.add_key(KEY, NOW)
     assert ledger.approvals.keys() == [KEY]
     assert ledger.approvals.revoke_key("k1", NOW)
-    assert kinds(ledger) == ["approver_key_added", "approver_key_revoked"]
+    kept = ["identity_added", "approver_key_added", "approver_key_revoked"]
+    assert kinds(ledger) == kept
     assert not ledger.approvals.revoke_key("k1", NOW)
     assert ledger.approvals.keys() == []
-    assert kinds(ledger) == ["approver_key_added", "approver_key_revoked"]
+    assert kinds(ledger) == kept
 
 
 @pytest.mark.parametrize("key", [KEY, KEY.model_copy(update={"approver": "bob"})])

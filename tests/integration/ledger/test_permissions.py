@@ -229,10 +229,17 @@ def approved(ledger: Ledger) -> Ledger:
         ("UPDATE approval SET task_id = 't-2'", "which nobody gave for task t-1"),
         ("UPDATE approval SET approver = 'eve'", "counts on approval a-1 of ada"),
         ("UPDATE approval SET body = '{'", "cannot be read (JSONDecodeError)"),
+        (
+            "UPDATE approval SET body = replace(body, '\"asks_for\"', "
+            '\'"approvers_min":2,"asks_for"\')',
+            "was used with 1 tokens instead of its own 2",
+        ),
     ],
 )
 def test_each_fault_of_a_used_approval_is_named(approved: Ledger, damage: str, says: str) -> None:
     approved.broken_on_purpose = True
+    if "used_token" in damage:
+        approved.rows("DELETE FROM approval_verdict")
     approved.rows(damage)
     found = [each for each in approved.violations() if each.startswith("I10: ")]
     assert any(says in each for each in found)

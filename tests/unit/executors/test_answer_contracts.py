@@ -26,6 +26,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "plan": PLAN,
     "verdict": VERDICT,
     "critic": CRITIC,
+    "judgement": {"verdict": "pass", "reasons": ["It compiles."]},
     "cited-answer": CITED,
 }
 
@@ -91,7 +92,7 @@ def test_prose_and_doubtful_json_are_no_answer_for_automation(text: str) -> None
 
 def test_an_unknown_contract_is_refused_with_those_there_are() -> None:
     with pytest.raises(
-        ValueError, match=r"'sonnet' is none of plan, verdict, critic, cited-answer"
+        ValueError, match=r"'sonnet' is none of plan, verdict, critic, judgement, cited-answer"
     ):
         contract_schema("sonnet")
 

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import Field, field_validator, model_validator
 
 from pointwork.contract.additive import added
+from pointwork.contract.approval import APPROVERS_MAX
 from pointwork.contract.budget_windows import BudgetPeriod, BudgetScope
 from pointwork.contract.decision import GrantKind, Lane
 from pointwork.contract.task import Name, Sensitivity
@@ -55,6 +56,18 @@ class ApprovalTimes(Document):
     remind_after_seconds: Annotated[int, Field(ge=1)]
     escalate_after_seconds: Annotated[int, Field(ge=1)]
     expire_after_seconds: Annotated[int, Field(ge=1)]
+    approvers_min: dict[GrantKind, Annotated[int, Field(ge=1, le=APPROVERS_MAX)]] = added({})
+    """How many different persons must approve, where more than one."""
+
+    def approvers_for(self, kind: GrantKind) -> int:
+        return self.approvers_min.get(kind, 1)
+
+    @model_validator(mode="after")
+    def _one_chooses(self) -> Self:
+        if GrantKind.CHOICE in self.approvers_min:
+            msg = "approvers_min.choice: one person chooses between answers; leave it out"
+            raise ValueError(msg)
+        return self
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -257,6 +270,12 @@ class Pack(Document):
         used += [(f"mark_routes.{mark}", family) for mark, family in self.mark_routes.items()]
         used += [("large_context_family", f) for f in (self.large_context_family,) if f]
         used += [("adviser_families", family) for family in self.adviser_families]
+        used += [
+            (f"classes.{name}.{kind}.families", family)
+            for name, row in self.classes.items()
+            for kind, rule in (("critic", row.critic), ("judge", row.judge))
+            for family in (rule.families if rule else ())
+        ]
         used += [("local_family", f) for f in (self.local_family,) if f]
         used += [(f"ceilings.{name}", f) for name, row in self.ceilings.items() for f in row]
         for place, family in used:
@@ -312,6 +331,8 @@ class Pack(Document):
                 for field, condition in (
                     ("second_opinion", row.second_opinion),
                     ("review_when", row.review_when),
+                    ("critic.when", row.critic.when if row.critic else None),
+                    ("judge.when", row.judge.when if row.judge else None),
                 )
                 if condition is not None
             }

@@ -7,8 +7,10 @@ from pydantic import Field, model_validator
 from pointwork.contract.additive import added
 from pointwork.contract.decision import CostClass, Lane, MoveKind, Trigger
 from pointwork.contract.task import OUTPUT_TOKENS_MAX, Complexity, Name
+from pointwork.policy.documents.agreement import AgreementRule
 from pointwork.policy.documents.conditions import Condition
 from pointwork.policy.documents.document import Document, Exact, Ratio, Sentence, Usd
+from pointwork.policy.documents.voices import CriticRule, JudgeRule
 
 Factor = Literal[
     "quality_per_minute", "quality_per_dollar", "latency_sensitivity", "volume_economics"
@@ -119,6 +121,12 @@ class TaskClass(Document):
     """While it holds the answer is a draft until a cloud model has reviewed it (CX-44)."""
     parallel: Annotated[int, Field(ge=2, le=5)] | None = added(None)
     """How many vendors answer side by side; absent is one (OM-54)."""
+    agreement: AgreementRule | None = added(None)
+    """How near those answers must be to count as one; absent is equal."""
+    critic: CriticRule | None = added(None)
+    judge: JudgeRule | None = added(None)
+    self_critique: bool = added(False)
+    """The owner drafts, questions its draft and answers: three calls of one model (CX-34)."""
     eval_confidence_min: Ratio | None = added(None)
     """Share of the class's evaluations a model must have passed, once there are any (SP-1)."""
 
@@ -127,6 +135,16 @@ class TaskClass(Document):
         """Every family some rung or rule of the class names, each once."""
         rungs = (*self.rungs, *(rung for rule in self.routes for rung in rule.rungs))
         return tuple(dict.fromkeys(family for rung in rungs for family in families_of(rung)))
+
+    @model_validator(mode="after")
+    def _agreement_has_answers(self) -> Self:
+        if self.agreement is not None and self.parallel is None:
+            msg = "agreement is stated and parallel is not; state how many models answer"
+            raise ValueError(msg)
+        if self.parallel and (self.critic or self.judge or self.self_critique):
+            msg = "parallel is stated beside a critic, a judge or self_critique; keep one of them"
+            raise ValueError(msg)
+        return self
 
 
 class LaneGuard(Document):

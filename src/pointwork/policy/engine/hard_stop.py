@@ -1,6 +1,5 @@
 """The hard stop: over an exceeded budget no task proceeds until a person resumes (OM-32, OM-33)."""
 
-from pointwork.contract.budget_windows import MODEL_SCOPES, scope_of
 from pointwork.contract.decision import Effect, GrantKind, Plan
 from pointwork.contract.reasons import ReasonCode
 from pointwork.policy.engine.facts import Facts
@@ -40,14 +39,14 @@ def _exceeded(facts: Facts, refused: Refused, plan: Plan) -> tuple[str, ...]:
     if any(each.estimate_nano_usd for each in plan.candidates):
         return ()  # the usual case: it need not look through all models
     found: set[str] = set()
+    # An ordering's own refusal over money names a model where a filter's names a window.
+    task_wide = {each.window for each in facts.task_wide_budgets}
     for name, estimate in facts.estimates.items():
         reasons = refused.get(name, ())
         if estimate <= 0 or not all(code in _WHOSE_TURN for code, _ in reasons):
             continue
         windows = [
-            window
-            for code, window in reasons
-            if code is ReasonCode.BUDGET and scope_of(window) not in MODEL_SCOPES
+            window for code, window in reasons if code is ReasonCode.BUDGET and window in task_wide
         ]
         if not windows and plan.reason is not ReasonCode.BUDGET:
             return ()

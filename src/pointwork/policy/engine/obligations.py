@@ -1,5 +1,7 @@
 """What a plan obliges besides the call, and who would give a second opinion."""
 
+from collections.abc import Sequence
+
 from pointwork.contract.decision import Obligation
 from pointwork.contract.reasons import ReasonCode
 from pointwork.contract.task import Sensitivity
@@ -9,15 +11,17 @@ from pointwork.policy.engine.filters import Refused
 from pointwork.policy.engine.index import Entry
 from pointwork.policy.engine.ranking import Ranked, codes
 
-_ROUTING = frozenset({ReasonCode.NOT_IN_ROUTE, ReasonCode.ESCALATION_ONLY, ReasonCode.ROUTED_AWAY})
+WHOSE_TURN = frozenset(
+    {ReasonCode.NOT_IN_ROUTE, ReasonCode.ESCALATION_ONLY, ReasonCode.ROUTED_AWAY}
+)
 """Refusals that only say whose turn it is; an adviser's turn is another."""
 
 
-def obligations_of(facts: Facts, ranked: Ranked, adviser: Entry | None) -> tuple[Obligation, ...]:
-    """In the order in which they are met."""
+def obligations_of(facts: Facts, ranked: Ranked, beside: Sequence[Entry]) -> tuple[Obligation, ...]:
+    """In the order in which they are met; ``beside`` are the voices asked besides the owner."""
     row, first = facts.row, ranked.chosen[0]
     redacts = facts.bundle.pack.privacy.redact_before_egress
-    asked = (*ranked.chosen, *((adviser,) if adviser else ()))
+    asked = (*ranked.chosen, *beside)
     leaves = any(not entry.is_local for entry in asked)
     # Ranked by lane, a model below the class's grade is only there for its evaluations.
     by_grade = facts.bundle.pack.rank != "cheapest_safe_lane"
@@ -69,6 +73,6 @@ def adviser_of(facts: Facts, refused: Refused, ranked: Ranked) -> Entry | None:
         entry
         for family in named
         for entry in by_family[family]
-        if entry.vendor != owner.vendor and codes(refused, entry.name) <= _ROUTING
+        if entry.vendor != owner.vendor and codes(refused, entry.name) <= WHOSE_TURN
     ]
     return others[0] if others else None

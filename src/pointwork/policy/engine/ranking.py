@@ -47,6 +47,8 @@ class Ranked:
     branches: int = 1
     """How many of ``chosen``, from the first on, answer side by side."""
     shortfall: ParallelShortfall | None = None
+    is_overridden: bool = False
+    """Whether a person's override put the first of ``chosen`` there."""
 
 
 Ordering = Callable[[Facts, Refused], Ranked]
