@@ -10,6 +10,7 @@ import json
 import logging
 import smtplib
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from email.message import EmailMessage
 
 import httpx2
@@ -23,6 +24,9 @@ from workers.settings import NoticeSettings
 
 SIGNATURE_HEADER = "pointwork-signature"
 _TIMEOUT_SECONDS = 10.0
+_PATIENCE_SECONDS = 15.0
+"""A step that waits longer than its own limit would be tried again, and the task not held."""
+_THREADS = 4
 _log = logging.getLogger(__name__)
 
 
@@ -31,17 +35,24 @@ class Notices:
 
     def __init__(self, settings: NoticeSettings) -> None:
         self._settings = settings
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="notice")
 
     def send(self, request: ApprovalRequest, kind: NoticeKind) -> None:
-        """Tell everybody who is to be told. It never raises; called on a thread of its own."""
+        """Tell everybody who is to be told. It never raises, and soon leaves a slow one behind."""
         notice = notice_of(request, kind, self._settings.console_url)
-        for way, deliver in self._ways(notice):
-            try:
-                deliver()
-            except (httpx2.HTTPError, EgressRefusedError, TimeoutError) as error:
-                self._lost(notice, way, error)
-            except (smtplib.SMTPException, OSError, MailRefusedError) as error:
-                self._lost(notice, way, error)
+        sent = [
+            self._threads.submit(self._deliver, notice, way, deliver)
+            for way, deliver in self._ways(notice)
+        ]
+        wait(sent, timeout=_PATIENCE_SECONDS)
+
+    def _deliver(self, notice: Notice, way: str, deliver: Callable[[], None]) -> None:
+        try:
+            deliver()
+        except (httpx2.HTTPError, EgressRefusedError, TimeoutError) as error:
+            self._lost(notice, way, error)
+        except (smtplib.SMTPException, OSError, MailRefusedError) as error:
+            self._lost(notice, way, error)
 
     def _ways(self, notice: Notice) -> Iterator[tuple[str, Callable[[], None]]]:
         settings = self._settings

@@ -1,6 +1,7 @@
 """Verdicts that changed nothing, on the audit chain: the workflow's history keeps none of them."""
 
 import logging
+import threading
 from collections.abc import Callable
 from concurrent.futures import Executor
 from datetime import UTC, datetime
@@ -25,13 +26,12 @@ class RefusedVerdicts:
     def __init__(self, book: Book, threads: Executor) -> None:
         self._book = book
         self._threads = threads
-        self._pending = 0
+        self._room = threading.Semaphore(PENDING_MAX)
 
     def note(self, task_id: str, approval_id: str, approver: str | None, fault: str) -> None:
         _log.warning("verdict on task %s refused: %s", task_id, fault)
-        if self._pending >= PENDING_MAX:
+        if not self._room.acquire(blocking=False):
             return
-        self._pending += 1
         now = datetime.now(UTC)
         self._submit(lambda: self._book.refused(task_id, approval_id, approver, fault, now))
 
@@ -42,10 +42,10 @@ class RefusedVerdicts:
             except SQLAlchemyError:
                 _log.exception("a refused verdict could not be recorded")
             finally:
-                self._pending -= 1
+                self._room.release()
 
         try:
             self._threads.submit(run)
         except RuntimeError:
             # The worker is shutting down.
-            self._pending -= 1
+            self._room.release()

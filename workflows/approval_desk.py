@@ -26,7 +26,7 @@ with workflow.unsafe.imports_passed_through():
     from pointwork.contract.decision import DecisionRecord
     from pointwork.contract.snapshot import PolicyRef
     from pointwork.contract.steps import ApprovalAction, ApprovalStep
-    from pointwork.policy.documents.pack import ApprovalTimes
+    from pointwork.policy.documents.approval_times import ApprovalTimes
     from pointwork.verdicts import VerdictRefusedError, check
 
 VERDICT_REFUSED = "VERDICT_REFUSED"

@@ -36,7 +36,7 @@ with workflow.unsafe.imports_passed_through():
     from pointwork.contract.reasons import ReasonCode
     from pointwork.contract.steps import Compare, Verify
     from pointwork.policy.bundle import PolicyBundle
-    from pointwork.policy.documents.pack import ApprovalTimes
+    from pointwork.policy.documents.approval_times import ApprovalTimes
 
 Enter = Callable[[TaskStatus], None]
 """Tells people which state the task enters."""

@@ -36,7 +36,7 @@ with workflow.unsafe.imports_passed_through():
     from pointwork.contract.steps import Compose, ReviewKind, Verify
     from pointwork.contract.task import ContentRef
     from pointwork.policy.bundle import PolicyBundle
-    from pointwork.policy.documents.pack import ApprovalTimes
+    from pointwork.policy.documents.approval_times import ApprovalTimes
 
 SCHEMA_BYTES_MAX = 2_000
 """More than any named contract's schema has; a token takes at least a byte."""

@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from pointwork.contract.decision import Effect, Lane
 from pointwork.contract.reasons import ReasonCode
@@ -15,7 +16,7 @@ from pointwork.contract.task import DataClass, Sensitivity, SpecFacts
 from pointwork.policy.decide import decide
 from pointwork.policy.documents.catalogue import PricedModel, VramPlan, vram_plan
 from pointwork.policy.specs.spec_block import parse_spec
-from tests.fakes.policy_facts import POLICIES, Situation, chosen, reasons, shipped
+from tests.fakes.policy_facts import POLICIES, Situation, changed, chosen, reasons, shipped
 
 CODEX = shipped("codex", "rtx5090")
 PACK = CODEX.pack
@@ -318,6 +319,17 @@ def test_the_flags_are_off_and_the_legacy_mode_is_not_recommended() -> None:
     assert not flags["SPEC_KIT_CONSENSUS"].recommended
     assert "deprecated" in flags["SPEC_KIT_CONSENSUS"].warning
     assert flags["SPEC_KIT_CRITIC"].recommended
+
+
+@pytest.mark.req("CX-30")
+def test_a_gate_keyed_on_agreement_is_no_pack_of_this_policy() -> None:
+    """And where every stage has one owner's call is shown by ``test_critic`` (CX-80)."""
+    roles = {name: row.model_dump() for name, row in CODEX.pack.classes.items()}
+    assert all(row.parallel is None for row in CODEX.pack.classes.values())
+    for name in roles:
+        gated = roles | {name: roles[name] | {"parallel": 2}}
+        with pytest.raises(ValidationError, match=rf"classes.{name}.parallel: this pack's"):
+            changed(CODEX, pack={"classes": gated})
 
 
 def test_every_class_has_a_cap_and_the_dearer_roles_the_higher_one() -> None:

@@ -35,7 +35,7 @@ from pointwork.ledger.migrate import migrate
 from pointwork.ledger.outcomes import OutcomeLog
 from pointwork.ledger.vault import MasterKeys, Vault
 from pointwork.policy.bundle import PolicyBundle, PolicyLibrary
-from pointwork.policy.documents.pack import ApprovalTimes
+from pointwork.policy.documents.approval_times import ApprovalTimes
 from pointwork.temporal import pointwork_plugin
 from pointwork.verdicts import sign
 from tests.fakes.fixed_inference import FixedInference

@@ -19,6 +19,7 @@ from pointwork.contract.names import SIGNAL_VERDICT, UPDATE_VERDICT
 from pointwork.contract.outcome import TaskStatus
 from pointwork.contract.prompt import Prompt
 from pointwork.ledger.audit import AuditChain
+from tests.fakes.scripted_provider import Hangs
 from tests.workflows.people import signer, verdict_on
 from tests.workflows.stack import OWNER, OWNER_KEY_ID, Stack
 
@@ -183,6 +184,26 @@ async def test_no_unsigned_or_altered_signal_or_update_changes_anything_and_each
     assert len(found) == 2 * len(INERT)
     assert all(each["fault"] for each in found)
     assert stack.approvals.verdicts(request.approval_id) == []
+    await stack.client.cancel(request.task_id)
+    await stack.recorded(request.task_id)
+
+
+async def test_the_same_verdict_sent_again_changes_nothing_and_is_on_record(stack: Stack) -> None:
+    request = await held(stack)
+    stack.script.write(request.task_id, Hangs())
+    document = right(stack, request)
+    code, printed = await update(stack, request.task_id, document)
+    assert code == 0, printed
+    await signal(stack, request.task_id, document)
+    # A new update: the server answers one of the same id by what it said before.
+    code, _ = await update(stack, request.task_id, document)
+    assert code != 0
+    found = await refusals(stack, request.task_id, 2)
+    assert {each["fault"] for each in found} <= {
+        "no approval is open for this task",
+        "another verdict is being recorded; see how it ends",
+    }
+    assert len(stack.approvals.verdicts(request.approval_id)) == 1
     await stack.client.cancel(request.task_id)
     await stack.recorded(request.task_id)
 

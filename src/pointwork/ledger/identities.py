@@ -49,10 +49,12 @@ class Identities:
         """Give an account these roles, groups and subject.
 
         Raises:
-            IdentityConflictError: nobody has the name.
+            IdentityConflictError: nobody has the name, or no owner would be left.
         """
 
         def write(connection: Connection) -> None:
+            if Role.OWNER not in identity.roles:
+                _keep_an_owner(connection, identity.name)
             row = _row(identity)
             changed = {key: row[key] for key in ("kind", "subject", "roles", "belongs_to")}
             values = changed | {"of_name": identity.name}
@@ -66,12 +68,13 @@ class Identities:
         """Let an account do nothing more; False where it could not already.
 
         Raises:
-            IdentityConflictError: nobody has the name.
+            IdentityConflictError: nobody has the name, or no owner would be left.
         """
 
         def write(connection: Connection) -> bool:
             if find(connection, name) is None:
                 raise IdentityConflictError(_unknown(name))
+            _keep_an_owner(connection, name)
             values = {"of_name": name, "at": now}
             if connection.execute(_DISABLE, values).rowcount == 0:
                 return False
@@ -166,6 +169,21 @@ class Bars:
     @staticmethod
     def _is_of(identity: Identity, group: str) -> bool:
         return identity.kind is IdentityKind.PERSON and group in identity.belongs_to
+
+
+def _keep_an_owner(connection: Connection, name: str) -> None:
+    """Refuse what would leave nobody who may change anything again.
+
+    Raises:
+        IdentityConflictError: the account is the only owner.
+    """
+    owners = {
+        each.name
+        for each in map(_identity, connection.execute(_ALL))
+        if Role.OWNER in each.roles and each.disabled_at is None
+    }
+    if owners == {name}:
+        raise IdentityConflictError(f"{name!r} is the only owner; make somebody else one first")
 
 
 def _facts(identity: Identity) -> dict[str, Any]:

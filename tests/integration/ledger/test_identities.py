@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from pointwork.contract.approval import ApprovalVerdict, ApproverKey
+from pointwork.contract.decision import Site
 from pointwork.contract.identity import Identity, IdentityKind, Role
 from pointwork.ledger.access_keys import AccessKeys
 from pointwork.ledger.identities import Identities, IdentityConflictError
+from pointwork.policy.bundle import PolicyLibrary
 from tests.integration.ledger.conftest import Ledger
 from tests.integration.ledger.records import NOW
 from tests.integration.ledger.test_approvals import request
@@ -57,6 +59,19 @@ def test_a_taken_or_an_unknown_name_is_refused_and_named(ledger: Ledger) -> None
             call()
 
 
+def test_the_only_owner_stays_one(ledger: Ledger) -> None:
+    known = Identities(ledger.engine)
+    known.add(person("ada", roles=(Role.OWNER,)), "ada")
+    for call in (
+        lambda: known.disable("ada", "ada", NOW),
+        lambda: known.change(person("ada"), "ada", NOW),
+    ):
+        with pytest.raises(IdentityConflictError, match="'ada' is the only owner"):
+            call()
+    known.add(person("bob", roles=(Role.OWNER,)), "ada")
+    assert known.disable("ada", "bob", NOW)
+
+
 def test_a_key_says_whose_it_is_and_why_it_may_not_answer(ledger: Ledger) -> None:
     known = Identities(ledger.engine)
     known.add(person("team", kind=IdentityKind.GROUP, roles=()), "owner")
@@ -76,6 +91,31 @@ def test_a_key_says_whose_it_is_and_why_it_may_not_answer(ledger: Ledger) -> Non
     asked_by_ada = {each.approver: each for each in ledger.approvals.keys("ada")}
     assert "the same person as ada" in asked_by_ada["ada-2"].barred
     assert asked_by_ada["ada-2"].person == "sub-1"
+
+
+@pytest.mark.req("CX-82")
+def test_no_local_model_of_any_pack_approves_even_with_a_key_and_the_role(
+    ledger: Ledger, library: PolicyLibrary
+) -> None:
+    """GR-003: it is a service, and the approval waits on for a person."""
+    known, book = Identities(ledger.engine), ledger.approvals
+    bundles = [library.active(pack) for pack in library.packs]
+    local = {
+        name
+        for bundle in bundles
+        for name, each in bundle.models.items()
+        if each.endpoint.site is Site.LOCAL
+    }
+    assert len(local) >= 1
+    for name in sorted(local):
+        known.add(person(name, kind=IdentityKind.SERVICE), "owner")
+        book.add_key(key_of(name), NOW)
+    book.open(request(), NOW)
+    for key in book.keys("tester"):
+        assert "only a person approves" in key.barred
+        given = ("a-1", APPROVED, key.approver, f"token-{key.key_id}", NOW)
+        assert not book.close(*given, key_id=key.key_id, reason="it builds")
+    assert [each.approval_id for each in book.waiting()] == ["a-1"]
 
 
 @pytest.mark.parametrize("spoil", ["revoked", "disabled", "requester's own", "never added"])

@@ -135,6 +135,17 @@ async def test_a_mail_server_that_refuses_or_is_gone_is_logged_and_no_more(
     assert "ada@example.org" not in caplog.text
 
 
+async def test_a_receiver_that_never_answers_keeps_nobody_else_from_being_told() -> None:
+    async with mail_server() as box:
+        async with LoopbackVendor() as silent:
+            silent.reply = Reply(is_silent=True)
+            sending = asyncio.create_task(send(webhook_url=silent.base_url, **mailed(box.port)))
+            async with asyncio.timeout(30):
+                while not (silent.received and box.messages):
+                    await asyncio.sleep(0.01)
+        await sending
+
+
 async def test_mail_in_the_clear_leaves_no_address_of_this_house(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -8,10 +8,10 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import Field, field_validator, model_validator
 
 from pointwork.contract.additive import added
-from pointwork.contract.approval import APPROVERS_MAX
 from pointwork.contract.budget_windows import BudgetPeriod, BudgetScope
 from pointwork.contract.decision import GrantKind, Lane
 from pointwork.contract.task import Name, Sensitivity
+from pointwork.policy.documents.approval_times import ApprovalTimes
 from pointwork.policy.documents.cache_rules import CacheRules
 from pointwork.policy.documents.document import ChangeHeader, Document, Ratio, Sentence, Usd
 from pointwork.policy.documents.routes import Family, LaneFloor, LaneRule, Stage, TaskClass
@@ -48,39 +48,6 @@ class BudgetLimit(Document):
     def budget(self) -> int:
         """What people call the budget, in nano-USD: where models pause, else the limit."""
         return self.limit if self.pause_expensive_from is None else self.pause_expensive_from
-
-
-class ApprovalTimes(Document):
-    """Silence ends in denial: remind, then escalate, then expire (design 7)."""
-
-    remind_after_seconds: Annotated[int, Field(ge=1)]
-    escalate_after_seconds: Annotated[int, Field(ge=1)]
-    expire_after_seconds: Annotated[int, Field(ge=1)]
-    approvers_min: dict[GrantKind, Annotated[int, Field(ge=1, le=APPROVERS_MAX)]] = added({})
-    """How many different persons must approve, where more than one."""
-
-    def approvers_for(self, kind: GrantKind) -> int:
-        return self.approvers_min.get(kind, 1)
-
-    @model_validator(mode="after")
-    def _one_chooses(self) -> Self:
-        if GrantKind.CHOICE in self.approvers_min:
-            msg = "approvers_min.choice: one person chooses between answers; leave it out"
-            raise ValueError(msg)
-        return self
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Self:
-        if not (
-            self.remind_after_seconds < self.escalate_after_seconds < self.expire_after_seconds
-        ):
-            msg = (
-                "remind_after_seconds, escalate_after_seconds and expire_after_seconds are "
-                f"{self.remind_after_seconds}, {self.escalate_after_seconds} and "
-                f"{self.expire_after_seconds}; let them rise in this order"
-            )
-            raise ValueError(msg)
-        return self
 
 
 class Retry(Document):
@@ -372,6 +339,18 @@ class Pack(Document):
         for name, row in self.classes.items():
             if row.lane is None:
                 msg = f"classes.{name}.lane: missing, and this pack ranks by lane; name a lane"
+                raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _no_gate_is_keyed_on_agreement(self) -> Self:
+        """Several models at once, only where the pack verifies by comparing (CX-30, GR-001)."""
+        for name, row in self.classes.items():
+            if row.parallel and self.verification and "compare" not in self.verification:
+                msg = (
+                    f"classes.{name}.parallel: this pack's verification does not name compare, so "
+                    "no step waits until models agree; leave parallel out"
+                )
                 raise ValueError(msg)
         return self
 
