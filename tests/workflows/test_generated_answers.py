@@ -13,7 +13,7 @@ from tests.fakes.scripted_provider import Fails, Says
 from tests.workflows.stack import NEAR_PACK, SIDE_BY_SIDE_PACK, Stack
 from tests.workflows.test_branches import FAILS
 
-TASKS_AT_ONCE, ROUNDS = 12, 4
+TASKS_AT_ONCE, ROUNDS = 4, 12
 
 
 async def one(stack: Stack, seed: int) -> str:
