@@ -162,4 +162,5 @@ def test_an_answer_of_several_is_never_an_earlier_one() -> None:
     bundle = shipped("juggernaut")
     asked = Situation(task_class="code", sensitivity=Sensitivity.PUBLIC)
     assert plan_of(asked, bundle).cache_ttl_seconds > 0
-    assert plan_of(asked, parallel(2, bundle)).cache_ttl_seconds == 0
+    compared = parallel(2, bundle, verification=["metrics", "compare"])
+    assert plan_of(asked, compared).cache_ttl_seconds == 0
