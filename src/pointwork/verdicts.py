@@ -1,4 +1,7 @@
-"""Signing and checking a person's verdict: Ed25519 over canonical JSON, no options."""
+"""Signing and checking a person's verdict: Ed25519 over canonical JSON, no options.
+
+A verdict does not name its algorithm, so that nobody can name another.
+"""
 
 import base64
 import binascii
@@ -18,9 +21,6 @@ from pointwork.contract.approval import (
 )
 from pointwork.contract.canonical import canonical_json
 from pointwork.contract.decision import GrantKind
-
-ALGORITHM = "Ed25519"
-"""The only one; a verdict does not say which, so that nobody can name another."""
 
 
 class VerdictRefusedError(ValueError):

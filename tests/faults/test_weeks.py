@@ -28,13 +28,13 @@ from pointwork.verdicts import sign
 from tests.fakes.policy_facts import POLICIES
 from tests.fakes.scripted_provider import Script
 from tests.faults.processes import temporal, until
-from tests.workflows.people import verdict_on
 from tests.workflows.stack import (
     OWNER,
     OWNER_KEY_ID,
     PATIENT_PACK,
     open_test_parts,
     running,
+    verdict_on,
 )
 from workers.settings import Settings
 

@@ -2,7 +2,7 @@
 
 import base64
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -13,12 +13,11 @@ from pointwork.contract.approval import (
     ApprovalVerdict,
     ApproverKey,
     SignedVerdict,
-    Verdict,
 )
 from pointwork.contract.identity import Identity, IdentityKind, Role
 from pointwork.ledger.identities import Identities
 from pointwork.verdicts import sign
-from tests.workflows.stack import Stack
+from tests.workflows.stack import Stack, verdict_on
 
 
 @dataclass(frozen=True)
@@ -35,26 +34,6 @@ class Signer:
         """This person's verdict on ``request``; ``changed`` spoils a field of it."""
         given = verdict_on(request, verdict, **({"approver": self.name} | changed))
         return sign(given, self.key, self.key_id)
-
-
-def verdict_on(
-    request: ApprovalRequest, verdict: ApprovalVerdict, approver: str, **changed: Any
-) -> Verdict:
-    now = datetime.now(UTC)
-    values: dict[str, Any] = {
-        "approval_id": request.approval_id,
-        "task_id": request.task_id,
-        "verdict": verdict,
-        "approver": approver,
-        "reason": "looked at it and agree",
-        "request_sha256": request.request_sha256,
-        "policy_sha256": request.policy_sha256,
-        "ceiling_nano_usd": request.ceiling_nano_usd,
-        "decided_at": now,
-        "expires_at": now + timedelta(minutes=5),
-        "token_id": uuid4().hex,
-    }
-    return Verdict(**(values | changed))
 
 
 def introduce(stack: Stack, name: str, **known: Any) -> Identity:

@@ -149,21 +149,29 @@ class Stack:
         self, request: ApprovalRequest, verdict: ApprovalVerdict, **changed: Any
     ) -> SignedVerdict:
         """The owner's verdict on ``request``; ``changed`` spoils a field of it."""
-        now = datetime.now(UTC)
-        values: dict[str, Any] = {
-            "approval_id": request.approval_id,
-            "task_id": request.task_id,
-            "verdict": verdict,
-            "approver": OWNER,
-            "reason": "looked at it and agree",
-            "request_sha256": request.request_sha256,
-            "policy_sha256": request.policy_sha256,
-            "ceiling_nano_usd": request.ceiling_nano_usd,
-            "decided_at": now,
-            "expires_at": now + timedelta(minutes=5),
-            "token_id": uuid.uuid4().hex,
-        }
-        return sign(Verdict(**(values | changed)), self.owner_key, OWNER_KEY_ID)
+        given = verdict_on(request, verdict, **({"approver": OWNER} | changed))
+        return sign(given, self.owner_key, OWNER_KEY_ID)
+
+
+def verdict_on(
+    request: ApprovalRequest, verdict: ApprovalVerdict, approver: str, **changed: Any
+) -> Verdict:
+    """A verdict on ``request`` before it is signed; ``changed`` spoils a field of it."""
+    now = datetime.now(UTC)
+    values: dict[str, Any] = {
+        "approval_id": request.approval_id,
+        "task_id": request.task_id,
+        "verdict": verdict,
+        "approver": approver,
+        "reason": "looked at it and agree",
+        "request_sha256": request.request_sha256,
+        "policy_sha256": request.policy_sha256,
+        "ceiling_nano_usd": request.ceiling_nano_usd,
+        "decided_at": now,
+        "expires_at": now + timedelta(minutes=5),
+        "token_id": uuid.uuid4().hex,
+    }
+    return Verdict(**(values | changed))
 
 
 def with_more_packs(library: PolicyLibrary) -> PolicyLibrary:

@@ -20,8 +20,8 @@ from pointwork.contract.outcome import TaskStatus
 from pointwork.contract.prompt import Prompt
 from pointwork.ledger.audit import AuditChain
 from tests.fakes.scripted_provider import Hangs
-from tests.workflows.people import signer, verdict_on
-from tests.workflows.stack import OWNER, OWNER_KEY_ID, Stack
+from tests.workflows.people import signer
+from tests.workflows.stack import OWNER, OWNER_KEY_ID, Stack, verdict_on
 
 TEMPORAL = Path(sysconfig.get_path("scripts")) / "temporal"
 APPROVED = ApprovalVerdict.APPROVED

@@ -30,7 +30,8 @@ from pointwork.cli.options import (
     PoliciesDir,
     StateDir,
 )
-from pointwork.cli.owner import OWNER, load_key
+from pointwork.cli.owner import OWNER
+from pointwork.cli.person import check_owner
 from pointwork.cli.screen import OK, Screen, usd
 from pointwork.contract.approval import ApprovalVerdict
 
@@ -131,7 +132,7 @@ def resume(
     from pointwork.ledger.budget_stops import StopBook
 
     check_reason(reason)
-    load_key(state_dir, by)
+    check_owner(state_dir, by)
     engine = open_ledger(state_dir)
     book, now = StopBook(engine), datetime.now(UTC)
     stopped = [key for key in book.standing() if window in (key, key.partition("/")[0])]
@@ -192,7 +193,7 @@ def seen(
     """Record who has seen an alert."""
     from pointwork.ledger.budget_alerts import AlertBook
 
-    load_key(state_dir, by)
+    check_owner(state_dir, by)
     book, now = AlertBook(open_ledger(state_dir)), datetime.now(UTC)
     wanted: Sequence[str] = alert_ids or []
     if everything == bool(wanted):
@@ -223,7 +224,7 @@ def _set(
     from pointwork.ledger.budget_settings import BudgetSettings
 
     check_reason(reason)
-    load_key(state_dir, by)
+    check_owner(state_dir, by)
     setting = BudgetSettings(open_ledger(state_dir)).set(
         pack=named.pack,
         scope=named.scope,

@@ -9,7 +9,8 @@ from pointwork.cli.approvals import As, Reason, check_reason
 from pointwork.cli.deployment import open_ledger
 from pointwork.cli.errors import CliError
 from pointwork.cli.options import STATE_DIR_DEFAULT, AsJson, StateDir
-from pointwork.cli.owner import OWNER, load_key
+from pointwork.cli.owner import OWNER
+from pointwork.cli.person import check_owner
 from pointwork.cli.screen import OK, WARN, Screen
 from pointwork.cli.vault_place import open_store
 
@@ -41,7 +42,7 @@ def erase(
     from pointwork.ledger.erasure import Eraser
 
     check_reason(reason)
-    load_key(state_dir, by)
+    check_owner(state_dir, by)
     if bool(task_ids) == (caller is not None):
         raise CliError("it is not clear which tasks", "give ids, or --caller without ids")
     engine = open_ledger(state_dir)

@@ -18,7 +18,7 @@ from pointwork.cli.options import (
     PoliciesDir,
     StateDir,
 )
-from pointwork.cli.owner import load_key
+from pointwork.cli.person import check_owner
 from pointwork.cli.screen import OK, Screen, age, listed, table
 from pointwork.contract.overlay import OPTIMIZER
 
@@ -119,7 +119,7 @@ def revert(
 ) -> None:
     """Put an earlier order in force again, as a new version."""
     subject = _subject(pack, policies_dir, host, state_dir)
-    load_key(state_dir, by)
+    check_owner(state_dir, by)
     change = subject.log.revert(
         pack, to_version, by=by, pack_allows_overlay=True, now=datetime.now(UTC)
     )

@@ -11,7 +11,8 @@ from pointwork.cli.approvals import As
 from pointwork.cli.deployment import open_ledger
 from pointwork.cli.errors import CliError, ExitCode
 from pointwork.cli.options import STATE_DIR_DEFAULT, AsJson, StateDir
-from pointwork.cli.owner import OWNER, load_key
+from pointwork.cli.owner import OWNER
+from pointwork.cli.person import check_owner
 from pointwork.cli.screen import OK, WARN, Screen, facts, table
 from pointwork.cli.vault_place import existing_master_key, open_store
 
@@ -50,7 +51,7 @@ def rotate(
 
     if stage and to is not None:
         raise CliError("--stage adds a key and --to names one", "give one of the two")
-    load_key(state_dir, by)
+    check_owner(state_dir, by)
     engine, path, now = open_ledger(state_dir), existing_master_key(state_dir), datetime.now(UTC)
     rotation, screen = Rotation(engine), Screen(as_json=as_json)
     _refuse_another_ledgers(MasterKeys.load(path), rotation.wrapped(), path)
@@ -87,7 +88,7 @@ def retire(
     from pointwork.ledger.master_keys import MasterKeys
     from pointwork.ledger.rotation import Rotation
 
-    load_key(state_dir, by)
+    check_owner(state_dir, by)
     engine, path, now = open_ledger(state_dir), existing_master_key(state_dir), datetime.now(UTC)
     keys = MasterKeys.load(path)
     if key_id == keys.active:

@@ -32,7 +32,6 @@ class AccessKey:
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
-    last_used_at: datetime | None
 
 
 class AccessKeys:

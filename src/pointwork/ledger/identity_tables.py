@@ -55,4 +55,3 @@ class AccessKeyRow(LedgerTable, table=True):
     created_at: datetime = time()
     expires_at: datetime | None = time()
     revoked_at: datetime | None = time()
-    last_used_at: datetime | None = time()

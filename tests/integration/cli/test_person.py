@@ -82,13 +82,20 @@ def test_what_cannot_be_done_is_refused_with_a_reason_and_changes_nothing(
     assert row_counts(ledger) == before
 
 
-def test_only_an_owner_changes_who_is_known(call: Call, state_dir: Path) -> None:
+def test_only_an_owner_changes_who_is_known_what_is_spent_and_what_is_kept(
+    call: Call, state_dir: Path
+) -> None:
     here = ("--state-dir", state_dir)
     call("person", "add", "ada", "--role", "approver", *here)
     call("person", "key", "ada", *here)
-    called = call("person", "add", "eve", "--role", "owner", "--as", "ada", *here)
-    assert called.code != ExitCode.OK
-    assert "ada has not the role owner" in called.err
+    for arguments in (
+        ("person", "add", "eve", "--role", "owner"),
+        ("budget", "set", "3", "--pack", "omega", "--period", "day", "--reason", "a trial run"),
+        ("erase", "t-1", "--reason", "asked for by its subject"),
+    ):
+        called = call(*arguments, "--as", "ada", *here)
+        assert called.code != ExitCode.OK
+        assert "ada has not the role owner" in called.err
 
 
 def test_a_key_to_the_api_is_printed_once_listed_and_revoked(

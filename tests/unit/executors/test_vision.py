@@ -1,7 +1,6 @@
 """A detector of this host, or a refusal that says what to do; overlapping boxes are one object."""
 
 import hashlib
-import importlib.util
 import io
 import subprocess
 import sys
@@ -22,10 +21,6 @@ from pointwork.executors.vision import (
 )
 from tests.fakes.tiny_onnx import constant_detector
 
-needs_runtime = pytest.mark.skipif(
-    not (importlib.util.find_spec("onnxruntime") and importlib.util.find_spec("PIL")),
-    reason="the vision extra is not installed",
-)
 # Boxes by columns: a cat, the same cat again, a dog in its place, and one nobody is sure of.
 OUTPUT = [
     [32.0, 33.0, 32.0, 10.0],
@@ -119,7 +114,6 @@ def test_the_same_place_may_hold_two_objects_of_different_labels() -> None:
     assert result.labels.tolist() == [0, 1]
 
 
-@needs_runtime
 def test_boxes_are_given_in_the_pixels_of_the_image_as_it_was(tmp_path: Path) -> None:
     detector = HostDetector(*written(tmp_path / "m.onnx", constant_detector(OUTPUT)))
     assert detector.detect(image(128, 64)) == (
@@ -129,14 +123,12 @@ def test_boxes_are_given_in_the_pixels_of_the_image_as_it_was(tmp_path: Path) ->
     assert detector.detect(image(64, 64, "JPEG"))[0].box == (22.0, 27.0, 42.0, 37.0)
 
 
-@needs_runtime
 def test_a_class_without_a_name_is_numbered(tmp_path: Path) -> None:
     model = constant_detector(OUTPUT, names="__import__('os')")
     detector = HostDetector(*written(tmp_path / "m.onnx", model))
     assert [each.label for each in detector.detect(image())] == ["class-0", "class-1"]
 
 
-@needs_runtime
 @pytest.mark.parametrize(
     "model", [b"", b"junk" * 50, constant_detector(OUTPUT)[:60], constant_detector(OUTPUT[:4])]
 )
@@ -145,7 +137,6 @@ def test_a_file_that_is_no_detector_is_refused(tmp_path: Path, model: bytes) -> 
         OnnxDetector.load(*written(tmp_path / "m.onnx", model))
 
 
-@needs_runtime
 @pytest.mark.parametrize("cut", [0, 20, 60])
 def test_bytes_that_are_no_image_are_refused(tmp_path: Path, cut: int) -> None:
     detector = HostDetector(*written(tmp_path / "m.onnx", constant_detector(OUTPUT)))
@@ -153,7 +144,6 @@ def test_bytes_that_are_no_image_are_refused(tmp_path: Path, cut: int) -> None:
         detector.detect(image()[:cut])
 
 
-@needs_runtime
 def test_an_image_of_too_many_pixels_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
     detector = HostDetector(*written(tmp_path / "m.onnx", constant_detector(OUTPUT)))
     with pytest.raises(ImageRefusedError, match="7000 x 7000 pixels, and 40000000 are the most"):

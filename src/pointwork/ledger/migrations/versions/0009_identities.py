@@ -64,7 +64,6 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("revoked_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("last_used_at", sa.DateTime(timezone=True), nullable=True),
         sa.ForeignKeyConstraint(["name"], ["identity.name"], name=op.f("fk_access_key_identity")),
         sa.PrimaryKeyConstraint("key_id", name=op.f("pk_access_key")),
     )
