@@ -11,7 +11,14 @@ from pointwork.cli.approvals import As
 from pointwork.cli.deployment import open_ledger
 from pointwork.cli.errors import CliError
 from pointwork.cli.options import STATE_DIR_DEFAULT, AsJson, StateDir
-from pointwork.cli.owner import OWNER, key_id_of, key_path, load_key, write_new_key
+from pointwork.cli.owner import (
+    OWNER,
+    ensure_owner,
+    key_id_of,
+    key_path,
+    load_key,
+    write_new_key,
+)
 from pointwork.cli.screen import Screen, listed, table
 from pointwork.contract.identity import Identity, IdentityKind, Role
 
@@ -185,7 +192,11 @@ def check_owner(state_dir: Path, by: str) -> None:
         CliError: it says which.
     """
     load_key(state_dir, by)
-    known = _identities(state_dir).find(by)
+    identities = _identities(state_dir)
+    if by == OWNER and not any(Role.OWNER in each.roles for each in identities.all()):
+        # A ledger elsewhere, which no `pointwork up` made: the first owner is who holds this key.
+        ensure_owner(open_ledger(state_dir), state_dir)
+    known = identities.find(by)
     if known is None or Role.OWNER not in known.roles or known.disabled_at is not None:
         raise CliError(f"{by} has not the role owner", "use --as with an owner's name")
 

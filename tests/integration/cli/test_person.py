@@ -20,6 +20,20 @@ def test_the_owner_is_known_from_the_start(call: Call, state_dir: Path) -> None:
     assert len(owner["keys"]) == 1
 
 
+def test_a_ledger_without_an_owner_gets_its_first_from_who_holds_the_owners_key(
+    call: Call, state_dir: Path, ledger: Engine
+) -> None:
+    """As one on Postgres has none, which no `pointwork up` made."""
+    with ledger.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM identity")
+        connection.exec_driver_sql("DELETE FROM approver_key")
+    here = ("--state-dir", state_dir)
+    assert call("person", "add", "ada", "--role", "approver", *here).code == ExitCode.OK
+    known = {each["name"]: each for each in json.loads(call("person", "list", *here, "--json").out)}
+    assert known["owner"]["roles"] == ["owner"]
+    assert len(known["owner"]["keys"]) == 1
+
+
 def test_a_person_with_a_key_may_answer_and_after_its_revocation_not(
     call: Call, state_dir: Path, ledger: Engine
 ) -> None:
