@@ -31,6 +31,7 @@ from temporalio.worker._command_aware_visitor import CommandInfo
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from pointwork.contract.snapshot import PolicyRef
+from pointwork.history_pages import RereadHistory
 from pointwork.ledger.payload_keys import PayloadKeys
 from pointwork.policy.bundle import PolicyBundle, PolicyLibrary
 from pointwork.privacy.codec import (
@@ -230,7 +231,7 @@ def pointwork_plugin(
     return SimplePlugin(
         "pointwork",
         data_converter=data_converter(codec),
-        interceptors=[*interceptors, *more],
+        interceptors=[RereadHistory(), *interceptors, *more],
         workflow_runner=runner(restrictions=SANDBOX),
         workflow_failure_exception_types=failure_types,
     )
