@@ -1,4 +1,4 @@
-"""``python -m workers all | gpu | <queue> | replay TASK_ID | check``."""
+"""``python -m workers all | gpu | gateway | <queue> | replay TASK_ID | check``."""
 
 import argparse
 import asyncio
@@ -9,6 +9,7 @@ import secrets
 import signal
 import sys
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 
 from temporalio.worker import Interceptor, Worker
@@ -30,7 +31,7 @@ from workers.sweep import schedule_sweep
 from workers.wiring import Parts, build_worker, codec_of, connect, endpoints_of, open_parts
 
 _log = logging.getLogger("workers")
-ALL, GPU, REPLAY, CHECK = "all", "gpu", "replay", "check"
+ALL, GPU, GATEWAY, REPLAY, CHECK = "all", "gpu", "gateway", "replay", "check"
 BAD_POLICY, UNAVAILABLE = 3, 4
 """Exit codes, the same as the command line's (docs/exit-codes.md)."""
 _GIVEN = ("state_dir", "payload_keys", "payload_plaintext_accepted")
@@ -43,6 +44,10 @@ def main() -> int:
     settings = Settings()
     given = {name: value for name in _GIVEN if (value := getattr(arguments, name)) is not None}
     settings = settings.model_copy(update=given)
+    stated = {"port": arguments.port, "listen_fd": arguments.fd}
+    if stated := {name: value for name, value in stated.items() if value is not None}:
+        gateway = settings.gateway.model_copy(update=stated)
+        settings = settings.model_copy(update={"gateway": gateway})
     logging.basicConfig(
         level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
@@ -73,10 +78,12 @@ def _do(arguments: argparse.Namespace, settings: Settings) -> int:
 
 def _parse(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m workers", description=__doc__)
-    parser.add_argument("what", choices=[ALL, GPU, *_QUEUES, REPLAY, CHECK])
+    parser.add_argument("what", choices=[ALL, GPU, GATEWAY, *_QUEUES, REPLAY, CHECK])
     parser.add_argument("task_id", nargs="?", help="with replay: the task to replay")
     parser.add_argument("--state-dir", type=Path)
     parser.add_argument("--history", type=Path, help="with replay: an exported history, as JSON")
+    parser.add_argument("--port", type=int, help="with gateway: as POINTWORK_GATEWAY_PORT")
+    parser.add_argument("--fd", type=int, help="with gateway: a listening socket to serve")
     parser.add_argument("--payload-keys", type=Path, help="as POINTWORK_PAYLOAD_KEYS")
     parser.add_argument(
         "--accept-plaintext-payloads",
@@ -117,6 +124,14 @@ async def serve(settings: Settings, what: str) -> None:
     async with AsyncExitStack() as stack:
         tracing = await _tracing(settings, stack)
         client = await connect(settings, _address(settings), parts.library, *tracing)
+        if what == GATEWAY:
+            # Imported here: no worker of a queue loads the web framework.
+            from workers.gateway import build_gateway, serve_gateway
+
+            gateway = build_gateway(client, parts, settings.gateway)
+            ready = partial(_mark_ready, settings, what)
+            await serve_gateway(gateway, settings.gateway, stopped, ready)
+            return
         if what == GPU:
             lease = DeviceLease(settings.state_dir / "run" / "gpu.lease")
             await stack.enter_async_context(lease)
@@ -171,10 +186,14 @@ async def _tracing(settings: Settings, stack: AsyncExitStack) -> list[Intercepto
 
 def _ready(parts: Parts, what: str, workers: list[Worker]) -> None:
     """Say on disk that the queues are served: ``run/<what>.ready`` holds our process id."""
-    mark = parts.settings.state_dir / "run" / f"{what}.ready"
+    _mark_ready(parts.settings, what)
+    _log.info("serving %s", ", ".join(sorted(worker.task_queue for worker in workers)))
+
+
+def _mark_ready(settings: Settings, what: str) -> None:
+    mark = settings.state_dir / "run" / f"{what}.ready"
     mark.parent.mkdir(parents=True, exist_ok=True)
     mark.write_text(str(os.getpid()))
-    _log.info("serving %s", ", ".join(sorted(worker.task_queue for worker in workers)))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from pointwork.contract.task import CONTENT_BYTES_MAX, Sensitivity
+from pointwork.contract.task import CONTENT_BYTES_MAX, OUTPUT_TOKENS_MAX, Sensitivity
 from pointwork.failpoints import Failpoint
 from pointwork.ledger.retention import DAYS_MAX
 from pointwork.ledger.sealed_bytes import INLINE_BYTES_MAX
@@ -99,6 +99,28 @@ class NoticeSettings(BaseSettings):
         return self
 
 
+class GatewaySettings(BaseSettings):
+    """``POINTWORK_GATEWAY_…``: where the HTTP surface listens and what it lets through."""
+
+    model_config = SettingsConfigDict(env_prefix="POINTWORK_GATEWAY_", frozen=True, extra="ignore")
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8780, ge=0, le=65_535)
+    """0 takes any free port."""
+    listen_fd: int | None = None
+    """A listening socket that whoever started the process opened; it wins over host and port."""
+    pack: str = "omega"
+    """The pack of requests that name none."""
+    max_output_tokens: int = Field(default=1024, ge=1, le=OUTPUT_TOKENS_MAX)
+    """Where a request sets no limit."""
+    wait_seconds: int = Field(default=600, ge=1, le=3600)
+    """Longest a request stays open; its task goes on after it."""
+    requests_a_second: float = Field(default=50.0, gt=0)
+    """Of one key and one replica, beside ``burst`` and ``in_flight_max``."""
+    burst: int = Field(default=200, ge=1)
+    in_flight_max: int = Field(default=200, ge=1)
+
+
 class Settings(BaseSettings):
     """How this process reaches Temporal, the ledger and its policy."""
 
@@ -163,6 +185,7 @@ class Settings(BaseSettings):
     credentials: Credentials = Field(default_factory=Credentials)
     spec_kit: SpecKit = Field(default_factory=SpecKit)
     notices: NoticeSettings = Field(default_factory=NoticeSettings)
+    gateway: GatewaySettings = Field(default_factory=GatewaySettings)
 
     @model_validator(mode="after")
     def _failpoint_is_for_tests(self) -> Self:

@@ -108,6 +108,13 @@ class PointworkClient:
             ) from None
         return cls(temporal, vault, outcomes)
 
+    async def is_served(self) -> bool:
+        """Whether Temporal answers."""
+        try:
+            return await self._temporal.service_client.check_health()
+        except RPCError:
+            return False
+
     async def submit(
         self, prompt: Prompt, declaration: TaskDeclaration, schema: AnswerSchema | None = None
     ) -> str:

@@ -16,6 +16,7 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("name")
     parser.add_argument("--state-dir", type=Path, required=True)
+    parser.add_argument("--fd", type=int)
     arguments = parser.parse_args()
     run: Path = arguments.state_dir / "run"
     orders_file = run / f"orders-{arguments.name}"

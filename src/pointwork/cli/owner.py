@@ -67,6 +67,24 @@ def ensure_owner(engine: "Engine", state_dir: Path) -> tuple[str, bool]:
     return key_id, is_new
 
 
+def ensure_access_key(engine: "Engine", state_dir: Path) -> str:
+    """Make the owner's key to the HTTP API where none was made here; says where it lies."""
+    from pointwork.ledger.access_keys import AccessKeys
+    from pointwork.ledger.identities import IdentityConflictError
+
+    path = state_dir / "keys" / "api.key"
+    if path.exists():
+        return f"the owner's, in {path}"
+    try:
+        token = AccessKeys(engine).create(OWNER, OWNER, datetime.now(UTC))
+    except IdentityConflictError:
+        return "none made: the owner's account is disabled"
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(token + "\n")
+    return f"made for the owner, in {path}"
+
+
 def load_key(state_dir: Path, name: str) -> "Ed25519PrivateKey":
     """The private key of ``name``.
 

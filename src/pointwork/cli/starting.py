@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pointwork.cli.deployment import app_root
 from pointwork.cli.models import pull_weights
-from pointwork.cli.owner import ensure_owner, key_path
+from pointwork.cli.owner import ensure_access_key, ensure_owner, key_path
 from pointwork.cli.payload_keys import accepts_plaintext, open_codec, payload_keys_file
 from pointwork.cli.screen import FAIL, OK, Screen
 
@@ -18,7 +18,12 @@ if TYPE_CHECKING:
     from pointwork.embedded import Embedded, EmbeddedEvent
     from pointwork.policy.bundle import PolicyLibrary
 
-_WORDS = {"temporal": "Temporal server", "all": "workers", "gpu": "local model's worker"}
+_WORDS = {
+    "temporal": "Temporal server",
+    "all": "workers",
+    "gpu": "local model's worker",
+    "gateway": "gateway",
+}
 
 
 def prepare(screen: Screen, state_dir: Path, host: str) -> None:
@@ -51,11 +56,13 @@ def prepare(screen: Screen, state_dir: Path, host: str) -> None:
         pull_weights(screen, model, directory.path)
         tick(screen, f"model {model}", "verified")
     key_id, is_new = ensure_owner(engine, directory.path)
+    api_key = ensure_access_key(engine, directory.path)
     engine.dispose()
     if is_encrypted:
         tick(screen, "payloads", f"encrypted with {payload_keys_file(state_dir)}")
     made = f"created, key {key_path(directory.path, 'owner')}" if is_new else f"key {key_id}"
     tick(screen, "owner", f"may approve; {made}")
+    tick(screen, "API key", api_key)
 
 
 def _library_on_record(state_dir: Path, policies: Path, host: str) -> "PolicyLibrary":

@@ -44,6 +44,7 @@ def _announce(screen: Screen, state_dir: Path, endpoints: "Endpoints") -> None:
     screen.show(
         facts(
             [
+                *((("gateway", f"{endpoints.gateway_url}/v1"),) if endpoints.gateway_url else ()),
                 ("Temporal", endpoints.temporal_address),
                 ("Temporal's UI", endpoints.ui_url),
                 ("ledger", endpoints.ledger_url),

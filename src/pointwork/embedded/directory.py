@@ -41,6 +41,8 @@ class Endpoints(BaseModel):
     ui_url: _Url
     http_url: _Url
     metrics_url: _Url
+    gateway_url: _Url | None = None
+    """OpenAI's API, the routing API and the console; None where it was not started."""
     namespace: str = NAMESPACE_DEFAULT
     ledger_url: str
     payload_keys: Path | None = None

@@ -57,6 +57,8 @@ class PartSpec:
     """How often a start is tried whose process ends before it serves."""
     env: Mapping[str, str] | None = None
     """None inherits ours."""
+    pass_fds: tuple[int, ...] = ()
+    """Descriptors it is given, under the same numbers."""
 
 
 class PartFailedError(EmbeddedError):
@@ -162,7 +164,7 @@ class Part:
                 stdout=log,
                 stderr=log,
                 process_group=0,
-                pass_fds=(self._lock_fd,),
+                pass_fds=(self._lock_fd, *self._spec.pass_fds),
             )
         finally:
             os.close(log)

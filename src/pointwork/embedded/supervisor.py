@@ -1,14 +1,17 @@
 """Starts, watches and stops every part of an embedded deployment, in order."""
 
 import asyncio
+import socket
 import sys
 from pathlib import Path
 
 from pointwork.embedded.directory import EmbeddedError, Endpoints, StateDirectory
+from pointwork.embedded.listening import gateway_listener
 from pointwork.embedded.part import OnEvent, Part, PartFailedError, PartSpec
-from pointwork.embedded.temporal_server import Ports, choose_endpoints, server_spec
+from pointwork.embedded.temporal_server import LOOPBACK, Ports, choose_endpoints, server_spec
 
-WORKERS = ("all", "gpu")
+GATEWAY = "gateway"
+WORKERS = ("all", "gpu", GATEWAY)
 """One process serves every queue but the GPU's, so that a load of a model delays only its own."""
 
 _PORT_TRIES_MAX = 3
@@ -48,6 +51,7 @@ class Embedded:
         self._workers: list[Part] = []
         self._watches: list[asyncio.Task[None]] = []
         self._endpoints: Endpoints | None = None
+        self._listener: socket.socket | None = None
 
     @property
     def endpoints(self) -> Endpoints:
@@ -79,6 +83,8 @@ class Embedded:
         self._directory.create()
         await self._directory.lock()
         try:
+            if GATEWAY in self._worker_names:
+                self._listener = gateway_listener(self._directory, self._ports)
             self._endpoints = await self._start_server(on_event)
             await self._start_workers(on_event)
         except BaseException:
@@ -109,6 +115,9 @@ class Embedded:
         if self._server is not None:
             await self._server.stop()
             self._server = None
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
         if self._directory.is_ours:
             for name in self._worker_names:
                 self._directory.ready_file(name).unlink(missing_ok=True)
@@ -119,7 +128,7 @@ class Embedded:
         while True:
             tries += 1
             endpoints = choose_endpoints(self._directory, self._ports).model_copy(
-                update={"payload_keys": self._payload_keys}
+                update={"payload_keys": self._payload_keys, "gateway_url": self._gateway_url()}
             )
             # Before the server is up: whoever reads the file now waits at the right address.
             self._directory.write_endpoints(endpoints)
@@ -150,7 +159,15 @@ class Embedded:
             raise
         self._watches += [asyncio.create_task(worker.watch()) for worker in self._workers]
 
+    def _gateway_url(self) -> str | None:
+        if self._listener is None:
+            return None
+        return f"http://{LOOPBACK}:{self._listener.getsockname()[1]}"
+
     def _worker_spec(self, name: str) -> PartSpec:
+        # The socket is ours, so that nobody takes the port while the gateway starts anew, and
+        # who calls meanwhile waits instead of being refused.
+        fd = self._listener.fileno() if name == GATEWAY and self._listener else None
         ready_file = self._directory.ready_file(name)
 
         async def is_ready(pid: int) -> bool:
@@ -166,7 +183,9 @@ class Embedded:
                 *("--state-dir", str(self._directory.path)),
                 *(("--payload-keys", str(self._payload_keys)) if self._payload_keys else ()),
                 *(("--accept-plaintext-payloads",) if self._accepts_plaintext else ()),
+                *(("--fd", str(fd)) if fd is not None else ()),
             ),
+            pass_fds=(fd,) if fd is not None else (),
             cwd=self._app_root,
             log=self._directory.logs / f"worker-{name}.log",
             is_ready=is_ready,

@@ -59,6 +59,7 @@ class Ports:
     ui: int = 0
     http: int = 0
     metrics: int = 0
+    gateway: int = 0
 
 
 def temporal_binary() -> Path:

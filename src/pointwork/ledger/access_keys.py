@@ -91,6 +91,13 @@ class AccessKeys:
             return None
         return holder
 
+    def holder_of(self, key_id: str, now: datetime) -> Identity | None:
+        """Whose key has this id; the secret is the caller's to have checked before."""
+        with read(self._engine) as connection:
+            row = connection.execute(_FIND, {"of_key": key_id}).first()
+            holder = identities.find(connection, row.name) if row else None
+        return holder if row and holder and _opens(row, holder, now) else None
+
     def revoke(self, key_id: str, by: str, now: datetime) -> bool:
         """Let a key open nothing more; False where it opened nothing already."""
 

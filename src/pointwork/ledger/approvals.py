@@ -172,6 +172,12 @@ class ApprovalBook:
             bodies = connection.execute(_WAITING).scalars().all()
         return [ApprovalRequest.model_validate_json(body) for body in bodies]
 
+    def open_of(self, task_id: str) -> ApprovalRequest | None:
+        """What a person is asked about a task now; None where nobody is."""
+        with read(self._engine) as connection:
+            body = connection.execute(_OPEN_OF, {"of_task": task_id}).scalars().first()
+        return ApprovalRequest.model_validate_json(body) if body else None
+
     def find(self, approval_id: str) -> ApprovalRequest | None:
         """The request, waiting or ended; None where it is not known."""
         with read(self._engine) as connection:
@@ -294,6 +300,7 @@ _WAITING = (
     .where(_APPROVAL.c.state == ApprovalState.WAITING)
     .order_by(_APPROVAL.c.opened_at, _APPROVAL.c.approval_id)
 )
+_OPEN_OF = _WAITING.where(_APPROVAL.c.task_id == bindparam("of_task"))
 _CLOSE = (
     update(_APPROVAL)
     .where(_APPROVAL.c.approval_id == bindparam("of_approval"))

@@ -62,6 +62,7 @@ class ApprovalState(StrEnum):
 
 class Task(LedgerTable, table=True):
     __tablename__ = "task"
+    __table_args__ = (Index(None, "created_at", "task_id"), Index(None, "caller", "created_at"))
     task_id: str = Field(primary_key=True)
     request_digest: str
     caller: str
@@ -263,6 +264,7 @@ class Approval(LedgerTable, table=True):
         ),
         CheckConstraint("(state = 'waiting') = (closed_at IS NULL)", name="closed_once"),
         Index(None, "state", "opened_at"),
+        Index(None, "task_id", "state"),
     )
     approval_id: str = Field(primary_key=True)
     task_id: str

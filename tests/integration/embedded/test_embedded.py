@@ -52,7 +52,7 @@ async def search_attributes(endpoints: Endpoints) -> str:
 async def test_up_starts_every_part_and_stop_leaves_no_process(deployment: Deployment) -> None:
     embedded = await deployment.started()
     pids = embedded.pids
-    assert sorted(pids) == ["all", "gpu", "temporal"]
+    assert sorted(pids) == ["all", "gateway", "gpu", "temporal"]
     assert read_endpoints(deployment.state_dir) == embedded.endpoints
     assert deployment.state_dir.stat().st_mode & 0o777 == 0o700
     await embedded.stop()

@@ -1,0 +1,89 @@
+"""Waits for a task as a request does: for the answer, or for the news that a person must decide."""
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+from typing import Any
+
+from pointwork.client import PointworkClient
+from pointwork.contract.approval import ApprovalRequest
+from pointwork.contract.outcome import TaskOutcome
+from pointwork.contract.prompt import AnswerSchema, Prompt
+from pointwork.contract.task import TaskDeclaration
+from pointwork.ledger.approvals import ApprovalBook
+
+_FIRST_LOOK_SECONDS = 0.3
+_LOOK_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class StillRuns:
+    """No answer yet: the task goes on without the request."""
+
+    task_id: str
+    approval: ApprovalRequest | None
+    """What a person is asked; None where only time ran out."""
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """What a caller is told, with where to look next."""
+        waits = self.approval
+        return {
+            "task_id": self.task_id,
+            "status": "pending_approval" if waits else "running",
+            "approval_id": waits.approval_id if waits else None,
+            "asks_for": waits.asks_for if waits else None,
+            "expires_at": waits.expires_at.isoformat() if waits else None,
+            "url": f"/v1/tasks/{self.task_id}",
+        }
+
+
+class Answering:
+    """Runs tasks for requests. A request that goes away leaves its task running."""
+
+    def __init__(self, client: PointworkClient, approvals: ApprovalBook) -> None:
+        self._client = client
+        self._approvals = approvals
+
+    async def run(
+        self,
+        prompt: Prompt,
+        declaration: TaskDeclaration,
+        schema: AnswerSchema | None,
+        *,
+        open_seconds: float,
+        person_seconds: float | None,
+    ) -> TaskOutcome | StillRuns:
+        """The outcome; or that the task runs on, where a person must decide or time is up.
+
+        Args:
+            open_seconds: the longest the request stays open.
+            person_seconds: how long to wait for a person; None does not.
+
+        Raises:
+            PointworkError: as ``PointworkClient.run``.
+        """
+        running = asyncio.create_task(self._client.run(prompt, declaration, schema))
+        limit = open_seconds if person_seconds is None else min(open_seconds, person_seconds)
+        deadline = asyncio.get_running_loop().time() + limit
+        look_after = _FIRST_LOOK_SECONDS
+        try:
+            while True:
+                left = deadline - asyncio.get_running_loop().time()
+                await asyncio.wait({running}, timeout=max(0.0, min(look_after, left)))
+                if running.done():
+                    return running.result()
+                if left <= 0 or person_seconds is None:
+                    waits = await self.open_approval(declaration.task_id)
+                    if left <= 0 or waits is not None:
+                        return StillRuns(declaration.task_id, waits)
+                look_after = _LOOK_SECONDS
+        finally:
+            if not running.done():
+                running.cancel()
+                with contextlib.suppress(asyncio.CancelledError, Exception):
+                    await running
+
+    async def open_approval(self, task_id: str) -> ApprovalRequest | None:
+        """What a person is asked about the task now."""
+        return await asyncio.to_thread(self._approvals.open_of, task_id)

@@ -1,0 +1,111 @@
+"""The HTTP application: one process of it knows nothing that another does not."""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from sqlalchemy import Engine
+from starlette.exceptions import HTTPException
+
+from pointwork.client import PointworkClient
+from pointwork.contract.failures import PointworkError
+from pointwork.gateway import health
+from pointwork.gateway.access import Callers
+from pointwork.gateway.limits import BodyLimit, CallLimits, Limits
+from pointwork.gateway.openai import chat, model_names
+from pointwork.gateway.problems import ProblemError, problem_of, respond
+from pointwork.gateway.tasks import routes as tasks
+from pointwork.ledger.access_keys import AccessKeys
+from pointwork.ledger.approvals import ApprovalBook
+from pointwork.ledger.outcomes import OutcomeLog
+from pointwork.ledger.vault import Vault
+from pointwork.policy.bundle import PolicyLibrary
+
+
+@dataclass(frozen=True)
+class GatewayOptions:
+    """What an operator may set."""
+
+    pack: str = "omega"
+    """Pack of a request that names none."""
+    max_output_tokens: int = 1024
+    """Where the request sets no limit of its own."""
+    wait: timedelta = timedelta(minutes=10)
+    """Longest a request stays open for its answer; the task goes on after it."""
+    limits: Limits = field(default_factory=Limits)
+
+
+class Gateway:
+    """What the routes share. Everything that must survive the process is in ledger and Temporal."""
+
+    def __init__(
+        self,
+        client: PointworkClient,
+        engine: Engine,
+        vault: Vault,
+        library: PolicyLibrary,
+        options: GatewayOptions | None = None,
+    ) -> None:
+        self.client = client
+        self.engine = engine
+        self.vault = vault
+        self.library = library
+        self.options = options or GatewayOptions()
+        self.outcomes = OutcomeLog(engine)
+        self.approvals = ApprovalBook(engine)
+        self.callers = Callers(AccessKeys(engine))
+        self.calls = CallLimits(self.options.limits)
+
+
+def build_app(gateway: Gateway) -> FastAPI:
+    """Every route, with errors in the form of the surface that was asked."""
+    app = FastAPI(
+        title="Pointwork",
+        summary="A durable, governed router for LLM work",
+        version="1",
+        docs_url="/docs",
+        redoc_url=None,
+        openapi_url="/openapi.json",
+    )
+    app.state.gateway = gateway
+    app.add_middleware(BodyLimit, bytes_max=gateway.options.limits.body_bytes_max)
+    app.add_exception_handler(ProblemError, _problem)
+    app.add_exception_handler(PointworkError, _refused)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _plain)
+    app.include_router(health.router)
+    app.include_router(chat.router, prefix="/v1")
+    app.include_router(model_names.router, prefix="/v1")
+    app.include_router(tasks.router, prefix="/v1")
+    return app
+
+
+async def _problem(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, ProblemError)
+    return respond(request, error)
+
+
+async def _refused(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, PointworkError)
+    return respond(request, problem_of(error))
+
+
+async def _invalid(request: Request, error: Exception) -> JSONResponse:
+    """Which field, and what is allowed there; never its value, which may be content."""
+    assert isinstance(error, RequestValidationError)
+    first: dict[str, Any] = error.errors()[0]
+    param = ".".join(str(each) for each in first["loc"] if each != "body")
+    said = str(first["msg"]).removeprefix("Value error, ")
+    detail = f"{param or 'the body'}: {said[:1].lower()}{said[1:]}; correct it and send again"
+    return respond(request, ProblemError(400, "invalid_request", detail, param or None))
+
+
+async def _plain(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    headers = dict(error.headers or {})
+    code = {404: "no_such_route", 405: "method_not_allowed"}.get(error.status_code, "refused")
+    detail = f"{request.method} {request.url.path}: {error.detail}; see /docs"
+    return respond(request, ProblemError(error.status_code, code, detail, headers=headers))

@@ -1,0 +1,133 @@
+"""What one key may ask at a time, and how large a request may be.
+
+Limits are this replica's own: they keep one caller from taking all of it. What a caller may spend
+is the ledger's to say, for every replica at once.
+"""
+
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from pointwork.contract.task import CONTENT_BYTES_MAX
+from pointwork.gateway.problems import PROBLEM_TYPE, ProblemError
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Per replica and key."""
+
+    body_bytes_max: int = 2 * CONTENT_BYTES_MAX
+    requests_a_second: float = 50.0
+    burst: int = 200
+    in_flight_max: int = 200
+
+
+class _Bucket:
+    """Requests left, refilled with time."""
+
+    def __init__(self, limits: Limits, now: float) -> None:
+        self.left = float(limits.burst)
+        self.at = now
+        self.in_flight = 0
+
+
+class CallLimits:
+    """Counts requests by key holder. For use in one event loop."""
+
+    def __init__(self, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
+        self._limits = limits
+        self._clock = clock
+        self._buckets: dict[str, _Bucket] = {}
+
+    @asynccontextmanager
+    async def one(self, holder: str) -> AsyncIterator[None]:
+        """Hold a place for one request of ``holder``.
+
+        Raises:
+            ProblemError: 429 with the seconds to wait, where the rate or the places are used up.
+        """
+        bucket = self._taken(holder)
+        bucket.in_flight += 1
+        try:
+            yield
+        finally:
+            bucket.in_flight -= 1
+
+    def _taken(self, holder: str) -> _Bucket:
+        limits, now = self._limits, self._clock()
+        bucket = self._buckets.setdefault(holder, _Bucket(limits, now))
+        refilled = bucket.left + (now - bucket.at) * limits.requests_a_second
+        bucket.left, bucket.at = min(float(limits.burst), refilled), now
+        if bucket.in_flight >= limits.in_flight_max:
+            raise _too_many(
+                f"{holder!r} has {bucket.in_flight} requests in flight, the most it may have here; "
+                "wait for one of them",
+                1.0,
+            )
+        if bucket.left < 1:
+            raise _too_many(
+                f"{holder!r} sends more than {limits.requests_a_second:g} requests a second; slow "
+                "down",
+                (1 - bucket.left) / limits.requests_a_second,
+            )
+        bucket.left -= 1
+        return bucket
+
+
+def _too_many(detail: str, seconds: float) -> ProblemError:
+    return ProblemError(
+        429, "rate_limited", detail, headers={"retry-after": str(max(1, round(seconds)))}
+    )
+
+
+class BodyLimit:
+    """Refuses a body past the limit before it is read whole, whatever its headers say."""
+
+    def __init__(self, app: ASGIApp, bytes_max: int) -> None:
+        self._app = app
+        self._bytes_max = bytes_max
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        declared = dict(scope["headers"]).get(b"content-length", b"")
+        if declared.isdigit() and int(declared) > self._bytes_max:
+            await self._refuse(send)
+            return
+        seen, is_refused = 0, False
+
+        async def bounded() -> Message:
+            nonlocal seen, is_refused
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if seen > self._bytes_max:
+                is_refused = True
+                return {"type": "http.disconnect"}
+            return message
+
+        async def guarded(message: Message) -> None:
+            if not is_refused:
+                await send(message)
+
+        try:
+            await self._app(scope, bounded, guarded)
+        except Exception:
+            if not is_refused:
+                raise
+        if is_refused:
+            await self._refuse(send)
+
+    async def _refuse(self, send: Send) -> None:
+        text = (
+            '{"error": {"message": "the body has more than %d bytes; send less", '
+            '"type": "invalid_request_error", "param": null, "code": "body_too_large"}}'
+        )
+        body = (text % self._bytes_max).encode()
+        headers = [(b"content-type", PROBLEM_TYPE.encode()), (b"connection", b"close")]
+        start = {"type": "http.response.start", "status": 413, "headers": headers}
+        await send(start)
+        await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,132 @@
+"""A recorded outcome as an OpenAI chat completion, whole or in chunks."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from pointwork.contract.money import format_usd
+from pointwork.contract.outcome import AttemptState, FinishReason, TaskOutcome
+from pointwork.contract.prompt import Answer
+
+_FINISH = {
+    FinishReason.STOP: "stop",
+    FinishReason.LENGTH: "length",
+    FinishReason.CONTENT_FILTER: "content_filter",
+    FinishReason.TOOL_CALL: "tool_calls",
+}
+_CHUNK_CHARACTERS = 400
+"""Pieces in which an answer is sent that was held back until it was whole."""
+
+
+def completion(outcome: TaskOutcome, answer: Answer) -> dict[str, Any]:
+    """The body of an answered ``POST /v1/chat/completions``."""
+    message: dict[str, Any] = {"role": "assistant", "content": answer.text, "refusal": None}
+    choice = {"index": 0, "message": message, "finish_reason": finish_reason(outcome)}
+    return {
+        "id": completion_id(outcome.task_id),
+        "object": "chat.completion",
+        "created": created(outcome),
+        "model": outcome.served_model,
+        "choices": [choice | {"logprobs": None}],
+        "usage": usage(outcome),
+        "pointwork": governance(outcome),
+    }
+
+
+def completion_id(task_id: str) -> str:
+    return f"chatcmpl-{task_id}"
+
+
+def created(outcome: TaskOutcome) -> int:
+    return int(outcome.started_at.timestamp())
+
+
+def finish_reason(outcome: TaskOutcome) -> str:
+    return _FINISH[outcome.finish_reason or FinishReason.STOP]
+
+
+def usage(outcome: TaskOutcome) -> dict[str, Any]:
+    """Tokens of the call that was answered; what all calls cost stands under ``pointwork``."""
+    served = [each for each in outcome.attempts if each.state is AttemptState.DONE and each.usage]
+    found = served[-1].usage if served else None
+    if found is None:
+        return {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+    return {
+        "prompt_tokens": found.input_tokens,
+        "completion_tokens": found.output_tokens,
+        "total_tokens": found.input_tokens + found.output_tokens,
+        "prompt_tokens_details": {"cached_tokens": found.cached_input_tokens},
+        "completion_tokens_details": {"reasoning_tokens": found.reasoning_tokens},
+    }
+
+
+def governance(outcome: TaskOutcome) -> dict[str, Any]:
+    """What was decided and what it cost: the requested and the served model, every fallback."""
+    return {
+        "task_id": outcome.task_id,
+        "status": outcome.status,
+        "pack": outcome.policy.pack if outcome.policy else None,
+        "policy_version": outcome.policy.version if outcome.policy else None,
+        "task_class": outcome.task_class,
+        "class_source": outcome.class_source,
+        "sensitivity": outcome.sensitivity,
+        "requested_model": outcome.requested_model,
+        "served_model": outcome.served_model,
+        "served_as": outcome.served_as,
+        "served_family": outcome.served_family,
+        "used_fallback": outcome.used_fallback,
+        "fallbacks": [each.model_dump(mode="json") for each in outcome.fallbacks],
+        "redactions": [each.model_dump(mode="json") for each in outcome.redactions],
+        "cost_nano_usd": outcome.cost_nano_usd,
+        "cost": format_usd(outcome.cost_nano_usd),
+        "settlement": outcome.settlement,
+        "is_cached": outcome.is_cached,
+        "is_draft": outcome.is_draft,
+        "approval_ids": list(outcome.approval_ids),
+        "url": f"/v1/tasks/{outcome.task_id}",
+    }
+
+
+def headers(outcome: TaskOutcome) -> dict[str, str]:
+    """The same in headers, for clients that drop unknown members of a body."""
+    return {
+        "pointwork-task-id": outcome.task_id,
+        "pointwork-requested-model": outcome.requested_model or "auto",
+        "pointwork-served-model": outcome.served_model or "",
+        "pointwork-fallbacks": str(len(outcome.fallbacks)),
+        "pointwork-cost-nano-usd": str(outcome.cost_nano_usd),
+    }
+
+
+class Chunks:
+    """The chunks of one streamed completion, in order."""
+
+    def __init__(self, task_id: str, created: int, model: str) -> None:
+        self._base = {
+            "id": completion_id(task_id),
+            "object": "chat.completion.chunk",
+            "created": created,
+        }
+        self._model = model
+
+    def first(self) -> dict[str, Any]:
+        return self._chunk({"role": "assistant", "content": ""})
+
+    def text(self, piece: str) -> dict[str, Any]:
+        return self._chunk({"content": piece})
+
+    def whole(self, text: str) -> Iterator[dict[str, Any]]:
+        """An answer that was held back, in pieces a client can draw."""
+        for start in range(0, len(text), _CHUNK_CHARACTERS):
+            yield self.text(text[start : start + _CHUNK_CHARACTERS])
+
+    def last(self, outcome: TaskOutcome) -> dict[str, Any]:
+        self._model = outcome.served_model or self._model
+        chunk = self._chunk({}, finish_reason(outcome))
+        return chunk | {"pointwork": governance(outcome)}
+
+    def usage(self, outcome: TaskOutcome) -> dict[str, Any]:
+        return {**self._base, "model": self._model, "choices": [], "usage": usage(outcome)}
+
+    def _chunk(self, delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
+        choice = {"index": 0, "delta": delta, "finish_reason": finish, "logprobs": None}
+        return {**self._base, "model": self._model, "choices": [choice]}

@@ -1,0 +1,57 @@
+"""``GET /v1/models``: the names a request may give as its model."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from fastapi import APIRouter, Request
+
+from pointwork.gateway.access import Reader
+from pointwork.gateway.declaring import AUTO
+from pointwork.gateway.problems import ProblemError
+from pointwork.policy.bundle import PolicyLibrary
+
+if TYPE_CHECKING:
+    from pointwork.gateway.app import Gateway
+
+router = APIRouter(tags=["OpenAI"])
+_OWNER = "pointwork"
+
+
+@router.get("/models")
+async def list_models(request: Request, caller: Reader) -> dict[str, Any]:
+    """``auto``, then each class of each pack, then each model of the catalogue."""
+    gateway: Gateway = request.app.state.gateway
+    return {"object": "list", "data": list(_entries(gateway.library))}
+
+
+@router.get("/models/{name:path}")
+async def retrieve_model(name: str, request: Request, caller: Reader) -> dict[str, Any]:
+    """One of them.
+
+    Raises:
+        ProblemError: 404 where nothing has the name.
+    """
+    gateway: Gateway = request.app.state.gateway
+    for entry in _entries(gateway.library):
+        if entry["id"] == name:
+            return entry
+    raise ProblemError(
+        404, "model_not_found", f"model {name!r} is not known; see /v1/models", "model"
+    )
+
+
+def _entries(library: PolicyLibrary) -> Iterator[dict[str, Any]]:
+    yield _entry(AUTO, _OWNER)
+    models: dict[str, str] = {}
+    for pack in library.packs:
+        bundle = library.active(pack)
+        yield _entry(f"{pack}/{AUTO}", _OWNER)
+        for task_class in sorted(bundle.pack.classes):
+            yield _entry(f"{pack}/{task_class}", _OWNER)
+        models |= {name: each.model.vendor for name, each in bundle.models.items()}
+    for name, vendor in sorted(models.items()):
+        yield _entry(name, vendor)
+
+
+def _entry(name: str, owner: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": owner}

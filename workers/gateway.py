@@ -1,0 +1,84 @@
+"""``python -m workers gateway``: the HTTP surface, one replica of as many as are wanted."""
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+import uvicorn
+from temporalio.client import Client
+
+from pointwork.client import PointworkClient
+from pointwork.gateway.app import Gateway, GatewayOptions, build_app
+from pointwork.gateway.limits import Limits
+from pointwork.ledger.outcomes import OutcomeLog
+from workers.settings import GatewaySettings
+from workers.wiring import Parts
+
+_log = logging.getLogger("workers.gateway")
+_BACKLOG = 2048
+_GRACE_SECONDS = 10
+
+
+def build_gateway(temporal: Client, parts: Parts, settings: GatewaySettings) -> Gateway:
+    """The shared parts of the routes, over this process's ledger and Temporal client."""
+    client = PointworkClient(temporal, parts.vault, OutcomeLog(parts.engine))
+    options = GatewayOptions(
+        pack=settings.pack,
+        max_output_tokens=settings.max_output_tokens,
+        wait=timedelta(seconds=settings.wait_seconds),
+        limits=Limits(
+            requests_a_second=settings.requests_a_second,
+            burst=settings.burst,
+            in_flight_max=settings.in_flight_max,
+        ),
+    )
+    return Gateway(client, parts.engine, parts.vault, parts.library, options)
+
+
+async def serve_gateway(
+    gateway: Gateway, settings: GatewaySettings, stopped: asyncio.Event, ready: Callable[[], None]
+) -> None:
+    """Listen until ``stopped`` is set, then let requests finish for a while."""
+    listener = _listener(settings)
+    config = uvicorn.Config(
+        build_app(gateway),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+        # Streams to clients behind proxies live long; idle connections shall not.
+        timeout_keep_alive=75,
+        lifespan="off",
+    )
+    server = _Server(config)
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        while not server.started and not serving.done():
+            await asyncio.sleep(0.01)
+        if server.started:
+            host, port = listener.getsockname()[:2]
+            _log.info("gateway listens on http://%s:%s", host, port)
+            ready()
+        stop = asyncio.create_task(stopped.wait())
+        await asyncio.wait({serving, stop}, return_when=asyncio.FIRST_COMPLETED)
+        stop.cancel()
+    finally:
+        server.should_exit = True
+        await serving
+
+
+def _listener(settings: GatewaySettings) -> socket.socket:
+    if settings.listen_fd is not None:
+        return socket.socket(fileno=settings.listen_fd)
+    return socket.create_server((settings.host, settings.port), backlog=_BACKLOG)
+
+
+class _Server(uvicorn.Server):
+    """Leaves the process's signals to the process."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
