@@ -6,7 +6,16 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import Engine
-from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.client import (
+    Client,
+    Schedule,
+    ScheduleHandle,
+    ScheduleIntervalSpec,
+    ScheduleSpec,
+    ScheduleUpdate,
+    ScheduleUpdateInput,
+    WorkflowExecutionStatus,
+)
 
 from pointwork.contract.names import ROUTE_TASK, SWEEP_LEDGER, SWEEP_SCHEDULE
 from pointwork.contract.outcome import TaskStatus
@@ -146,14 +155,45 @@ async def test_a_worker_that_starts_sets_the_schedule_up_and_leaves_a_persons_pa
     temporal: Client,
 ) -> None:
     handle = temporal.get_schedule_handle(SWEEP_SCHEDULE)
+    await schedule_sweep(temporal)
     await handle.pause()
     await schedule_sweep(temporal)
-    found = (await handle.describe()).schedule
-    assert found.state.paused
+    found = await once(handle, paused=True)
     assert [each.every for each in found.spec.intervals] == [timedelta(seconds=60)]
     await handle.unpause()
     await schedule_sweep(temporal)
-    assert not (await handle.describe()).schedule.state.paused
+    await once(handle, paused=False)
+
+
+async def test_a_worker_of_another_version_sets_its_own_interval_and_leaves_a_persons_pause(
+    temporal: Client,
+) -> None:
+    handle = temporal.get_schedule_handle(SWEEP_SCHEDULE)
+    await schedule_sweep(temporal)
+
+    def older(found: ScheduleUpdateInput) -> ScheduleUpdate:
+        schedule = found.description.schedule
+        schedule.spec = ScheduleSpec(intervals=[ScheduleIntervalSpec(every=timedelta(hours=1))])
+        schedule.state.paused = True
+        return ScheduleUpdate(schedule)
+
+    await handle.update(older)
+    await once(handle, paused=True)
+    await schedule_sweep(temporal)
+    async with asyncio.timeout(60):
+        while (await handle.describe()).schedule.spec.intervals[0].every != timedelta(seconds=60):
+            pass
+    await once(handle, paused=True)
+    await handle.unpause()
+    await once(handle, paused=False)
+
+
+async def once(handle: ScheduleHandle, *, paused: bool) -> Schedule:
+    """The schedule, when the server has taken a pause or its end: it does after it said so."""
+    async with asyncio.timeout(60):
+        while (found := (await handle.describe()).schedule).state.paused is not paused:
+            pass
+    return found
 
 
 @pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
