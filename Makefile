@@ -17,7 +17,7 @@ CODE := src workflows activities workers tests bench tools
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check format replay record-histories coverage-of-requirements lock clean \
+.PHONY: help setup demo up test test-whole check format replay record-histories coverage-of-requirements lock clean \
 	bench-overhead bench-classify bench-privacy bench-decide bench-budget bench-peers bench-million bench-soak \
 	bench-injections bench-names bench-compare mutation mutation-ledger
 
@@ -41,6 +41,9 @@ up: $(READY) ## start Pointwork on this machine and keep it running
 
 test: $(READY) ## run the tests
 	$(BIN)/python -m pytest -q -n $(TEST_WORKERS) --dist loadgroup
+
+test-whole: $(READY) ## the tests with every number of cases that was promised; before a release
+	$(BIN)/python -m pytest -q -n $(TEST_WORKERS) --dist loadgroup --whole
 
 check: $(READY) ## style, types, import rules, policy documents and their cases
 	$(BIN)/ruff check .

@@ -12,6 +12,7 @@ from temporalio.testing import WorkflowEnvironment
 from pointwork.contract.names import SearchAttribute
 from pointwork.policy.bundle import PolicyLibrary
 from pointwork.policy.documents.load import load_library
+from tests.scale import Scale
 
 pytest_plugins = ["tests.postgres"]
 
@@ -22,6 +23,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=None,
         help="a running Postgres for the ledger tests; without it they start their own",
     )
+    parser.addoption(
+        "--whole",
+        action="store_true",
+        help="every number of cases that was promised, where the default run makes do with fewer",
+    )
+
+
+@pytest.fixture(scope="session")
+def scale(request: pytest.FixtureRequest) -> Scale:
+    return Scale(is_whole=request.config.getoption("--whole"))
 
 
 REPOSITORY = Path(__file__).resolve().parent.parent

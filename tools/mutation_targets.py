@@ -83,7 +83,7 @@ POLICY = Target(
         *("ReasonCode", "ReceiptKind", "Sensitivity", "Site", "Trigger"),
     ),
     phases=(_POLICY_TESTS, _POLICY_PROPERTIES),
-    deselected="hundred_thousand or another_process or any_decision",
+    deselected="many_drawn or another_process or any_decision",
     preload=("genai_prices", "temporalio.testing", "yaml", "pointwork.contract.decision"),
     sample=330,
     seconds_max=300,

@@ -9,7 +9,6 @@ import secrets
 import signal
 import sys
 from contextlib import AsyncExitStack
-from functools import partial
 from pathlib import Path
 
 from temporalio.worker import Interceptor, Worker
@@ -129,8 +128,9 @@ async def serve(settings: Settings, what: str) -> None:
             from workers.gateway import build_gateway, serve_gateway
 
             gateway = build_gateway(client, parts, settings.gateway)
-            ready = partial(_mark_ready, settings, what)
-            await serve_gateway(gateway, settings.gateway, stopped, ready)
+            await serve_gateway(
+                gateway, settings.gateway, stopped, lambda _: _mark_ready(settings, what)
+            )
             return
         if what == GPU:
             lease = DeviceLease(settings.state_dir / "run" / "gpu.lease")

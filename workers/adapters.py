@@ -8,6 +8,7 @@ from pointwork.classify.complexity import estimate_complexity
 from pointwork.contract.branches import Agreement
 from pointwork.contract.budget_windows import BudgetSetting
 from pointwork.contract.decision import FindingCount, WindowSpec
+from pointwork.contract.json_strings import JsonObjectError
 from pointwork.contract.outcome import CheckResult
 from pointwork.contract.prompt import AnswerSchema, Prompt
 from pointwork.contract.snapshot import PolicyRef
@@ -37,7 +38,7 @@ from pointwork.privacy.findings import Detection
 from pointwork.privacy.language.host import LanguageUnavailableError
 from pointwork.privacy.placeholders import Placeholders
 from pointwork.privacy.redact import LanguageReading, RedactionError, redact
-from pointwork.privacy.restore import restore
+from pointwork.privacy.restore import restore, restore_arguments
 from pointwork.privacy.second_opinion import SECOND_OPINION
 
 
@@ -94,6 +95,13 @@ class PromptRedactor:
 class PlaceholderRestorer:
     def restore(self, text: str, mapping: bytes) -> tuple[str, int]:
         restored = restore(text, Placeholders.from_bytes(mapping))
+        return restored.text, restored.unknown
+
+    def restore_arguments(self, arguments: str, mapping: bytes) -> tuple[str, int] | None:
+        try:
+            restored = restore_arguments(arguments, Placeholders.from_bytes(mapping))
+        except JsonObjectError:
+            return None
         return restored.text, restored.unknown
 
 

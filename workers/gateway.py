@@ -39,7 +39,10 @@ def build_gateway(temporal: Client, parts: Parts, settings: GatewaySettings) -> 
 
 
 async def serve_gateway(
-    gateway: Gateway, settings: GatewaySettings, stopped: asyncio.Event, ready: Callable[[], None]
+    gateway: Gateway,
+    settings: GatewaySettings,
+    stopped: asyncio.Event,
+    ready: Callable[[str], None],
 ) -> None:
     """Listen until ``stopped`` is set, then let requests finish for a while."""
     listener = _listener(settings)
@@ -60,8 +63,9 @@ async def serve_gateway(
             await asyncio.sleep(0.01)
         if server.started:
             host, port = listener.getsockname()[:2]
-            _log.info("gateway listens on http://%s:%s", host, port)
-            ready()
+            url = f"http://{host}:{port}"
+            _log.info("gateway listens on %s", url)
+            ready(url)
         stop = asyncio.create_task(stopped.wait())
         await asyncio.wait({serving, stop}, return_when=asyncio.FIRST_COMPLETED)
         stop.cancel()

@@ -14,8 +14,8 @@ from pointwork.contract.decision import DecisionRecord
 from pointwork.contract.outcome import TaskOutcome
 from pointwork.ledger.audit import AuditChain
 from pointwork.ledger.outcomes import OutcomeLog
-from pointwork.policy.bundle import PolicyLibrary, UnknownBundleError
-from pointwork.policy.decide import decide
+from pointwork.policy.bundle import PolicyLibrary
+from pointwork.policy.proving.remaking import fault_of_remaking
 from workers.strict_replay import replay_strictly
 from workers.wiring import Parts, codec_of
 
@@ -94,13 +94,8 @@ def _check_stored(
 
 def check_decision(record: DecisionRecord, library: PolicyLibrary) -> DecisionCheck:
     """Whether ``decide`` gives the stored plan's very bytes from the stored input."""
-    try:
-        bundle = library.by_hash(record.plan.policy.bundle_sha256)
-    except UnknownBundleError as error:
-        return DecisionCheck(record.decision_id, ok=False, problem=str(error))
-    if canonical_json(decide(record.input, bundle)) == canonical_json(record.plan):
-        return DecisionCheck(record.decision_id, ok=True, problem=None)
-    return DecisionCheck(record.decision_id, ok=False, problem="decide() gives another plan today")
+    fault = fault_of_remaking(record, library)
+    return DecisionCheck(record.decision_id, ok=fault is None, problem=fault)
 
 
 async def _history(

@@ -19,6 +19,7 @@ from tests.fakes.slow_model import SlowModel, slow_model
 from tests.faults.conftest import write_policies
 from tests.faults.installation import Installation, installation
 from tests.faults.processes import Server, temporal, until
+from tests.scale import Scale
 
 ENDS_SECONDS_MAX = 400
 SUBMITTERS = 8
@@ -77,10 +78,11 @@ def integrity(database: Path) -> str:
 
 
 @pytest.mark.req("DC-1")
-async def test_three_hundred_tasks_outlive_sixteen_killed_workers(tmp_path: Path) -> None:
-    task_ids = [f"worker-kill-{number}" for number in range(300)]
+async def test_every_task_outlives_workers_killed_at_random(tmp_path: Path, scale: Scale) -> None:
+    count, kills_planned = scale.of(300, 120), scale.of(16, 6)
+    task_ids = [f"worker-kill-{number}" for number in range(count)]
     drawn = random.Random(25)
-    moments = drawn.sample(range(1, 280), 16)
+    moments = drawn.sample(range(1, count - 20), kills_planned)
     async with scene(tmp_path) as on:
         installed = on.installed
         kills: list[int] = []
@@ -109,17 +111,18 @@ async def test_three_hundred_tasks_outlive_sixteen_killed_workers(tmp_path: Path
             group.create_task(submit_all(installed, task_ids, lambda _: None))
         statuses = await closed(installed, task_ids)
 
-        assert len(kills) == 16
-        assert statuses == [TaskStatus.SUCCEEDED] * 300
+        assert len(kills) == kills_planned
+        assert statuses == [TaskStatus.SUCCEEDED] * count
         assert_sound(installed, task_ids)
 
 
 @pytest.mark.req("DC-1")
-async def test_two_hundred_acknowledged_tasks_outlive_ten_kills_of_the_server(
-    tmp_path: Path,
+async def test_every_acknowledged_task_outlives_kills_of_the_server(
+    tmp_path: Path, scale: Scale
 ) -> None:
-    task_ids = [f"server-kill-{number}" for number in range(200)]
-    moments = sorted(random.Random(26).sample(range(1, 380), 10))
+    count = scale.of(200, 80)
+    task_ids = [f"server-kill-{number}" for number in range(count)]
+    moments = sorted(random.Random(26).sample(range(1, 2 * count - 20), scale.of(10, 4)))
     acknowledged: list[str] = []
     async with scene(tmp_path) as on:
         installed = on.installed
@@ -141,7 +144,7 @@ async def test_two_hundred_acknowledged_tasks_outlive_ten_kills_of_the_server(
         statuses = await closed(installed, task_ids)
 
         assert sorted(acknowledged) == sorted(task_ids)
-        assert statuses == [TaskStatus.SUCCEEDED] * 200
+        assert statuses == [TaskStatus.SUCCEEDED] * count
         assert_sound(installed, task_ids)
         await on.server.kill()
         assert integrity(on.server.database) == "ok"

@@ -24,8 +24,10 @@ from pointwork.policy.engine.facts import Facts
 from pointwork.policy.engine.filters import refusals
 from tests.fakes.policy_facts import changed
 from tests.policy.random_facts import MADE_UP, bundle_of, fact_sets, facts_of, present
+from tests.scale import Scale
 
-FACT_SETS = 100_000
+FACT_SETS, FACT_SETS_ALWAYS = 100_000, 20_000
+"""For each shipped pack."""
 SHARDS = 5
 AGAIN_EVERY = 10
 thorough = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -111,12 +113,13 @@ def _sharded() -> list[Any]:
 
 
 @pytest.mark.parametrize(("pack", "host", "shard"), _sharded())
-def test_every_one_of_a_hundred_thousand_decisions_is_whole_permitted_and_repeatable(
-    pack: str, host: str, shard: int
+def test_every_one_of_many_drawn_decisions_is_whole_permitted_and_repeatable(
+    scale: Scale, pack: str, host: str, shard: int
 ) -> None:
     bundle = bundle_of(pack, host)
     effects = set()
-    found = islice(fact_sets(Random(f"{pack}/{shard}"), bundle), FACT_SETS // SHARDS)
+    count = scale.of(FACT_SETS, FACT_SETS_ALWAYS) // SHARDS
+    found = islice(fact_sets(Random(f"{pack}/{shard}"), bundle), count)
     for number, facts in enumerate(found):
         plan = decide(facts, bundle)
         check(facts, bundle, plan)
@@ -167,9 +170,11 @@ def _without_hashes(plan: Plan, names: dict[str, str]) -> dict[str, Any]:
 
 @pytest.mark.req("OM-12")
 @every_pack
-def test_renaming_every_vendor_changes_nothing_but_the_names(pack: str, host: str) -> None:
+def test_renaming_every_vendor_changes_nothing_but_the_names(
+    scale: Scale, pack: str, host: str
+) -> None:
     bundle = bundle_of(pack, host)
     other, names = _renamed(bundle)
-    for facts in islice(fact_sets(Random(f"{pack}/names"), bundle), 2_000):
+    for facts in islice(fact_sets(Random(f"{pack}/names"), bundle), scale.of(2_000, 500)):
         before = _without_hashes(decide(facts, bundle), names)
         assert _without_hashes(decide(_with_names(facts, names), other), {}) == before

@@ -140,9 +140,10 @@ class Stack:
         async with asyncio.timeout(60):
             while True:
                 found = [a for a in self.approvals.waiting() if a.task_id == task_id]
-                view = await self.client.status(task_id)
-                if found and view.approval_id == found[0].approval_id:
-                    return found[0]
+                if found:
+                    view = await self.client.status(task_id)
+                    if view.approval_id == found[0].approval_id:
+                        return found[0]
                 await asyncio.sleep(0.02)
 
     def signed(

@@ -10,6 +10,7 @@ from pointwork.contract.outcome import TaskStatus
 from pointwork.contract.prompt import Prompt
 from tests.fakes.made_up_answers import VENDORS, three_answers
 from tests.fakes.scripted_provider import Fails, Says
+from tests.scale import Scale
 from tests.workflows.stack import NEAR_PACK, SIDE_BY_SIDE_PACK, Stack
 from tests.workflows.test_branches import FAILS
 
@@ -56,10 +57,10 @@ async def one(stack: Stack, seed: int) -> str:
 
 @pytest.mark.req("OM-60", "OM-61")
 async def test_people_are_asked_exactly_where_answers_differ_and_nothing_else_settles_it(
-    stack: Stack,
+    stack: Stack, scale: Scale
 ) -> None:
     ends: list[str] = []
-    for first in range(0, TASKS_AT_ONCE * ROUNDS, TASKS_AT_ONCE):
+    for first in range(0, TASKS_AT_ONCE * scale.of(ROUNDS, ROUNDS * 2 // 3), TASKS_AT_ONCE):
         tasks = (one(stack, seed) for seed in range(first, first + TASKS_AT_ONCE))
         ends += await asyncio.gather(*tasks)
     assert {*ends} == {"agreed", "alone", "chosen", "rejected"}

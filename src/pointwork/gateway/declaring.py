@@ -201,7 +201,12 @@ def _task_id(request: Request, caller: Identity) -> str:
             f"{IDEMPOTENCY_HEADER}: give 1 to {IDEMPOTENCY_CHARACTERS_MAX} characters",
             IDEMPOTENCY_HEADER,
         )
-    digest = hashlib.sha256(f"{len(caller.name)}:{caller.name}:{key}".encode()).hexdigest()
+    return task_id_of(caller.name, key)
+
+
+def task_id_of(caller: str, key: str) -> str:
+    """The task that an account's idempotency key stands for, for ever."""
+    digest = hashlib.sha256(f"{len(caller)}:{caller}:{key}".encode()).hexdigest()
     return f"idem-{digest[:40]}"
 
 

@@ -33,6 +33,7 @@ from tests.integration.ledger.records import (
     reserve,
     window,
 )
+from tests.scale import Scale
 
 NAMES = ("t-1", "t-2", "t-3")
 TASKS = st.sampled_from(NAMES)
@@ -317,13 +318,13 @@ def empty(ledger: Ledger) -> None:
 
 
 @pytest.mark.req("CX-90", "JG-27", "OM-39")
-def test_any_history_leaves_the_ledger_as_the_model_says(ledger_url: str) -> None:
-    """300 histories of 40 steps; the model and the ledger never differ."""
+def test_any_history_leaves_the_ledger_as_the_model_says(ledger_url: str, scale: Scale) -> None:
+    """Histories of 40 steps; the model and the ledger never differ."""
     engine = without_flushes(open_engine(ledger_url))
     run_state_machine_as_test(
         type("Machine", (LedgerMachine,), {"ledger": Ledger(ledger_url, engine)}),
         settings=settings(
-            max_examples=300,
+            max_examples=scale.of(300, 100),
             stateful_step_count=40,
             deadline=None,
             suppress_health_check=list(HealthCheck),

@@ -10,12 +10,12 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
 from pointwork.contract.failures import PointworkError
-from pointwork.contract.outcome import TaskOutcome
+from pointwork.contract.outcome import TaskOutcome, TokenUsage
 from pointwork.contract.prompt import Answer
 from pointwork.gateway.access import Submitter
 from pointwork.gateway.answering import Answering, StillRuns
 from pointwork.gateway.declaring import Declared, declare
-from pointwork.gateway.openai.completion import Chunks, completion, headers
+from pointwork.gateway.openai.completion import Chunks, completion, headers, served_tokens
 from pointwork.gateway.openai.wire import ChatRequest
 from pointwork.gateway.problems import ProblemError, openai_error, problem_of
 
@@ -61,8 +61,8 @@ async def create_chat_completion(
         found = await asking.result()
     if isinstance(found, StillRuns):
         return _accepted(found)
-    answer = await asking.answer(found)
-    return JSONResponse(completion(found, answer), headers=headers(found))
+    answer, tokens = await asking.answer(found)
+    return JSONResponse(completion(found, answer, tokens), headers=headers(found))
 
 
 def _accepted(waiting: StillRuns) -> JSONResponse:
@@ -92,9 +92,15 @@ class _Asking:
             person_seconds=self._person_seconds,
         )
 
-    async def answer(self, outcome: TaskOutcome) -> Answer:
-        text = await asyncio.to_thread(self._gateway.client.answer_text, outcome)
-        return Answer(text=text)
+    async def answer(self, outcome: TaskOutcome) -> tuple[Answer, TokenUsage]:
+        """The answer as the vault has it, and the tokens of its call as the ledger has them."""
+
+        def opened() -> tuple[Answer, TokenUsage]:
+            text = self._gateway.client.answer_text(outcome)
+            attempts = self._gateway.outcomes.attempts(outcome.task_id)
+            return Answer(text=text), served_tokens(outcome, attempts)
+
+        return await asyncio.to_thread(opened)
 
     async def streamed(self, holder: str) -> Response:
         """Server-sent events; an end that comes at once has a status instead."""
@@ -135,7 +141,7 @@ class _Asking:
                 yield _comment("still at work")
         try:
             found = _answered(running.result())
-            answer = await self.answer(found)
+            answer, tokens = await self.answer(found)
         except PointworkError as error:
             yield _event(openai_error(problem_of(error)))
             return
@@ -147,7 +153,7 @@ class _Asking:
             yield _event(chunk)
         yield _event(chunks.last(found))
         if self._body.stream_options and self._body.stream_options.include_usage:
-            yield _event(chunks.usage(found))
+            yield _event(chunks.usage(tokens))
         yield "data: [DONE]\n\n"
 
 

@@ -1,10 +1,16 @@
 """A recorded outcome as an OpenAI chat completion, whole or in chunks."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pointwork.contract.money import format_usd
-from pointwork.contract.outcome import AttemptState, FinishReason, TaskOutcome
+from pointwork.contract.outcome import (
+    AttemptState,
+    AttemptSummary,
+    FinishReason,
+    TaskOutcome,
+    TokenUsage,
+)
 from pointwork.contract.prompt import Answer
 
 _FINISH = {
@@ -17,7 +23,7 @@ _CHUNK_CHARACTERS = 400
 """Pieces in which an answer is sent that was held back until it was whole."""
 
 
-def completion(outcome: TaskOutcome, answer: Answer) -> dict[str, Any]:
+def completion(outcome: TaskOutcome, answer: Answer, tokens: TokenUsage) -> dict[str, Any]:
     """The body of an answered ``POST /v1/chat/completions``."""
     message: dict[str, Any] = {"role": "assistant", "content": answer.text, "refusal": None}
     choice = {"index": 0, "message": message, "finish_reason": finish_reason(outcome)}
@@ -27,7 +33,7 @@ def completion(outcome: TaskOutcome, answer: Answer) -> dict[str, Any]:
         "created": created(outcome),
         "model": outcome.served_model,
         "choices": [choice | {"logprobs": None}],
-        "usage": usage(outcome),
+        "usage": usage(tokens),
         "pointwork": governance(outcome),
     }
 
@@ -44,12 +50,20 @@ def finish_reason(outcome: TaskOutcome) -> str:
     return _FINISH[outcome.finish_reason or FinishReason.STOP]
 
 
-def usage(outcome: TaskOutcome) -> dict[str, Any]:
-    """Tokens of the call that was answered; what all calls cost stands under ``pointwork``."""
-    served = [each for each in outcome.attempts if each.state is AttemptState.DONE and each.usage]
-    found = served[-1].usage if served else None
-    if found is None:
-        return {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+def served_tokens(outcome: TaskOutcome, attempts: Sequence[AttemptSummary]) -> TokenUsage:
+    """Tokens of the call whose answer this is; none where the answer came from the cache.
+
+    What all calls of the task cost stands under ``pointwork``.
+    """
+    served = [
+        each.usage
+        for each in attempts
+        if each.state is AttemptState.DONE and each.model == outcome.served_model and each.usage
+    ]
+    return served[-1] if served else TokenUsage(input_tokens=0, output_tokens=0)
+
+
+def usage(found: TokenUsage) -> dict[str, Any]:
     return {
         "prompt_tokens": found.input_tokens,
         "completion_tokens": found.output_tokens,
@@ -124,8 +138,8 @@ class Chunks:
         chunk = self._chunk({}, finish_reason(outcome))
         return chunk | {"pointwork": governance(outcome)}
 
-    def usage(self, outcome: TaskOutcome) -> dict[str, Any]:
-        return {**self._base, "model": self._model, "choices": [], "usage": usage(outcome)}
+    def usage(self, tokens: TokenUsage) -> dict[str, Any]:
+        return {**self._base, "model": self._model, "choices": [], "usage": usage(tokens)}
 
     def _chunk(self, delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
         choice = {"index": 0, "delta": delta, "finish_reason": finish, "logprobs": None}

@@ -1,0 +1,43 @@
+"""The gateway as a deployment runs it, on loopback, over a whole stack with scripted models."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+import pytest
+
+from pointwork.policy.bundle import PolicyLibrary
+from tests.conftest import start_temporal_server
+from tests.fakes.scripted_provider import Script
+from tests.integration.gateway.house import House
+from tests.workflows.stack import open_test_parts, running
+from workers.gateway import build_gateway, serve_gateway
+from workers.settings import GatewaySettings
+
+
+@pytest.fixture(scope="session")
+async def house(
+    library: PolicyLibrary, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[House]:
+    """One gateway for the tests of a process; each makes accounts of its own."""
+    server = await start_temporal_server()
+    script = Script()
+    parts = open_test_parts(tmp_path_factory.mktemp("gateway"), library, script)
+    async with running(server, parts, script) as stack:
+        settings = GatewaySettings(port=0)
+        gateway = build_gateway(stack.temporal, parts, settings)
+        ready, stopped = asyncio.Event(), asyncio.Event()
+        urls: list[str] = []
+
+        def serving(url: str) -> None:
+            urls.append(url)
+            ready.set()
+
+        serving_task = asyncio.create_task(serve_gateway(gateway, settings, stopped, serving))
+        await ready.wait()
+        yield House(stack, gateway, urls[0], datetime.now(UTC))
+        stopped.set()
+        await serving_task
+    parts.threads.shutdown()
+    parts.engine.dispose()
+    await server.shutdown()

@@ -1,0 +1,234 @@
+"""OpenAI's own Python client, unchanged, against the gateway."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from uuid import uuid4
+
+import openai
+import pytest
+from openai import AsyncOpenAI, OpenAI
+from pydantic import BaseModel
+
+from pointwork.contract.approval import ApprovalVerdict
+from pointwork.contract.failures import ProviderFailureKind
+from tests.fakes.scripted_provider import Fails, Says
+from tests.integration.gateway.house import Account, House
+
+CLASS = "omega/summarisation_formatting"
+ASK = [{"role": "user", "content": "Tidy up this line."}]
+PUBLIC = {"pointwork": {"sensitivity": "public"}}
+
+
+class Meeting(BaseModel):
+    day: str
+    hour: int
+
+
+Clients = Callable[..., AsyncOpenAI]
+
+
+@pytest.fixture
+async def client(house: House) -> AsyncIterator[Clients]:
+    """Makes clients of an account, a new one where none is given."""
+    async with AsyncExitStack() as opened:
+
+        def made(account: Account | None = None, max_retries: int = 0) -> AsyncOpenAI:
+            who = account or house.account()
+            new = AsyncOpenAI(base_url=house.api, api_key=who.token, max_retries=max_retries)
+            opened.push_async_callback(new.close)
+            return new
+
+        yield made
+
+
+async def test_a_chat_is_one_task_and_its_answer_names_model_tokens_and_cost(
+    house: House, client: Clients
+) -> None:
+    account = house.account()
+    key, task_id = house.scripted(account, Says("It is tidy."))
+    answer = await client(account).chat.completions.create(
+        model=CLASS, messages=ASK, extra_body=PUBLIC, extra_headers={"idempotency-key": key}
+    )
+    assert answer.choices[0].message.content == "It is tidy."
+    assert answer.choices[0].finish_reason == "stop"
+    assert answer.usage is not None
+    assert (answer.usage.prompt_tokens, answer.usage.completion_tokens) == (20, 10)
+    outcome = await house.stack.recorded(task_id)
+    assert answer.model == outcome.served_model
+    stated = answer.model_extra["pointwork"] if answer.model_extra else {}
+    assert stated["task_id"] == task_id
+    assert stated["cost_nano_usd"] == outcome.cost_nano_usd
+    assert (stated["task_class"], stated["pack"]) == ("summarisation_formatting", "omega")
+    assert outcome.caller == account.name
+
+
+async def test_the_answer_is_also_described_in_headers(house: House, client: Clients) -> None:
+    raw = await client().chat.completions.with_raw_response.create(
+        model=CLASS, messages=ASK, extra_body=PUBLIC
+    )
+    stated = raw.parse().model_extra or {}
+    assert raw.headers["pointwork-task-id"] == stated["pointwork"]["task_id"]
+    assert raw.headers["pointwork-served-model"] == stated["pointwork"]["served_model"]
+    assert raw.headers["pointwork-requested-model"] == "auto"
+    assert raw.headers["pointwork-cost-nano-usd"] == str(stated["pointwork"]["cost_nano_usd"])
+
+
+async def test_a_stream_gives_the_same_text_then_the_usage_then_ends(
+    house: House, client: Clients
+) -> None:
+    account, said = house.account(), "One. " * 300
+    key, task_id = house.scripted(account, Says(said))
+    stream = await client(account).chat.completions.create(
+        model=CLASS,
+        messages=ASK,
+        stream=True,
+        stream_options={"include_usage": True},
+        extra_body=PUBLIC,
+        extra_headers={"idempotency-key": key},
+    )
+    chunks = [chunk async for chunk in stream]
+    text = "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
+    assert text == said
+    assert [c.choices[0].finish_reason for c in chunks if c.choices][-1] == "stop"
+    assert chunks[-1].usage is not None
+    assert chunks[-1].usage.completion_tokens == 10
+    assert {chunk.id for chunk in chunks} == {f"chatcmpl-{task_id}"}
+
+
+async def test_the_synchronous_client_is_answered_and_streamed_to(house: House) -> None:
+    account = house.account()
+
+    def ask() -> tuple[str | None, str]:
+        with OpenAI(base_url=house.api, api_key=account.token, max_retries=0) as blocking:
+            chat = blocking.chat.completions
+            whole = chat.create(model=CLASS, messages=ASK, extra_body=PUBLIC)
+            stream = chat.create(model=CLASS, messages=ASK, extra_body=PUBLIC, stream=True)
+            pieces = [c.choices[0].delta.content or "" for c in stream if c.choices]
+        return whole.choices[0].message.content, "".join(pieces)
+
+    assert await asyncio.to_thread(ask) == ("A plain answer.", "A plain answer.")
+
+
+async def test_a_schema_is_checked_before_the_caller_has_the_answer(
+    house: House, client: Clients
+) -> None:
+    account = house.account()
+    key, _ = house.scripted(account, Says('{"day": "Friday", "hour": 9}'))
+    parsed = await client(account).chat.completions.parse(
+        model=CLASS,
+        messages=ASK,
+        response_format=Meeting,
+        extra_body=PUBLIC,
+        extra_headers={"idempotency-key": key},
+    )
+    assert parsed.choices[0].message.parsed == Meeting(day="Friday", hour=9)
+
+
+async def test_a_task_that_policy_denies_is_a_403_that_says_why_and_is_not_repeated(
+    house: House, client: Clients
+) -> None:
+    account = house.account()
+    retrying = client(account, max_retries=2)
+    with pytest.raises(openai.PermissionDeniedError) as denied:
+        await retrying.chat.completions.create(
+            model="omega/high_stakes_logic",
+            messages=ASK,
+            extra_body={"pointwork": {"sensitivity": "proprietary"}},
+        )
+    assert denied.value.code == "POLICY_DENIED"
+    body = denied.value.body
+    assert isinstance(body, dict)
+    assert "privacy (proprietary)" in body["message"]
+    page = await client(account).get("/tasks", cast_to=dict)
+    assert [each["status"] for each in page["data"]] == ["denied"]
+
+
+async def test_when_every_model_fails_the_client_gets_a_502_and_does_not_repeat_the_task(
+    house: House, client: Clients
+) -> None:
+    account = house.account()
+    fails = [Fails(ProviderFailureKind.INVALID_REQUEST)] * 12
+    key, task_id = house.scripted(account, *fails)
+    retrying = client(account, max_retries=2)
+    with pytest.raises(openai.InternalServerError) as failed:
+        await retrying.chat.completions.create(
+            model=CLASS, messages=ASK, extra_body=PUBLIC, extra_headers={"idempotency-key": key}
+        )
+    assert (failed.value.status_code, failed.value.code) == (502, "PROVIDERS_EXHAUSTED")
+    outcome = await house.stack.recorded(task_id)
+    assert len(house.stack.script.calls[task_id]) == len(outcome.attempts)
+
+
+async def test_the_same_key_twice_is_one_task_and_one_bill(house: House, client: Clients) -> None:
+    account = house.account()
+    key, task_id = house.scripted(account, Says("Once."), Says("Twice."))
+    asked = {"model": CLASS, "messages": ASK, "extra_body": PUBLIC}
+    first, second = [
+        await client(account).chat.completions.create(
+            **asked, extra_headers={"idempotency-key": key}
+        )
+        for _ in range(2)
+    ]
+    assert first.choices[0].message.content == second.choices[0].message.content == "Once."
+    assert len(house.stack.script.calls[task_id]) == 1
+
+
+async def test_the_same_key_with_another_text_is_refused_and_changes_nothing(
+    house: House, client: Clients
+) -> None:
+    account, key = house.account(), uuid4().hex
+    asking = client(account).chat.completions
+    headers = {"idempotency-key": key}
+    await asking.create(model=CLASS, messages=ASK, extra_body=PUBLIC, extra_headers=headers)
+    other = [{"role": "user", "content": "Something else."}]
+    with pytest.raises(openai.ConflictError) as refused:
+        await asking.create(model=CLASS, messages=other, extra_body=PUBLIC, extra_headers=headers)
+    assert refused.value.code == "idempotency_key_reused"
+
+
+async def test_one_key_of_two_accounts_is_two_tasks(house: House, client: Clients) -> None:
+    key = uuid4().hex
+    for account in (house.account(), house.account()):
+        answer = await client(account).chat.completions.create(
+            model=CLASS, messages=ASK, extra_body=PUBLIC, extra_headers={"idempotency-key": key}
+        )
+        assert (answer.model_extra or {})["pointwork"]["task_id"].startswith("idem-")
+
+
+async def test_a_task_that_waits_for_a_person_is_a_202_with_a_link(
+    house: House, client: Clients
+) -> None:
+    account = house.account()
+    raw = await client(account).chat.completions.with_raw_response.create(
+        model="omega/high_stakes_logic",
+        messages=ASK,
+    )
+    assert raw.status_code == 202
+    task_id = raw.headers["pointwork-task-id"]
+    request = await house.stack.open_approval(task_id)
+    waiting = raw.http_response.json()["pointwork"]
+    assert (waiting["approval_id"], waiting["status"]) == (request.approval_id, "pending_approval")
+    await house.stack.client.submit_verdict(house.stack.signed(request, ApprovalVerdict.APPROVED))
+    await house.stack.recorded(task_id)
+    fetched = await client(account).get(f"/tasks/{task_id}/answer", cast_to=dict)
+    assert fetched["text"] == "A plain answer."
+
+
+async def test_who_waits_for_the_person_gets_the_answer_in_the_same_request(
+    house: House, client: Clients
+) -> None:
+    account = house.account()
+    key, task_id = house.scripted(account, Says("Decided."))
+    asking = asyncio.create_task(
+        client(account).chat.completions.create(
+            model="omega/high_stakes_logic",
+            messages=ASK,
+            extra_body={"pointwork": {"wait_seconds": 60}},
+            extra_headers={"idempotency-key": key},
+        )
+    )
+    request = await house.stack.open_approval(task_id)
+    await house.stack.client.submit_verdict(house.stack.signed(request, ApprovalVerdict.APPROVED))
+    answer = await asking
+    assert answer.choices[0].message.content == "Decided."
