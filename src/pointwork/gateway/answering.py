@@ -5,6 +5,8 @@ import contextlib
 from dataclasses import dataclass
 from typing import Any
 
+from fastapi.responses import JSONResponse
+
 from pointwork.client import PointworkClient
 from pointwork.contract.approval import ApprovalRequest
 from pointwork.contract.outcome import TaskOutcome
@@ -36,6 +38,13 @@ class StillRuns:
             "expires_at": waits.expires_at.isoformat() if waits else None,
             "url": f"/v1/tasks/{self.task_id}",
         }
+
+
+def accepted(waiting: StillRuns) -> JSONResponse:
+    """202 with the link where the task's answer will be."""
+    body = {"id": waiting.task_id, "object": "pointwork.task", "pointwork": waiting.body}
+    links = {"location": waiting.body["url"], "pointwork-task-id": waiting.task_id}
+    return JSONResponse(body, 202, links)
 
 
 class Answering:

@@ -15,7 +15,7 @@ from pointwork.contract.failures import PointworkError
 from pointwork.gateway import health
 from pointwork.gateway.access import Callers
 from pointwork.gateway.limits import BodyLimit, CallLimits, Limits
-from pointwork.gateway.openai import chat, model_names
+from pointwork.gateway.openai import chat, embeddings, model_names, responses
 from pointwork.gateway.problems import ProblemError, problem_of, respond
 from pointwork.gateway.tasks import routes as tasks
 from pointwork.ledger.access_keys import AccessKeys
@@ -78,6 +78,8 @@ def build_app(gateway: Gateway) -> FastAPI:
     app.add_exception_handler(HTTPException, _plain)
     app.include_router(health.router)
     app.include_router(chat.router, prefix="/v1")
+    app.include_router(responses.router, prefix="/v1")
+    app.include_router(embeddings.router, prefix="/v1")
     app.include_router(model_names.router, prefix="/v1")
     app.include_router(tasks.router, prefix="/v1")
     return app

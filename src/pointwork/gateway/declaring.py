@@ -51,28 +51,36 @@ class Declared:
     """None answers at once where a person must decide."""
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What a body says of its task, beside the content."""
+
+    model: str
+    stated: Mapping[str, Any]
+    """The ``pointwork`` object."""
+    limits: Mapping[str, Any]
+    """Fields of ``Constraints``; those that are None were not given."""
+
+
 def declare(
     request: Request,
     caller: Identity,
     library: PolicyLibrary,
-    model: str,
-    stated: Mapping[str, Any],
-    limits: Mapping[str, Any],
+    asked: Asked,
     default_pack: str,
 ) -> Declared:
     """The declaration of a request.
 
-    Args:
-        stated: the ``pointwork`` object of the body.
-        limits: fields of ``Constraints``, without those that are None.
-
     Raises:
         ProblemError: something is unknown, not allowed, or said twice and differently.
     """
-    fields = _stated(request, stated)
+    fields = _stated(request, asked.stated)
     wait = _wait_seconds(fields.pop("wait_seconds", None))
-    limits = {**limits, **_given(deadline_seconds=fields.pop("deadline_seconds", None))}
-    fields |= _routed(model, library, fields, default_pack)
+    limits = {
+        **_given(**asked.limits),
+        **_given(deadline_seconds=fields.pop("deadline_seconds", None)),
+    }
+    fields |= _routed(asked.model, library, fields, default_pack)
     fields["caller"] = _budget_caller(caller, fields.get("caller"))
     try:
         constraints = Constraints(**limits)

@@ -1,10 +1,13 @@
 """OpenAI's own Python client, unchanged, against the gateway."""
 
 import asyncio
+import base64
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from uuid import uuid4
 
+import numpy as np
 import openai
 import pytest
 from openai import AsyncOpenAI, OpenAI
@@ -232,3 +235,48 @@ async def test_who_waits_for_the_person_gets_the_answer_in_the_same_request(
     await house.stack.client.submit_verdict(house.stack.signed(request, ApprovalVerdict.APPROVED))
     answer = await asking
     assert answer.choices[0].message.content == "Decided."
+
+
+async def test_texts_become_vectors_that_name_their_space(house: House, client: Clients) -> None:
+    account, rows = house.account(), np.eye(2, 4, dtype="<f4")
+    vectors = [base64.b64encode(row.tobytes()).decode() for row in rows]
+    made_there = {"space": "text-embedding-3-small/2026-11/4", "dimensions": 4, "vectors": vectors}
+    key, task_id = house.scripted(account, Says(json.dumps(made_there)))
+    made = await client(account).embeddings.create(
+        model="auto", input=["one line", "another"], extra_headers={"idempotency-key": key}
+    )
+    assert [each.embedding for each in made.data] == rows.tolist()
+    stated = (made.model_extra or {})["pointwork"]
+    assert (stated["pack"], stated["task_class"]) == ("codex", "embeddings")
+    assert stated["space"] == made_there["space"]
+    assert stated["task_id"] == task_id
+
+
+async def test_a_class_that_makes_no_embeddings_is_refused_before_anything_starts(
+    house: House, client: Clients
+) -> None:
+    account = house.account()
+    with pytest.raises(openai.BadRequestError, match="makes no embeddings"):
+        await client(account).embeddings.create(model=CLASS, input="one line")
+    page = await client(account).get("/tasks", cast_to=dict)
+    assert page["data"] == []
+
+
+async def test_the_responses_api_answers_and_streams_the_same_text(
+    house: House, client: Clients
+) -> None:
+    account = house.account()
+    key, task_id = house.scripted(account, Says("It is tidy."))
+    asked = {"model": CLASS, "input": "Tidy up this line.", "extra_body": PUBLIC}
+    whole = await client(account).responses.create(
+        **asked, instructions="Be brief.", extra_headers={"idempotency-key": key}
+    )
+    assert (whole.output_text, whole.status) == ("It is tidy.", "completed")
+    assert whole.usage is not None
+    assert whole.usage.output_tokens == 10
+    assert whole.id == f"resp_{task_id}"
+    async with client(account).responses.stream(**asked) as stream:
+        kinds = [event.type async for event in stream]
+        final = await stream.get_final_response()
+    assert final.output_text == "A plain answer."
+    assert (kinds[0], kinds[-1]) == ("response.created", "response.completed")

@@ -12,6 +12,7 @@ from pointwork.contract.outcome import (
     TokenUsage,
 )
 from pointwork.contract.prompt import Answer
+from pointwork.contract.tools import ToolCall
 
 _FINISH = {
     FinishReason.STOP: "stop",
@@ -26,6 +27,8 @@ _CHUNK_CHARACTERS = 400
 def completion(outcome: TaskOutcome, answer: Answer, tokens: TokenUsage) -> dict[str, Any]:
     """The body of an answered ``POST /v1/chat/completions``."""
     message: dict[str, Any] = {"role": "assistant", "content": answer.text, "refusal": None}
+    if answer.tool_calls:
+        message |= {"content": answer.text or None, "tool_calls": tool_calls(answer.tool_calls)}
     choice = {"index": 0, "message": message, "finish_reason": finish_reason(outcome)}
     return {
         "id": completion_id(outcome.task_id),
@@ -36,6 +39,18 @@ def completion(outcome: TaskOutcome, answer: Answer, tokens: TokenUsage) -> dict
         "usage": usage(tokens),
         "pointwork": governance(outcome),
     }
+
+
+def tool_calls(calls: Sequence[ToolCall]) -> list[dict[str, Any]]:
+    """The calls that the model asks its caller to make."""
+    return [
+        {
+            "id": each.call_id,
+            "type": "function",
+            "function": {"name": each.name, "arguments": each.arguments},
+        }
+        for each in calls
+    ]
 
 
 def completion_id(task_id: str) -> str:
@@ -125,13 +140,14 @@ class Chunks:
     def first(self) -> dict[str, Any]:
         return self._chunk({"role": "assistant", "content": ""})
 
-    def text(self, piece: str) -> dict[str, Any]:
-        return self._chunk({"content": piece})
+    def text(self, piece: str) -> Iterator[dict[str, Any]]:
+        """A piece of the answer; one that was held back, in pieces that a client can draw."""
+        for start in range(0, len(piece), _CHUNK_CHARACTERS):
+            yield self._chunk({"content": piece[start : start + _CHUNK_CHARACTERS]})
 
-    def whole(self, text: str) -> Iterator[dict[str, Any]]:
-        """An answer that was held back, in pieces a client can draw."""
-        for start in range(0, len(text), _CHUNK_CHARACTERS):
-            yield self.text(text[start : start + _CHUNK_CHARACTERS])
+    def calls(self, calls: Sequence[ToolCall]) -> dict[str, Any]:
+        made = tool_calls(calls)
+        return self._chunk({"tool_calls": [{"index": at, **each} for at, each in enumerate(made)]})
 
     def last(self, outcome: TaskOutcome) -> dict[str, Any]:
         self._model = outcome.served_model or self._model

@@ -4,24 +4,14 @@ A field that would change the answer and is not served is refused, not ignored: 
 silence. Fields that change nothing here (``user``, ``store``, ``metadata``) may be sent.
 """
 
-import base64
-import binascii
-import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from pointwork.contract.prompt import ImagePart, Part, Prompt, Speaker, TextPart, Turn
+from pointwork.contract.prompt import Prompt
 from pointwork.contract.task import OUTPUT_TOKENS_MAX
-from pointwork.gateway.problems import bad_request
+from pointwork.gateway.openai.messages import ChatMessage, ToolOffer, prompt_of, tool_of
 
-_DATA_URL = re.compile(r"^data:(image/(?:png|jpeg|webp|gif));base64,(.*)$", re.DOTALL)
-_SPEAKERS = {
-    "system": Speaker.SYSTEM,
-    "developer": Speaker.SYSTEM,
-    "user": Speaker.USER,
-    "assistant": Speaker.ASSISTANT,
-}
 _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "n": (1,),
     "stop": ([],),
@@ -43,17 +33,6 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
 
 class _Wire(BaseModel):
     model_config = ConfigDict(extra="allow", hide_input_in_errors=True)
-
-
-class ContentPart(_Wire):
-    type: str
-    text: str | None = None
-    image_url: dict[str, Any] | None = None
-
-
-class ChatMessage(_Wire):
-    role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: str | list[ContentPart] | None = None
 
 
 class JsonSchemaFormat(_Wire):
@@ -80,6 +59,11 @@ class StreamOptions(_Wire):
     include_usage: bool = False
 
 
+class ChatTool(_Wire):
+    type: Literal["function"]
+    function: ToolOffer
+
+
 class ChatRequest(_Wire):
     """The body of ``POST /v1/chat/completions``."""
 
@@ -92,6 +76,8 @@ class ChatRequest(_Wire):
     stream: bool | None = False
     stream_options: StreamOptions | None = None
     response_format: ResponseFormat | None = None
+    tools: list[ChatTool] | None = None
+    tool_choice: str | dict[str, Any] | None = None
     pointwork: dict[str, Any] = Field(default_factory=dict)
     """What the caller declares of the task; see ``pointwork.gateway.declaring``."""
 
@@ -110,53 +96,18 @@ class ChatRequest(_Wire):
         return self.max_completion_tokens or self.max_tokens
 
     @property
+    def answer_schema(self) -> dict[str, Any] | None:
+        return self.response_format.answer_schema if self.response_format else None
+
+    @property
     def prompt(self) -> Prompt:
-        """The turns as a task carries them.
+        """The turns and tools as a task carries them.
 
         Raises:
-            ProblemError: a part is of a kind that is not served.
+            ProblemError: a part is of a kind that is not served, or a tool's result has no call.
         """
-        turns = (_turn(f"messages.{index}", each) for index, each in enumerate(self.messages))
-        return Prompt(turns=tuple(turn for turn in turns if turn is not None))
-
-
-def _turn(place: str, message: ChatMessage) -> Turn | None:
-    speaker = _SPEAKERS.get(message.role)
-    if speaker is None:
-        raise bad_request("unsupported_role", f"{place}.role: {message.role} is not served", place)
-    parts = _parts(place, message.content)
-    return Turn(speaker=speaker, parts=parts) if parts else None
-
-
-def _parts(place: str, content: str | list[ContentPart] | None) -> tuple[Part, ...]:
-    if content is None or content == "":
-        return ()
-    if isinstance(content, str):
-        return (TextPart(text=content),)
-    return tuple(_part(f"{place}.content.{index}", each) for index, each in enumerate(content))
-
-
-def _part(place: str, part: ContentPart) -> Part:
-    if part.type in ("text", "input_text", "output_text") and part.text is not None:
-        return TextPart(text=part.text)
-    if part.type == "image_url" and part.image_url is not None:
-        return _image(place, str(part.image_url.get("url", "")))
-    raise bad_request("unsupported_content", f"{place}.type: send text or image_url", place)
-
-
-def _image(place: str, url: str) -> ImagePart:
-    found = _DATA_URL.match(url)
-    if found is None:
-        raise bad_request(
-            "unsupported_image",
-            f"{place}.image_url.url: give the image itself as data:image/png;base64,…; nothing is "
-            "fetched from an address",
-            place,
-        )
-    try:
-        base64.b64decode(found[2], validate=True)
-    except (binascii.Error, ValueError):
-        raise bad_request(
-            "invalid_image", f"{place}.image_url.url: is not base64; encode the image again", place
-        ) from None
-    return ImagePart(media_type=found[1], data=found[2].encode())
+        choice = self.tool_choice
+        if isinstance(choice, dict):
+            choice = {"name": (choice.get("function") or {}).get("name")}
+        tools = [tool_of(each.function) for each in self.tools or ()]
+        return prompt_of(self.messages, tools, choice)

@@ -1,0 +1,261 @@
+"""``POST /v1/responses``: the basics of OpenAI's newer API, as one durable task each.
+
+The conversation is sent whole with every request: nothing is kept between two of them but the
+record, so ``previous_response_id`` is refused rather than forgotten.
+"""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from pointwork.contract.outcome import TaskOutcome, TokenUsage
+from pointwork.contract.prompt import Answer, Prompt
+from pointwork.contract.task import OUTPUT_TOKENS_MAX
+from pointwork.gateway.access import Submitter
+from pointwork.gateway.answering import StillRuns, accepted
+from pointwork.gateway.declaring import Asked, declare
+from pointwork.gateway.openai.completion import governance, headers
+from pointwork.gateway.openai.messages import ChatMessage, ToolOffer, prompt_of, tool_of
+from pointwork.gateway.openai.question import Question, Wire
+from pointwork.gateway.problems import bad_request
+
+if TYPE_CHECKING:
+    from pointwork.gateway.app import Gateway
+
+router = APIRouter(tags=["OpenAI"])
+_UNSERVED = ("previous_response_id", "conversation", "prompt", "background", "include")
+_CHUNK_CHARACTERS = 400
+
+
+class _Wire(BaseModel):
+    model_config = ConfigDict(extra="allow", hide_input_in_errors=True)
+
+
+class TextFormat(_Wire):
+    type: Literal["text", "json_object", "json_schema"] = "text"
+    schema_: dict[str, Any] | None = Field(alias="schema", default=None)
+
+
+class TextOptions(_Wire):
+    format: TextFormat = TextFormat()
+
+
+class ResponseTool(ToolOffer):
+    type: Literal["function"]
+
+
+class ResponseRequest(_Wire):
+    """The body of ``POST /v1/responses``."""
+
+    model: Annotated[str, Field(min_length=1, max_length=200)]
+    input: Annotated[str, Field(min_length=1)] | list[dict[str, Any]]
+    instructions: str | None = None
+    max_output_tokens: Annotated[int, Field(ge=1, le=OUTPUT_TOKENS_MAX)] | None = None
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    text: TextOptions = TextOptions()
+    tools: list[ResponseTool] | None = None
+    tool_choice: str | dict[str, Any] | None = None
+    stream: bool | None = False
+    pointwork: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _changes_nothing_silently(self) -> Self:
+        for name in _UNSERVED:
+            if (self.model_extra or {}).get(name):
+                msg = f"{name} is not served by Pointwork; send the whole conversation as input"
+                raise ValueError(msg)
+        return self
+
+    @property
+    def answer_schema(self) -> dict[str, Any] | None:
+        form = self.text.format
+        if form.type == "text":
+            return None
+        return form.schema_ or {"type": "object"}
+
+    @property
+    def prompt(self) -> Prompt:
+        said = [{"role": "system", "content": self.instructions}] if self.instructions else []
+        items = [{"role": "user", "content": self.input}] if isinstance(self.input, str) else []
+        if not isinstance(self.input, str):
+            items = [_message(index, each) for index, each in enumerate(self.input)]
+        choice = self.tool_choice
+        if isinstance(choice, dict):
+            choice = {"name": choice.get("name")}
+        tools = [tool_of(each) for each in self.tools or ()]
+        messages = [ChatMessage.model_validate(each) for each in (*said, *items)]
+        return prompt_of(messages, tools, choice)
+
+
+def _message(index: int, item: dict[str, Any]) -> dict[str, Any]:
+    """An item of the input as a chat message."""
+    match item.get("type", "message"):
+        case "message":
+            return {"role": item.get("role", "user"), "content": item.get("content")}
+        case "function_call":
+            call = {
+                "id": item.get("call_id"),
+                "function": {"name": item.get("name"), "arguments": item.get("arguments")},
+            }
+            return {"role": "assistant", "tool_calls": [call]}
+        case "function_call_output":
+            output = item.get("output")
+            text = output if isinstance(output, str) else json.dumps(output)
+            return {"role": "tool", "tool_call_id": item.get("call_id"), "content": text}
+        case other:
+            detail = f"input.{index}.type: {str(other)[:40]!r} is not served; send messages"
+            raise bad_request("unsupported_content", detail, f"input.{index}")
+
+
+@router.post("/responses", response_model=None)
+async def create_response(body: ResponseRequest, request: Request, caller: Submitter) -> Response:
+    """Answer as one durable task; 202 with a link where a person must decide first."""
+    gateway: Gateway = request.app.state.gateway
+    limits = {
+        "max_output_tokens": body.max_output_tokens or gateway.options.max_output_tokens,
+        "temperature": body.temperature,
+    }
+    asked = Asked(body.model, body.pointwork, limits)
+    declared = declare(request, caller, gateway.library, asked, gateway.options.pack)
+    question = Question(gateway, body.prompt, body.answer_schema, declared)
+    if body.stream:
+        return await question.streamed(caller.name, ResponseEvents(question.task_id, body.model))
+    async with gateway.calls.one(caller.name):
+        found = await question.result()
+    if isinstance(found, StillRuns):
+        return accepted(found)
+    answer, tokens = await question.answer(found)
+    return JSONResponse(response_body(found, answer, tokens), headers=headers(found))
+
+
+def response_body(outcome: TaskOutcome, answer: Answer, tokens: TokenUsage) -> dict[str, Any]:
+    """An answered task in the API's form."""
+    is_cut = outcome.finish_reason == "length"
+    return _body(outcome.task_id, outcome.started_at, outcome.served_model or "") | {
+        "status": "incomplete" if is_cut else "completed",
+        "incomplete_details": {"reason": "max_output_tokens"} if is_cut else None,
+        "output": list(_output(outcome.task_id, answer)),
+        "usage": {
+            "input_tokens": tokens.input_tokens,
+            "input_tokens_details": {"cached_tokens": tokens.cached_input_tokens},
+            "output_tokens": tokens.output_tokens,
+            "output_tokens_details": {"reasoning_tokens": tokens.reasoning_tokens},
+            "total_tokens": tokens.input_tokens + tokens.output_tokens,
+        },
+        "pointwork": governance(outcome),
+    }
+
+
+def _body(task_id: str, started_at: datetime, model: str) -> dict[str, Any]:
+    return {
+        "id": f"resp_{task_id}",
+        "object": "response",
+        "created_at": int(started_at.timestamp()),
+        "status": "in_progress",
+        "model": model,
+        "output": [],
+        "error": None,
+        "incomplete_details": None,
+        "instructions": None,
+        "metadata": {},
+        "parallel_tool_calls": True,
+        "tool_choice": "auto",
+        "tools": [],
+    }
+
+
+def _output(task_id: str, answer: Answer) -> Iterator[dict[str, Any]]:
+    if answer.text or not answer.tool_calls:
+        yield _text_item(task_id, answer.text, "completed")
+    for call in answer.tool_calls:
+        yield {
+            "type": "function_call",
+            "id": f"fc_{call.call_id}",
+            "call_id": call.call_id,
+            "name": call.name,
+            "arguments": call.arguments,
+            "status": "completed",
+        }
+
+
+def _text_item(task_id: str, text: str | None, status: str) -> dict[str, Any]:
+    content = [] if text is None else [_text_part(text)]
+    return {
+        "type": "message",
+        "id": f"msg_{task_id}",
+        "role": "assistant",
+        "status": status,
+        "content": content,
+    }
+
+
+def _text_part(text: str) -> dict[str, Any]:
+    return {"type": "output_text", "text": text, "annotations": []}
+
+
+class ResponseEvents(Wire):
+    """The typed events of a streamed response."""
+
+    def __init__(self, task_id: str, model: str) -> None:
+        self._task_id = task_id
+        self._base = _body(task_id, datetime.now(UTC), model)
+        self._sequence = 0
+        self._text = ""
+
+    def opened(self) -> Iterator[str]:
+        yield self._event("response.created", response=self._base)
+        yield self._event("response.in_progress", response=self._base)
+
+    def text(self, piece: str) -> Iterator[str]:
+        place = {"item_id": f"msg_{self._task_id}", "output_index": 0, "content_index": 0}
+        if not self._text:
+            item = _text_item(self._task_id, None, "in_progress")
+            yield self._event("response.output_item.added", output_index=0, item=item)
+            yield self._event("response.content_part.added", **place, part=_text_part(""))
+        self._text += piece
+        for start in range(0, len(piece), _CHUNK_CHARACTERS):
+            delta = piece[start : start + _CHUNK_CHARACTERS]
+            yield self._event("response.output_text.delta", **place, delta=delta, logprobs=[])
+
+    def closed(self, outcome: TaskOutcome, answer: Answer, tokens: TokenUsage) -> Iterator[str]:
+        body = response_body(outcome, answer, tokens)
+        for index, item in enumerate(body["output"]):
+            if item["type"] == "message":
+                if not self._text:
+                    yield self._event("response.output_item.added", output_index=index, item=item)
+                    continue
+                place = {"item_id": item["id"], "output_index": 0, "content_index": 0}
+                part = _text_part(answer.text)
+                yield self._event(
+                    "response.output_text.done", **place, text=answer.text, logprobs=[]
+                )
+                yield self._event("response.content_part.done", **place, part=part)
+            else:
+                yield self._event("response.output_item.added", output_index=index, item=item)
+                yield self._event(
+                    "response.function_call_arguments.done",
+                    item_id=item["id"],
+                    output_index=index,
+                    name=item["name"],
+                    arguments=item["arguments"],
+                )
+            yield self._event("response.output_item.done", output_index=index, item=item)
+        yield self._event("response.completed", response=body)
+
+    def failed(self, error: dict[str, Any]) -> Iterator[str]:
+        said = error["error"]
+        failure = {"code": said["code"], "message": said["message"]}
+        yield self._event(
+            "response.failed", response=self._base | {"status": "failed", "error": failure}
+        )
+
+    def _event(self, kind: str, **fields: Any) -> str:
+        body = {"type": kind, "sequence_number": self._sequence, **fields}
+        self._sequence += 1
+        data = json.dumps(body, separators=(",", ":"), default=str)
+        return f"event: {kind}\ndata: {data}\n\n"
