@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 OWNER = "owner"
+SERVICE = "local-service"
+"""Whose key programs on this machine take, until they have accounts of their own."""
 
 
 def key_path(state_dir: Path, name: str) -> Path:
@@ -67,22 +69,47 @@ def ensure_owner(engine: "Engine", state_dir: Path) -> tuple[str, bool]:
     return key_id, is_new
 
 
-def ensure_access_key(engine: "Engine", state_dir: Path) -> str:
-    """Make the owner's key to the HTTP API where none was made here; says where it lies."""
+def ensure_access_keys(engine: "Engine", state_dir: Path) -> tuple[Path, Path]:
+    """Make the keys to the HTTP API that were not made here: a service's, and the owner's.
+
+    Two, because nobody approves what they asked for: what a program submits with the first, the
+    owner may decide on.
+
+    Returns:
+        Where the service's key lies, and the owner's.
+    """
+    from pointwork.contract.identity import Identity, IdentityKind, Role
+    from pointwork.ledger.identities import Identities, IdentityConflictError
+
+    now = datetime.now(UTC)
+    service = Identity(
+        name=SERVICE,
+        kind=IdentityKind.SERVICE,
+        subject=SERVICE,
+        roles=(Role.SUBMITTER,),
+        created_at=now,
+    )
+    # What somebody changed since then stays as it is.
+    with suppress(IdentityConflictError):
+        Identities(engine).add(service, OWNER)
+    paths = (state_dir / "keys" / "api.key", state_dir / "keys" / "console.key")
+    for path, name in zip(paths, (SERVICE, OWNER), strict=True):
+        _ensure_access_key(engine, path, name, now)
+    return paths
+
+
+def _ensure_access_key(engine: "Engine", path: Path, name: str, now: datetime) -> None:
     from pointwork.ledger.access_keys import AccessKeys
     from pointwork.ledger.identities import IdentityConflictError
 
-    path = state_dir / "keys" / "api.key"
     if path.exists():
-        return f"the owner's, in {path}"
-    try:
-        token = AccessKeys(engine).create(OWNER, OWNER, datetime.now(UTC))
-    except IdentityConflictError:
-        return "none made: the owner's account is disabled"
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(token + "\n")
-    return f"made for the owner, in {path}"
+        return
+    # An account that was disabled gets none.
+    with suppress(IdentityConflictError):
+        token = AccessKeys(engine).create(name, OWNER, now)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(token + "\n")
 
 
 def load_key(state_dir: Path, name: str) -> "Ed25519PrivateKey":

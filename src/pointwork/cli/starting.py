@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pointwork.cli.deployment import app_root
 from pointwork.cli.models import pull_weights
-from pointwork.cli.owner import ensure_access_key, ensure_owner, key_path
+from pointwork.cli.owner import ensure_access_keys, ensure_owner, key_path
 from pointwork.cli.payload_keys import accepts_plaintext, open_codec, payload_keys_file
 from pointwork.cli.screen import FAIL, OK, Screen
 
@@ -56,13 +56,14 @@ def prepare(screen: Screen, state_dir: Path, host: str) -> None:
         pull_weights(screen, model, directory.path)
         tick(screen, f"model {model}", "verified")
     key_id, is_new = ensure_owner(engine, directory.path)
-    api_key = ensure_access_key(engine, directory.path)
+    api_key, console_key = ensure_access_keys(engine, directory.path)
     engine.dispose()
     if is_encrypted:
         tick(screen, "payloads", f"encrypted with {payload_keys_file(state_dir)}")
     made = f"created, key {key_path(directory.path, 'owner')}" if is_new else f"key {key_id}"
     tick(screen, "owner", f"may approve; {made}")
-    tick(screen, "API key", api_key)
+    tick(screen, "API key", f"for programs, in {api_key}")
+    tick(screen, "console key", f"to sign in as the owner, in {console_key}")
 
 
 def _library_on_record(state_dir: Path, policies: Path, host: str) -> "PolicyLibrary":

@@ -37,7 +37,7 @@ FAILURE_STATUS: dict[FailureType, int] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class ProblemError(Exception):
     """A request that is not served. ``detail`` names the field, the value and the remedy."""
 

@@ -1,11 +1,14 @@
 """State directories with a real ledger in them, and ways to call the command on them."""
 
 import asyncio
+import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from sqlalchemy import Engine, func, select
@@ -22,6 +25,9 @@ from pointwork.policy.bundle import PolicyLibrary
 from tests.conftest import start_temporal_server
 from tests.fakes.scripted_provider import Script
 from tests.workflows.stack import Stack, open_test_parts, running
+
+if TYPE_CHECKING:
+    from tests.integration.cli.upping import Up
 
 
 @dataclass(frozen=True)
@@ -155,3 +161,20 @@ async def stack(
         yield started
     parts.threads.shutdown()
     parts.engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def up(repository: Path) -> Iterator["Up"]:
+    """A deployment for the tests of the group ``cli-live``. One vendor is usable, none is called:
+
+    a task that may go there waits for a person first.
+    """
+    from tests.integration.cli.upping import Up, lend_weights
+
+    # A short path: sockets and llama.cpp's own files lie below it.
+    with tempfile.TemporaryDirectory(prefix="pw-up-") as folder:
+        state_dir = Path(folder) / "state"
+        lend_weights(repository, state_dir)
+        started = Up(state_dir, Path(folder) / "up.log", {"OPENAI_API_KEY": "sk-nobody"})
+        yield started
+        started.stop(signal.SIGTERM)
