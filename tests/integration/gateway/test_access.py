@@ -1,0 +1,208 @@
+"""Who may ask what: every route that takes an id, for each role, over own and others' tasks."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+import httpx2
+import pytest
+
+from pointwork.contract.identity import IdentityKind, Role
+from pointwork.gateway.access import Callers
+from pointwork.gateway.limits import CallLimits, Limits
+from pointwork.gateway.problems import ProblemError
+from pointwork.ledger.access_keys import AccessKeys
+from pointwork.ledger.identities import Identities
+from tests.integration.gateway.house import Account, House
+
+CHAT = {
+    "model": "omega/summarisation_formatting",
+    "messages": [{"role": "user", "content": "Tidy up this line."}],
+    "pointwork": {"sensitivity": "public"},
+}
+
+
+@pytest.fixture
+async def http(house: House) -> AsyncIterator[httpx2.AsyncClient]:
+    async with httpx2.AsyncClient(base_url=house.url) as client:
+        yield client
+
+
+async def task_of(house: House, http: httpx2.AsyncClient, account: Account) -> str:
+    answered = await http.post("/v1/chat/completions", json=CHAT, headers=account.headers())
+    task_id = str(answered.headers["pointwork-task-id"])
+    await house.stack.recorded(task_id)
+    return task_id
+
+
+@pytest.mark.parametrize(
+    ("headers", "what"),
+    [
+        ({}, "is missing"),
+        ({"authorization": "Basic b3duZXI6eA=="}, "is missing"),
+        ({"authorization": "Bearer pwk_0123456789ab_secret"}, "is not one"),
+        ({"x-api-key": "sk-something"}, "is not one"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/v1/models", "/v1/tasks", "/v1/tasks/some-task"])
+async def test_without_a_key_that_opens_something_nothing_is_said(
+    http: httpx2.AsyncClient, path: str, headers: dict[str, str], what: str
+) -> None:
+    answered = await http.get(path, headers=headers)
+    assert (answered.status_code, answered.headers["www-authenticate"]) == (401, "Bearer")
+    assert what in answered.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("roles", "kind", "others", "answers"),
+    [
+        ((Role.SUBMITTER,), IdentityKind.SERVICE, 404, 404),
+        ((Role.SUBMITTER,), IdentityKind.PERSON, 404, 404),
+        ((Role.AUDITOR,), IdentityKind.PERSON, 200, 404),
+        ((Role.APPROVER,), IdentityKind.PERSON, 200, 200),
+        ((Role.OWNER,), IdentityKind.PERSON, 200, 200),
+        ((Role.OWNER,), IdentityKind.SERVICE, 200, 200),
+    ],
+)
+async def test_others_tasks_are_seen_by_role_and_are_not_found_otherwise(
+    house: House,
+    http: httpx2.AsyncClient,
+    roles: tuple[Role, ...],
+    kind: IdentityKind,
+    others: int,
+    answers: int,
+) -> None:
+    task_id = await task_of(house, http, house.account())
+    headers = house.account(*roles, kind=kind).headers()
+    assert (await http.get(f"/v1/tasks/{task_id}", headers=headers)).status_code == others
+    seen = await http.get(f"/v1/tasks/{task_id}/answer", headers=headers)
+    assert seen.status_code == answers
+    listed = (await http.get("/v1/tasks", headers=headers)).json()["data"]
+    assert (task_id in [each["task_id"] for each in listed]) is (others == 200)
+    if others == 404:
+        unknown = await http.get("/v1/tasks/no-such-task", headers=headers)
+        seen = await http.get(f"/v1/tasks/{task_id}", headers=headers)
+        assert unknown.text.replace("no-such-task", task_id) == seen.text
+
+
+async def test_ones_own_tasks_are_seen_with_their_answers(
+    house: House, http: httpx2.AsyncClient
+) -> None:
+    account = house.account()
+    task_id = await task_of(house, http, account)
+    seen = (await http.get(f"/v1/tasks/{task_id}", headers=account.headers())).json()
+    assert (seen["caller"], seen["status"], seen["is_final"]) == (account.name, "succeeded", True)
+    answer = (await http.get(f"/v1/tasks/{task_id}/answer", headers=account.headers())).json()
+    assert answer["text"] == "A plain answer."
+
+
+async def test_only_who_submitted_a_task_or_an_owner_ends_it(
+    house: House, http: httpx2.AsyncClient
+) -> None:
+    account = house.account()
+    asking = {**CHAT, "model": "omega/high_stakes_logic", "pointwork": {}}
+    waiting = await http.post("/v1/chat/completions", json=asking, headers=account.headers())
+    assert waiting.status_code == 202
+    task_id = waiting.json()["pointwork"]["task_id"]
+    cancel = f"/v1/tasks/{task_id}/cancel"
+    approver = house.person(Role.APPROVER).headers()
+    assert (await http.post(cancel, headers=approver)).status_code == 404
+    assert (await http.post(cancel, headers=account.headers())).status_code == 202
+    outcome = await house.stack.recorded(task_id)
+    assert outcome.status == "cancelled"
+
+
+@pytest.mark.parametrize("roles", [(Role.AUDITOR,), (Role.APPROVER,)])
+async def test_who_only_reads_or_approves_submits_nothing(
+    house: House, http: httpx2.AsyncClient, roles: tuple[Role, ...]
+) -> None:
+    account = house.person(*roles)
+    answered = await http.post("/v1/chat/completions", json=CHAT, headers=account.headers())
+    assert (answered.status_code, answered.json()["error"]["code"]) == (403, "not_permitted")
+    listed = (await http.get("/v1/tasks", headers=account.headers())).json()["data"]
+    assert account.name not in [each["caller"] for each in listed]
+
+
+async def test_a_key_opens_nothing_from_the_moment_it_is_revoked_or_its_holder_disabled(
+    house: House, http: httpx2.AsyncClient
+) -> None:
+    engine, now = house.stack.parts.engine, datetime.now(UTC)
+    revoked, disabled = house.account(), house.account()
+    for account in (revoked, disabled):
+        assert (await http.get("/v1/models", headers=account.headers())).status_code == 200
+    AccessKeys(engine).revoke(revoked.token.split("_")[1], "owner", now)
+    Identities(engine).disable(disabled.name, "owner", now)
+    for account in (revoked, disabled):
+        assert (await http.get("/v1/models", headers=account.headers())).status_code == 401
+
+
+def test_a_known_key_is_not_hashed_anew_and_a_changed_secret_is(house: House) -> None:
+    account, now = house.account(), datetime.now(UTC)
+    callers = Callers(AccessKeys(house.stack.parts.engine))
+    assert callers.holder(account.token, now) == account.identity
+    assert callers.holder(account.token, now) == account.identity
+    assert callers.holder(account.token + "x", now) is None
+    assert callers.holder(account.token[:-1], now) is None
+
+
+async def test_anothers_budget_is_spent_only_by_who_belongs_to_it(
+    house: House, http: httpx2.AsyncClient
+) -> None:
+    group = house.account(kind=IdentityKind.GROUP)
+    member, stranger = house.account(belongs_to=(group.name,)), house.account()
+    body = {**CHAT, "pointwork": {"sensitivity": "public", "caller": group.name}}
+    answered = await http.post("/v1/chat/completions", json=body, headers=member.headers())
+    outcome = await house.stack.recorded(answered.headers["pointwork-task-id"])
+    assert outcome.caller == group.name
+    seen = await http.get(f"/v1/tasks/{outcome.task_id}", headers=member.headers())
+    assert seen.status_code == 200
+    refused = await http.post("/v1/chat/completions", json=body, headers=stranger.headers())
+    assert (refused.status_code, refused.json()["error"]["param"]) == (403, "caller")
+
+
+async def test_a_rate_is_kept_for_each_key_and_refills_with_time() -> None:
+    now = [0.0]
+    limits = CallLimits(Limits(requests_a_second=2, burst=2), lambda: now[0])
+
+    async def ask(holder: str) -> None:
+        async with limits.one(holder):
+            pass
+
+    await ask("ada")
+    await ask("ada")
+    with pytest.raises(ProblemError, match="more than 2 requests a second") as refused:
+        await ask("ada")
+    assert (refused.value.status, refused.value.headers["retry-after"]) == (429, "1")
+    await ask("bob")
+    now[0] = 0.5
+    await ask("ada")
+    with pytest.raises(ProblemError, match="slow down"):
+        await ask("ada")
+
+
+async def test_no_more_requests_are_in_flight_than_one_key_may_have() -> None:
+    limits = CallLimits(Limits(in_flight_max=1))
+    async with limits.one("ada"):
+        with pytest.raises(ProblemError, match="1 requests in flight"):
+            async with limits.one("ada"):
+                raise AssertionError
+        async with limits.one("bob"):
+            pass
+    async with limits.one("ada"):
+        pass
+
+
+@pytest.mark.parametrize("is_declared", [True, False])
+async def test_a_body_past_the_limit_is_refused_before_it_is_read_whole(
+    house: House, http: httpx2.AsyncClient, is_declared: bool
+) -> None:
+    size = house.gateway.options.limits.body_bytes_max + 1
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(0, size, 65_536):
+            yield b"x" * 65_536
+
+    content = b"x" * size if is_declared else pieces()
+    answered = await http.post(
+        "/v1/chat/completions", content=content, headers=house.account().headers()
+    )
+    assert (answered.status_code, answered.json()["error"]["code"]) == (413, "body_too_large")

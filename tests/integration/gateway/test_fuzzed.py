@@ -1,0 +1,45 @@
+"""Whatever is sent, as the API's own document describes it or not, no route ends in a 500."""
+
+import asyncio
+from collections import Counter
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+
+from pointwork.contract.identity import Role
+from tests.integration.gateway.house import House
+from tests.scale import Scale
+
+
+@pytest.mark.parametrize("role", [Role.OWNER, Role.SUBMITTER])
+async def test_no_generated_request_is_a_server_error(
+    house: House, scale: Scale, role: Role
+) -> None:
+    account = house.person(role)
+    seen: Counter[int] = Counter()
+    examples = scale.of(250, 60)
+
+    def run() -> None:
+        schema = schemathesis.openapi.from_url(f"{house.url}/openapi.json")
+        for found in schema.get_all_operations():
+            operation = found.ok()
+
+            @settings(
+                max_examples=examples,
+                deadline=None,
+                database=None,
+                phases=[Phase.explicit, Phase.generate],
+                suppress_health_check=list(HealthCheck),
+            )
+            @given(case=operation.as_strategy())
+            def check(case: schemathesis.Case) -> None:
+                answered = case.call(base_url=house.url, headers=account.headers())
+                seen[answered.status_code] += 1
+                assert answered.status_code != 500, f"{case.method} {case.formatted_path}"
+
+            check()
+
+    await asyncio.to_thread(run)
+    assert seen.total() >= examples
+    assert {200, 400} <= seen.keys()
