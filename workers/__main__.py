@@ -11,6 +11,7 @@ import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+from temporalio.client import Client
 from temporalio.worker import Interceptor, Worker
 
 from pointwork.contract.names import TaskQueue
@@ -124,13 +125,7 @@ async def serve(settings: Settings, what: str) -> None:
         tracing = await _tracing(settings, stack)
         client = await connect(settings, _address(settings), parts.library, *tracing)
         if what == GATEWAY:
-            # Imported here: no worker of a queue loads the web framework.
-            from workers.gateway import build_gateway, serve_gateway
-
-            gateway = build_gateway(client, parts, settings.gateway)
-            await serve_gateway(
-                gateway, settings.gateway, stopped, lambda _: _mark_ready(settings, what)
-            )
+            await _serve_gateway(settings, client, parts, stopped)
             return
         if what == GPU:
             lease = DeviceLease(settings.state_dir / "run" / "gpu.lease")
@@ -157,6 +152,20 @@ async def serve(settings: Settings, what: str) -> None:
         _ready(parts, what, workers)
         await stopped.wait()
         _log.info("stopping")
+
+
+async def _serve_gateway(
+    settings: Settings, client: Client, parts: Parts, stopped: asyncio.Event
+) -> None:
+    # Imported here: no worker of a queue loads the web framework.
+    from workers.gateway import build_gateway, serve_gateway
+
+    def ready(url: str) -> None:
+        _run_folder(settings).joinpath("gateway.url").write_text(url)
+        _mark_ready(settings, GATEWAY)
+
+    gateway = build_gateway(client, parts, settings.gateway)
+    await serve_gateway(gateway, settings.gateway, stopped, ready)
 
 
 def _warm(language: LanguageHost) -> None:
@@ -191,9 +200,13 @@ def _ready(parts: Parts, what: str, workers: list[Worker]) -> None:
 
 
 def _mark_ready(settings: Settings, what: str) -> None:
-    mark = settings.state_dir / "run" / f"{what}.ready"
-    mark.parent.mkdir(parents=True, exist_ok=True)
-    mark.write_text(str(os.getpid()))
+    _run_folder(settings).joinpath(f"{what}.ready").write_text(str(os.getpid()))
+
+
+def _run_folder(settings: Settings) -> Path:
+    folder = settings.state_dir / "run"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 if __name__ == "__main__":
