@@ -19,7 +19,7 @@ from temporalio.client import Client
 from pointwork.cli.errors import ExitCode
 from pointwork.embedded import read_endpoints
 from tests.integration.cli.conftest import Called, call_process, command
-from tests.integration.cli.test_live import lend_weights
+from tests.integration.cli.upping import lend_weights
 from tests.integration.codec.conftest import fields, raw
 
 

@@ -5,6 +5,7 @@ import base64
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
+from typing import Any
 from uuid import uuid4
 
 import numpy as np
@@ -19,7 +20,7 @@ from tests.fakes.scripted_provider import Fails, Says
 from tests.integration.gateway.house import Account, House
 
 CLASS = "omega/summarisation_formatting"
-ASK = [{"role": "user", "content": "Tidy up this line."}]
+ASK: list[Any] = [{"role": "user", "content": "Tidy up this line."}]
 PUBLIC = {"pointwork": {"sensitivity": "public"}}
 
 
@@ -143,7 +144,7 @@ async def test_a_task_that_policy_denies_is_a_403_that_says_why_and_is_not_repea
     body = denied.value.body
     assert isinstance(body, dict)
     assert "privacy (proprietary)" in body["message"]
-    page = await client(account).get("/tasks", cast_to=dict)
+    page = await client(account).get("/tasks", cast_to=dict[str, Any])
     assert [each["status"] for each in page["data"]] == ["denied"]
 
 
@@ -166,7 +167,7 @@ async def test_when_every_model_fails_the_client_gets_a_502_and_does_not_repeat_
 async def test_the_same_key_twice_is_one_task_and_one_bill(house: House, client: Clients) -> None:
     account = house.account()
     key, task_id = house.scripted(account, Says("Once."), Says("Twice."))
-    asked = {"model": CLASS, "messages": ASK, "extra_body": PUBLIC}
+    asked: dict[str, Any] = {"model": CLASS, "messages": ASK, "extra_body": PUBLIC}
     first, second = [
         await client(account).chat.completions.create(
             **asked, extra_headers={"idempotency-key": key}
@@ -184,7 +185,7 @@ async def test_the_same_key_with_another_text_is_refused_and_changes_nothing(
     asking = client(account).chat.completions
     headers = {"idempotency-key": key}
     await asking.create(model=CLASS, messages=ASK, extra_body=PUBLIC, extra_headers=headers)
-    other = [{"role": "user", "content": "Something else."}]
+    other: list[Any] = [{"role": "user", "content": "Something else."}]
     with pytest.raises(openai.ConflictError) as refused:
         await asking.create(model=CLASS, messages=other, extra_body=PUBLIC, extra_headers=headers)
     assert refused.value.code == "idempotency_key_reused"
@@ -214,7 +215,7 @@ async def test_a_task_that_waits_for_a_person_is_a_202_with_a_link(
     assert (waiting["approval_id"], waiting["status"]) == (request.approval_id, "pending_approval")
     await house.stack.client.submit_verdict(house.stack.signed(request, ApprovalVerdict.APPROVED))
     await house.stack.recorded(task_id)
-    fetched = await client(account).get(f"/tasks/{task_id}/answer", cast_to=dict)
+    fetched = await client(account).get(f"/tasks/{task_id}/answer", cast_to=dict[str, Any])
     assert fetched["text"] == "A plain answer."
 
 
@@ -258,7 +259,7 @@ async def test_a_class_that_makes_no_embeddings_is_refused_before_anything_start
     account = house.account()
     with pytest.raises(openai.BadRequestError, match="makes no embeddings"):
         await client(account).embeddings.create(model=CLASS, input="one line")
-    page = await client(account).get("/tasks", cast_to=dict)
+    page = await client(account).get("/tasks", cast_to=dict[str, Any])
     assert page["data"] == []
 
 
@@ -267,7 +268,7 @@ async def test_the_responses_api_answers_and_streams_the_same_text(
 ) -> None:
     account = house.account()
     key, task_id = house.scripted(account, Says("It is tidy."))
-    asked = {"model": CLASS, "input": "Tidy up this line.", "extra_body": PUBLIC}
+    asked: dict[str, Any] = {"model": CLASS, "input": "Tidy up this line.", "extra_body": PUBLIC}
     whole = await client(account).responses.create(
         **asked, instructions="Be brief.", extra_headers={"idempotency-key": key}
     )
