@@ -38,7 +38,12 @@ class Deployment:
     """Temporal's dev server, the SQLite ledger and one worker process for every queue."""
 
     def __init__(
-        self, folder: Path, base_url: str, limits_usd: dict[str, str], models: Sequence[str]
+        self,
+        folder: Path,
+        base_url: str,
+        limits_usd: dict[str, str],
+        models: Sequence[str],
+        workers: tuple[str, ...] = (WORKER,),
     ) -> None:
         """``limits_usd``: by the pack's name, what each caller may spend.
 
@@ -46,6 +51,7 @@ class Deployment:
         """
         self.state_dir = folder / "state"
         self._app = folder / "app"
+        self._workers = workers
         write_application(self._app, base_url, limits_usd, models)
         settings = Settings(state_dir=self.state_dir)
         self._ledger_url = settings.ledger_address
@@ -56,6 +62,7 @@ class Deployment:
 
     async def start(self) -> None:
         endpoints = await self._embedded.start(lambda event: None)
+        self.gateway_url = endpoints.gateway_url
         self.engine = open_engine(self._ledger_url)
         vault = Vault(self.engine, MasterKeys.load_or_create(self._master_key))
         self.client = await PointworkClient.connect(
@@ -83,7 +90,7 @@ class Deployment:
         await self.start()
 
     def _new(self) -> Embedded:
-        return Embedded(self.state_dir, self._app, workers=(WORKER,))
+        return Embedded(self.state_dir, self._app, workers=self._workers)
 
 
 def write_application(

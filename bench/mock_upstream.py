@@ -16,6 +16,7 @@ INPUT_TOKENS = 1000
 OUTPUT_TOKENS = 1000
 INPUT_NANO_USD = 10_000
 OUTPUT_NANO_USD = 30_000
+_TEXT = {"role": "assistant", "content": "mock answer " * 8}
 CALL_NANO_USD = INPUT_TOKENS * INPUT_NANO_USD + OUTPUT_TOKENS * OUTPUT_NANO_USD
 
 
@@ -48,10 +49,11 @@ class Upstream:
             finally:
                 self.in_flight -= 1
             output_tokens = min(OUTPUT_TOKENS, int(body.get("max_tokens") or OUTPUT_TOKENS))
-            request_id = headers["x-client-request-id"]
+            request_id = headers.get("x-client-request-id", "unnamed")
             bill = INPUT_TOKENS * INPUT_NANO_USD + output_tokens * OUTPUT_NANO_USD
             self.bills[request_id] = self.bills.get(request_id, 0) + bill
-            writer.write(_reply(body["model"], output_tokens))
+            reply = _streamed if body.get("stream") else _whole
+            writer.write(reply(body["model"], output_tokens))
             await writer.drain()
         writer.close()
 
@@ -68,16 +70,30 @@ async def _request(reader: asyncio.StreamReader) -> tuple[dict[str, str], dict[s
     return headers, json.loads(await reader.readexactly(int(headers["content-length"])))
 
 
-def _reply(model: str, output_tokens: int) -> bytes:
-    shared = {"id": "x", "object": "chat.completion.chunk", "created": 1, "model": model}
-    text = {"role": "assistant", "content": "mock answer " * 8}
-    usage = {
+def _usage(output_tokens: int) -> dict[str, int]:
+    return {
         "prompt_tokens": INPUT_TOKENS,
         "completion_tokens": output_tokens,
         "total_tokens": INPUT_TOKENS + output_tokens,
     }
+
+
+def _whole(model: str, output_tokens: int) -> bytes:
+    choice = {"index": 0, "message": _TEXT, "finish_reason": "stop"}
+    shared = {"id": "x", "object": "chat.completion", "created": 1, "model": model}
+    body = json.dumps({**shared, "choices": [choice], "usage": _usage(output_tokens)}).encode()
+    head = (
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n"
+        f"content-length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+def _streamed(model: str, output_tokens: int) -> bytes:
+    shared = {"id": "x", "object": "chat.completion.chunk", "created": 1, "model": model}
+    usage = _usage(output_tokens)
     chunks = [
-        {**shared, "choices": [{"index": 0, "delta": text, "finish_reason": None}]},
+        {**shared, "choices": [{"index": 0, "delta": _TEXT, "finish_reason": None}]},
         {**shared, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]},
         {**shared, "choices": [], "usage": usage},
     ]

@@ -115,9 +115,9 @@ class GatewaySettings(BaseSettings):
     """Where a request sets no limit."""
     wait_seconds: int = Field(default=600, ge=1, le=3600)
     """Longest a request stays open; its task goes on after it."""
-    requests_a_second: float = Field(default=50.0, gt=0)
+    requests_a_second: float = Field(default=200.0, gt=0)
     """Of one key and one replica, beside ``burst`` and ``in_flight_max``."""
-    burst: int = Field(default=200, ge=1)
+    burst: int = Field(default=400, ge=1)
     in_flight_max: int = Field(default=200, ge=1)
 
 

@@ -20,8 +20,8 @@ class Limits:
     """Per replica and key."""
 
     body_bytes_max: int = 2 * CONTENT_BYTES_MAX
-    requests_a_second: float = 50.0
-    burst: int = 200
+    requests_a_second: float = 200.0
+    burst: int = 400
     in_flight_max: int = 200
 
 
