@@ -15,7 +15,7 @@ from pointwork.gateway.app import Gateway, GatewayOptions, build_app
 from pointwork.gateway.limits import Limits
 from pointwork.ledger.outcomes import OutcomeLog
 from workers.settings import GatewaySettings
-from workers.wiring import Parts
+from workers.wiring import Parts, signal_activities
 
 _log = logging.getLogger("workers.gateway")
 _BACKLOG = 2048
@@ -35,7 +35,8 @@ def build_gateway(temporal: Client, parts: Parts, settings: GatewaySettings) -> 
             in_flight_max=settings.in_flight_max,
         ),
     )
-    return Gateway(client, parts.engine, parts.vault, parts.library, options)
+    read_signals = signal_activities(parts).read_signals
+    return Gateway(client, parts.engine, parts.vault, parts.library, read_signals, options)
 
 
 async def serve_gateway(

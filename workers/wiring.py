@@ -71,6 +71,7 @@ from workers.adapters import (
     ReviewWriting,
     ScanText,
 )
+from workers.approvals import KeyedApprovals
 from workers.caching import LedgerCache
 from workers.departures import LedgerDoor
 from workers.executors import ExecutorContent, host_detector, local_embedding
@@ -256,22 +257,8 @@ def activities_of(queue: TaskQueue, parts: Parts) -> ActivityList:
             )
             return [classify.classify]
         case TaskQueue.LEDGER:
-            settings = parts.settings
-            signals = SignalActivities(
-                SignalStore(parts.engine),
-                BudgetSettings(parts.engine),
-                LibraryPolicy(parts.library),
-                parts.usable_endpoints,
-                governed_signals(
-                    parts.library,
-                    Traffic(parts.engine),
-                    settings.state_dir,
-                    settings.quotas_a_day,
-                    frozenset({CRITIC_FLAG} if settings.spec_kit.critic else ()),
-                ),
-            )
             return [
-                signals.read_signals,
+                signal_activities(parts).read_signals,
                 ReserveActivities(BudgetBook(parts.engine)).budget_reserve,
                 OutcomeActivities(OutcomeLog(parts.engine)).log_outcome,
                 *cache_activities(parts),
@@ -292,7 +279,7 @@ def activities_of(queue: TaskQueue, parts: Parts) -> ActivityList:
             return [verify.parallel_verify, compose.compose_review]
         case TaskQueue.APPROVALS:
             approvals = ApprovalActivities(
-                ApprovalBook(parts.engine),
+                KeyedApprovals(parts.engine, lambda: parts.vault.master_keys),
                 LibraryPolicy(parts.library),
                 Notices(parts.settings.notices),
             )
@@ -301,6 +288,24 @@ def activities_of(queue: TaskQueue, parts: Parts) -> ActivityList:
             return executor_activities(queue, parts)
         case _:
             return []
+
+
+def signal_activities(parts: Parts) -> SignalActivities:
+    """What a decision reads of the moment, for workers, and for who asks what would be decided."""
+    settings = parts.settings
+    return SignalActivities(
+        SignalStore(parts.engine),
+        BudgetSettings(parts.engine),
+        LibraryPolicy(parts.library),
+        parts.usable_endpoints,
+        governed_signals(
+            parts.library,
+            Traffic(parts.engine),
+            settings.state_dir,
+            settings.quotas_a_day,
+            frozenset({CRITIC_FLAG} if settings.spec_kit.critic else ()),
+        ),
+    )
 
 
 def cache_activities(parts: Parts) -> ActivityList:

@@ -1,0 +1,157 @@
+"""Milestone 6's endpoints, as an engine of its own would call them."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx2
+import pytest
+
+from pointwork.contract.identity import Role
+from pointwork.contract.money import NANO_PER_USD
+from pointwork.ledger.costs import CostBy, CostReport
+from tests.fakes.scripted_provider import Says
+from tests.integration.gateway.house import Account, House
+
+
+@pytest.fixture
+async def http(house: House) -> AsyncIterator[httpx2.AsyncClient]:
+    async with httpx2.AsyncClient(base_url=f"{house.url}/api/routing") as client:
+        yield client
+
+
+async def chat(house: House, account: Account, **stated: Any) -> dict[str, Any]:
+    key, task_id = house.scripted(account, Says("Done."))
+    body = {
+        "model": "juggernaut/auto",
+        "messages": [{"role": "user", "content": "Look at this."}],
+        "pointwork": {"sensitivity": "public", **stated},
+    }
+    async with httpx2.AsyncClient(base_url=house.url) as client:
+        answered = await client.post(
+            "/v1/chat/completions", json=body, headers=account.headers(idempotency_key=key)
+        )
+    answered.raise_for_status()
+    await house.stack.recorded(task_id)
+    found: dict[str, Any] = answered.json()
+    return found
+
+
+@pytest.mark.req("JG-47")
+async def test_the_four_active_policies_are_listed_with_their_models_in_order(
+    house: House, http: httpx2.AsyncClient
+) -> None:
+    listed = (await http.get("/policies", headers=house.account().headers())).json()
+    assert {each["name"] for each in listed["policies"]} == {
+        *("normal", "deep_research", "code", "ops")
+    }
+    for each in listed["policies"]:
+        assert [model["priority"] for model in each["models"]] == [
+            *range(1, len(each["models"]) + 1)
+        ]
+        assert each["max_cost_per_task"] > 0
+
+
+async def test_a_pack_without_such_policies_says_so(house: House, http: httpx2.AsyncClient) -> None:
+    headers = house.account().headers()
+    refused = await http.get("/policies", params={"pack": "omega"}, headers=headers)
+    assert (refused.status_code, refused.headers["content-type"]) == (
+        400,
+        "application/problem+json",
+    )
+    unknown = await http.get("/policies", params={"pack": "nobody"}, headers=headers)
+    assert (unknown.status_code, unknown.json()["type"]) == (
+        404,
+        "urn:pointwork:problem:unknown_pack",
+    )
+
+
+@pytest.mark.req("JG-51")
+async def test_a_selection_names_policy_model_provider_and_estimate_and_calls_nobody(
+    house: House, http: httpx2.AsyncClient
+) -> None:
+    account, calls = house.account(), len(house.stack.script.calls)
+    asked = {"task_type": "code_analysis", "input_tokens": 1000, "max_output_tokens": 500}
+    answered = await http.post(
+        "/select", json=asked | {"sensitivity": "public"}, headers=account.headers()
+    )
+    found = answered.json()
+    assert (answered.status_code, found["policy"], found["effect"]) == (200, "code", "run")
+    assert found["estimated_cost"] == found["estimated_cost_nano_usd"] / NANO_PER_USD > 0
+    assert found["decision_id"]
+    assert found["model"] not in [each["model"] for each in found["rejected"]]
+    assert len(house.stack.script.calls) == calls
+    listed = (await http.get("/policies", headers=account.headers())).json()["policies"]
+    (code,) = [each for each in listed if each["name"] == "code"]
+    assert {"provider": found["provider"], "model": found["model"]}.items() <= next(
+        model for model in code["models"] if model["model"] == found["model"]
+    ).items()
+
+
+async def test_a_selection_that_policy_denies_names_no_model_and_why(
+    house: House, http: httpx2.AsyncClient
+) -> None:
+    asked = {"task_type": "code_analysis", "sensitivity": "restricted"}
+    found = (await http.post("/select", json=asked, headers=house.account().headers())).json()
+    assert (found["model"], found["estimated_cost"]) == (None, None)
+    assert found["reason"]
+    assert found["rejected"]
+
+
+@pytest.mark.req("JG-49")
+async def test_costs_by_every_dimension_are_the_ledgers(
+    house: House, http: httpx2.AsyncClient
+) -> None:
+    account = house.account()
+    done = await chat(house, account, task_type="code_analysis", worker="worker-7")
+    headers = house.person(Role.AUDITOR).headers()
+    found = (await http.get("/costs", headers=headers)).json()
+    report = CostReport(house.stack.parts.engine)
+    for by in (CostBy.MODEL, CostBy.POLICY, CostBy.WORKER, CostBy.DAY, CostBy.WEEK, CostBy.MONTH):
+        assert [(each["name"], each["cost_nano_usd"]) for each in found[by]] == [
+            (each.name, each.cost_nano_usd) for each in report.totals(by)
+        ]
+    stated = done["pointwork"]
+    assert stated["cost_nano_usd"] > 0
+    assert (stated["task_id"], stated["cost_nano_usd"]) in [
+        (each["name"], each["cost_nano_usd"]) for each in found["task"]
+    ]
+    assert "worker-7" in [each["name"] for each in found["worker"]]
+
+
+async def test_costs_and_performance_are_not_for_who_only_submits(
+    house: House, http: httpx2.AsyncClient
+) -> None:
+    headers = house.account().headers()
+    for path in ("/costs", "/performance"):
+        assert (await http.get(path, headers=headers)).status_code == 403
+
+
+@pytest.mark.req("JG-50")
+async def test_performance_is_that_of_the_window_the_next_change_would_read(
+    house: House, http: httpx2.AsyncClient
+) -> None:
+    done = await chat(house, house.account(), task_type="code_analysis")
+    headers = house.person(Role.AUDITOR).headers()
+    found = (await http.get("/performance", headers=headers)).json()
+    (served,) = [e for e in found["models"] if e["model"] == done["model"]]
+    assert served["requests"] >= 1
+    refused = await http.get("/performance", params={"pack": "omega"}, headers=headers)
+    assert (refused.status_code, refused.json()["param"]) == (400, "pack")
+
+
+async def test_an_engine_selects_for_three_tasks_and_each_runs_there_for_its_worker(
+    house: House, http: httpx2.AsyncClient
+) -> None:
+    engine = house.account()
+    for task_type, worker in (
+        ("code_analysis", "w-1"),
+        ("report", "w-2"),
+        ("investigation", "w-3"),
+    ):
+        asked: dict[str, Any] = {"task_type": task_type, "worker": worker}
+        chosen = (await http.post("/select", json=asked, headers=engine.headers())).json()
+        done = await chat(house, engine, task_type=task_type, worker=worker)
+        assert done["pointwork"]["served_model"] == chosen["model"]
+    headers = house.person(Role.AUDITOR).headers()
+    found = (await http.get("/costs", headers=headers)).json()
+    assert {"w-1", "w-2", "w-3"} <= {each["name"] for each in found["worker"]}
