@@ -148,7 +148,9 @@ async def test_an_engine_selects_for_three_tasks_and_each_runs_there_for_its_wor
         ("report", "w-2"),
         ("investigation", "w-3"),
     ):
-        asked: dict[str, Any] = {"task_type": task_type, "worker": worker}
+        asked = {"task_type": task_type, "worker": worker, "sensitivity": "public"}
+        # As the gateway's tasks are: easy, and with room for so long an answer.
+        asked |= {"complexity": "low", "max_output_tokens": "1024"}
         chosen = (await http.post("/select", json=asked, headers=engine.headers())).json()
         done = await chat(house, engine, task_type=task_type, worker=worker)
         assert done["pointwork"]["served_model"] == chosen["model"]
