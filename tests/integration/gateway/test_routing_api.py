@@ -23,7 +23,8 @@ async def chat(house: House, account: Account, **stated: Any) -> dict[str, Any]:
     key, task_id = house.scripted(account, Says("Done."))
     body = {
         "model": "juggernaut/auto",
-        "messages": [{"role": "user", "content": "Look at this."}],
+        # No two alike: this pack answers equal requests from its cache, at no cost.
+        "messages": [{"role": "user", "content": f"Look at {key}."}],
         "pointwork": {"sensitivity": "public", **stated},
     }
     async with httpx2.AsyncClient(base_url=house.url) as client:
