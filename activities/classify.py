@@ -20,6 +20,7 @@ from pointwork.contract.task import (
     Sensitivity,
     TaskRequest,
 )
+from pointwork.contract.tools import sent_bytes
 
 _log = logging.getLogger(__name__)
 
@@ -27,6 +28,10 @@ TOKENS_PER_TURN_MAX = 32
 """Room for the markers a chat template puts around a turn."""
 TOKENS_PER_IMAGE_MAX = 6_000
 """More than any catalogue vendor charges for one image at full detail."""
+TOKENS_PER_TOOL_MAX = 64
+"""Room for the markers around one tool, call or result."""
+TOKENS_FOR_TOOLS_MAX = 1_024
+"""Room for what a vendor tells its model about tools as such, before it names any."""
 
 
 class ContentReader(Protocol):
@@ -113,8 +118,9 @@ class ClassifyActivities:
             detectors=found.detectors,
             scanned_bytes=input_bytes,
             input_bytes=input_bytes,
-            input_tokens_max=_input_tokens_max(request, prompt, input_bytes),
+            input_tokens_max=_input_tokens_max(request, prompt),
             has_image=prompt.has_image,
+            has_tools=prompt.has_tools,
             complexity=self._estimated(request, prompt),
             marks=self._changes.marks(request.pack, text),
         )
@@ -169,9 +175,24 @@ def _is_class(inferred: Inference) -> bool:
     return is_name and isinstance(margin, float | int) and math.isfinite(margin)
 
 
-def _input_tokens_max(request: TaskRequest, prompt: Prompt, input_bytes: int) -> int:
-    """A bound, not a guess: byte-level tokenizers never make more tokens than bytes."""
+def _input_tokens_max(request: TaskRequest, prompt: Prompt) -> int:
     schema_bytes = request.answer_schema.bytes if request.answer_schema else 0
+    return prompt_tokens_max(prompt) + schema_bytes
+
+
+def prompt_tokens_max(prompt: Prompt) -> int:
+    """A bound, not a guess: byte-level tokenizers never make more tokens than bytes."""
+    spoken = "\n".join(turn.text for turn in prompt.turns if turn.text)
     images = sum(part.kind == "image" for turn in prompt.turns for part in turn.parts)
     turns = (len(prompt.turns) + 1) * TOKENS_PER_TURN_MAX
-    return input_bytes + schema_bytes + turns + images * TOKENS_PER_IMAGE_MAX
+    plain = len(spoken.encode()) + turns + images * TOKENS_PER_IMAGE_MAX
+    return plain + _tool_tokens_max(prompt)
+
+
+def _tool_tokens_max(prompt: Prompt) -> int:
+    if not prompt.has_tools:
+        return 0
+    calls = [call for turn in prompt.turns for call in turn.calls]
+    results = [result.text for turn in prompt.turns for result in turn.results]
+    markers = (len(prompt.tools) + len(calls) + len(results)) * TOKENS_PER_TOOL_MAX
+    return TOKENS_FOR_TOOLS_MAX + markers + sent_bytes(prompt.tools, calls, results)

@@ -10,7 +10,7 @@ from typing import Protocol
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from activities.classify import TOKENS_PER_IMAGE_MAX, TOKENS_PER_TURN_MAX
+from activities.classify import prompt_tokens_max
 from pointwork.contract.failures import FailureType
 from pointwork.contract.names import ActivityName
 from pointwork.contract.prompt import Prompt
@@ -50,11 +50,4 @@ class ComposeActivities:
         if sealed is None:
             failure = FailureType.CONTENT_UNAVAILABLE
             raise ApplicationError(failure.sentence, type=failure, non_retryable=True)
-        return Composed(content=sealed, input_tokens_max=_input_tokens_max(prompt))
-
-
-def _input_tokens_max(prompt: Prompt) -> int:
-    """A bound as ``classify`` gives it: bytes, what a template adds, and images."""
-    images = sum(part.kind == "image" for turn in prompt.turns for part in turn.parts)
-    turns = (len(prompt.turns) + 1) * TOKENS_PER_TURN_MAX
-    return len(prompt.text.encode()) + turns + images * TOKENS_PER_IMAGE_MAX
+        return Composed(content=sealed, input_tokens_max=prompt_tokens_max(prompt))

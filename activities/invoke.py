@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
+from activities.restoring import Restorer, restored
 from pointwork.contract.failures import FailureType, ProviderFailureKind
 from pointwork.contract.money import usage_cost_nano_usd
 from pointwork.contract.names import ActivityName
@@ -24,6 +25,7 @@ from pointwork.contract.outcome import (
 from pointwork.contract.prompt import AnswerSchema, Prompt
 from pointwork.contract.steps import BudgetRefusal
 from pointwork.contract.task import CONTENT_BYTES_MAX, ContentRef
+from pointwork.contract.tools import ToolCall
 from pointwork.failpoints import Failpoint, reach
 from pointwork.providers.departure import Clearance, DepartureRefusedError
 from pointwork.providers.port import (
@@ -91,7 +93,7 @@ class InvokeContent(Protocol):
     def prompt(self, task_id: str, ref: ContentRef) -> Prompt: ...
     def answer_schema(self, task_id: str, ref: ContentRef) -> AnswerSchema: ...
     def placeholders(self, task_id: str, ref: ContentRef) -> bytes: ...
-    def encode_answer(self, text: str) -> tuple[bytes, str]: ...
+    def encode_answer(self, text: str, tool_calls: tuple[ToolCall, ...]) -> tuple[bytes, str]: ...
 
 
 class AnswerContracts(Protocol):
@@ -107,12 +109,6 @@ class Door(Protocol):
         Raises:
             DepartureRefusedError: it must not be sent.
         """
-        ...
-
-
-class Restorer(Protocol):
-    def restore(self, text: str, mapping: bytes) -> tuple[str, int]:
-        """The text with its placeholders filled in, and how many the model made up."""
         ...
 
 
@@ -261,12 +257,11 @@ class InvokeActivities:
         """Commit the answer.
 
         Raises:
-            ProviderError: it is larger than the vault takes; nothing was committed.
+            ProviderError: it is larger than the vault takes, or its calls cannot be restored;
+                nothing was committed.
         """
-        text, unknown_placeholders = response.text, 0
-        if mapping is not None:
-            text, unknown_placeholders = self._restorer.restore(text, mapping)
-        answer, media_type = self._content.encode_answer(text)
+        text, calls, unknown_placeholders = restored(response, mapping, self._restorer)
+        answer, media_type = self._content.encode_answer(text, calls)
         if len(answer) > CONTENT_BYTES_MAX:
             raise _too_large(call, response, len(answer))
         cost_nano_usd, settlement = _cost(call, response.usage)

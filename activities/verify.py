@@ -12,13 +12,13 @@ from temporalio import activity
 from pointwork.contract.branches import Agreement, Comparison, Measured
 from pointwork.contract.names import ActivityName
 from pointwork.contract.outcome import CheckResult
-from pointwork.contract.prompt import AnswerSchema
+from pointwork.contract.prompt import Answer, AnswerSchema
 from pointwork.contract.steps import Compare, Verify
 from pointwork.contract.task import ContentRef
 
 
 class AnswerReader(Protocol):
-    def answer_text(self, task_id: str, ref: ContentRef) -> str: ...
+    def answer(self, task_id: str, ref: ContentRef) -> Answer: ...
     def answer_schema(self, task_id: str, ref: ContentRef) -> AnswerSchema: ...
 
 
@@ -74,11 +74,18 @@ class VerifyActivities:
     def parallel_verify(self, step: Verify) -> CheckResult:
         """Whether the answer meets the pack's named contract, then the task's own schema.
 
+        An answer that calls tools meets neither.
         With ``compare``, whether several answers agree: found and recorded, never resolved (OM-55).
         """
         if step.compare is not None:
             return self._compare(step.task_id, step.compare)
-        text = self._content.answer_text(step.task_id, step.answer)
+        answer = self._content.answer(step.task_id, step.answer)
+        if answer.tool_calls:
+            # What an answer's text must be says nothing of what its caller would run.
+            return CheckResult(
+                passed=False, check="tool_calls", detail="an answer that calls tools has no check"
+            )
+        text = answer.text
         result = CheckResult(passed=True, check="none")
         if step.contract is not None:
             result = self._contract_check.check(step.contract, text, step.sources)
@@ -88,8 +95,10 @@ class VerifyActivities:
         return result
 
     def _compare(self, task_id: str, step: Compare) -> CheckResult:
-        texts = [self._content.answer_text(task_id, each.answer) for each in step.options]
-        found = self._answer_comparison.compare(texts, step.agreement)
+        answers = [self._content.answer(task_id, each.answer) for each in step.options]
+        # Calls are run as they are written: no two that are merely alike count as one.
+        rule = None if any(each.tool_calls for each in answers) else step.agreement
+        found = self._answer_comparison.compare([each.shown for each in answers], rule)
         comparison = self._comparisons.record(
             Comparison(
                 comparison_id=step.comparison_id,

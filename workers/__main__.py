@@ -26,7 +26,7 @@ from pointwork.policy.documents.strict_yaml import PolicyError
 from pointwork.privacy.language.host import LanguageHost, LanguageUnavailableError
 from workers.gpu import build_gpu_worker, gpu_models
 from workers.replay import replay_task
-from workers.settings import Settings
+from workers.settings import GatewaySettings, Settings
 from workers.sweep import schedule_sweep
 from workers.wiring import Parts, build_worker, codec_of, connect, endpoints_of, open_parts
 
@@ -164,8 +164,18 @@ async def _serve_gateway(
         _run_folder(settings).joinpath("gateway.url").write_text(url)
         _mark_ready(settings, GATEWAY)
 
-    gateway = build_gateway(client, parts, settings.gateway)
+    gateway = build_gateway(client, parts, _with_temporal_ui(settings))
     await serve_gateway(gateway, settings.gateway, stopped, ready)
+
+
+def _with_temporal_ui(settings: Settings) -> GatewaySettings:
+    """The gateway's settings, with the UI of the server that `pointwork up` runs."""
+    gateway = settings.gateway
+    if gateway.temporal_ui_url or settings.temporal_address is not None:
+        return gateway
+    ui_url = read_endpoints(settings.state_dir).ui_url
+    url = f"{ui_url}/namespaces/{settings.temporal_namespace}"
+    return gateway.model_copy(update={"temporal_ui_url": url})
 
 
 def _warm(language: LanguageHost) -> None:

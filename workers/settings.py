@@ -119,6 +119,10 @@ class GatewaySettings(BaseSettings):
     """Of one key and one replica, beside ``burst`` and ``in_flight_max``."""
     burst: int = Field(default=400, ge=1)
     in_flight_max: int = Field(default=200, ge=1)
+    temporal_ui_url: str = Field(default="", pattern=r"^(https?://\S+)?$")
+    """The namespace's page in Temporal's UI, such as ``http://localhost:8233/namespaces/default``;
+    the console links each task to its history there. Empty links nowhere, but for ``pointwork up``,
+    which knows its own."""
 
 
 class Settings(BaseSettings):

@@ -6,7 +6,6 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
-from jsonschema import Draft202012Validator, SchemaError
 from temporalio.client import (
     Client,
     WithStartWorkflowOperation,
@@ -31,8 +30,7 @@ from temporalio.exceptions import (
 from temporalio.service import RPCError, RPCStatusCode
 
 from pointwork.contract.approval import SignedVerdict
-from pointwork.contract.canonical import canonical_json
-from pointwork.contract.decision import Plan
+from pointwork.contract.decision import DecisionRecord, Plan
 from pointwork.contract.failures import (
     FailureType,
     ServiceUnavailableError,
@@ -41,6 +39,7 @@ from pointwork.contract.failures import (
     TaskRefusedError,
 )
 from pointwork.contract.names import (
+    QUERY_DECISION,
     QUERY_PLAN,
     QUERY_STATUS,
     ROUTE_TASK,
@@ -53,16 +52,17 @@ from pointwork.contract.outcome import TaskOutcome, TaskStatus, TaskView
 from pointwork.contract.prompt import (
     MEDIA_TYPE_PROMPT,
     MEDIA_TYPE_SCHEMA,
+    Answer,
     AnswerSchema,
     Prompt,
 )
 from pointwork.contract.task import (
-    CONTENT_BYTES_MAX,
     ContentRef,
     TaskDeclaration,
     TaskRequest,
 )
-from pointwork.ledger.content import SealedContent, encode_schema
+from pointwork.ledger.content import SealedContent
+from pointwork.ledger.content_checks import checked_prompt, checked_schema
 from pointwork.ledger.outcomes import OutcomeLog
 from pointwork.ledger.vault import TaskDraft, Vault
 from pointwork.privacy.codec import EncryptingCodec
@@ -235,6 +235,22 @@ class PointworkClient:
             raise _missing(error, task_id) from None
         return plan
 
+    async def decision(self, task_id: str) -> DecisionRecord | None:
+        """The latest decision of a running task with all it read; None before the first.
+
+        The ledger has it once money is held for it, or the task has ended.
+
+        Raises:
+            TaskNotFoundError: no task has this id.
+        """
+        try:
+            record: DecisionRecord | None = await self._handle(task_id).query(
+                QUERY_DECISION, result_type=DecisionRecord
+            )
+        except RPCError as error:
+            raise _missing(error, task_id) from None
+        return record
+
     async def cancel(self, task_id: str) -> None:
         """Ask a running task to stop; its hold is settled and its outcome recorded all the same.
 
@@ -261,8 +277,8 @@ class PointworkClient:
         except RPCError as error:
             raise _missing(error, signed.verdict.task_id) from None
 
-    def answer_text(self, outcome: TaskOutcome) -> str:
-        """The answer's text, opened from the vault.
+    def answer(self, outcome: TaskOutcome) -> Answer:
+        """The whole answer, its calls of tools included, opened from the vault.
 
         Raises:
             ContentUnavailableError: it was erased or is damaged.
@@ -271,14 +287,18 @@ class PointworkClient:
         if outcome.answer is None:
             msg = f"task {outcome.task_id} ended {outcome.status} and has no answer"
             raise ValueError(msg)
-        return self._content.answer_text(outcome.task_id, outcome.answer)
+        return self._content.answer(outcome.task_id, outcome.answer)
+
+    def answer_text(self, outcome: TaskOutcome) -> str:
+        """The answer's text alone, empty where the model only calls tools; raises as ``answer``."""
+        return self.answer(outcome).text
 
     async def _seal(
         self, prompt: Prompt, declaration: TaskDeclaration, schema: AnswerSchema | None
     ) -> TaskRequest:
-        contents = [(_PROMPT, _checked_prompt(prompt), MEDIA_TYPE_PROMPT)]
+        contents = [(_PROMPT, checked_prompt(prompt), MEDIA_TYPE_PROMPT)]
         if schema is not None:
-            contents.append((_SCHEMA, _checked_schema(schema), MEDIA_TYPE_SCHEMA))
+            contents.append((_SCHEMA, checked_schema(schema), MEDIA_TYPE_SCHEMA))
         now = datetime.now(UTC)
         draft = TaskDraft(
             task_id=declaration.task_id,
@@ -297,35 +317,6 @@ class PointworkClient:
 
     def _handle(self, task_id: str) -> WorkflowHandle[Any, TaskOutcome]:
         return self._temporal.get_workflow_handle(task_id, result_type=TaskOutcome)
-
-
-def _checked_prompt(prompt: Prompt) -> bytes:
-    if not prompt.text.strip() and not prompt.has_image:
-        raise TaskRefusedError("the prompt is empty; give a text or an image")
-    sealed = canonical_json(prompt)
-    if len(sealed) > CONTENT_BYTES_MAX:
-        raise TaskRefusedError(
-            f"the prompt has {len(sealed)} bytes, more than the {CONTENT_BYTES_MAX} a task may "
-            "carry; shorten it or split it into several tasks"
-        )
-    return sealed
-
-
-def _checked_schema(schema: AnswerSchema) -> bytes:
-    try:
-        Draft202012Validator.check_schema(schema)
-    except SchemaError as error:
-        place = "/".join(str(part) for part in error.absolute_path) or "top level"
-        raise TaskRefusedError(
-            f"answer_schema is no JSON Schema (draft 2020-12) at {place}; correct it"
-        ) from None
-    sealed = encode_schema(schema)
-    if len(sealed) > CONTENT_BYTES_MAX:
-        raise TaskRefusedError(
-            f"answer_schema has {len(sealed)} bytes, more than the {CONTENT_BYTES_MAX} a task may "
-            "carry; ask for less in one answer"
-        )
-    return sealed
 
 
 def _start_operation(request: TaskRequest) -> WithStartWorkflowOperation[Any, TaskOutcome]:

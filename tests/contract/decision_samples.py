@@ -81,6 +81,7 @@ CLASSIFICATION = decision.Classification(
     input_bytes=400,
     input_tokens_max=400,
     has_image=True,
+    has_tools=True,
     complexity=task.Complexity.MEDIUM,
     marks=("hr_security",),
 )

@@ -63,6 +63,7 @@ from tests.contract.decision_samples import (
     TIER,
     WINDOW,
 )
+from tests.contract.tool_samples import TOOL_SAMPLES
 from tests.contract.verification_samples import (
     COMPARE,
     COMPARISON,
@@ -346,8 +347,7 @@ SAMPLES: tuple[BaseModel, ...] = (
     prompt.TextPart(text="Grüße, 世界"),
     prompt.ImagePart(media_type="image/png", data=b"iVBORw0KGgo="),
     TURN,
-    prompt.Prompt(turns=(TURN,)),
-    prompt.Answer(text="Bonjour."),
+    *TOOL_SAMPLES,
     steps.Reserve(record=RECORD, part_id="invoice-4711/2", invoke=INVOKE, expires_in_seconds=900),
     FIND_CACHED,
     steps.KeepAnswer(find=FIND_CACHED, invocation=INVOCATION),

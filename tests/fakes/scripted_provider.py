@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from pointwork.contract.failures import ProviderFailureKind
 from pointwork.contract.outcome import FinishReason, TokenUsage
+from pointwork.contract.tools import ToolCall
 from pointwork.providers.port import (
     CompletionRequest,
     CompletionResponse,
@@ -23,6 +24,7 @@ class Says:
     usage: TokenUsage | None = field(
         default_factory=lambda: TokenUsage(input_tokens=20, output_tokens=10)
     )
+    tool_calls: tuple[ToolCall, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -119,11 +121,16 @@ class ScriptedProvider:
                 await asyncio.Event().wait()
                 raise AssertionError("unreachable")
             case Says():
+                if request.on_text is not None and step.text:
+                    request.on_text(step.text)
                 return CompletionResponse(
                     text=step.text,
                     served_model=step.served_model or request.model,
-                    finish_reason=FinishReason.STOP,
+                    finish_reason=(
+                        FinishReason.TOOL_CALL if step.tool_calls else FinishReason.STOP
+                    ),
                     usage=step.usage,
+                    tool_calls=step.tool_calls,
                 )
 
     async def aclose(self) -> None:

@@ -194,7 +194,12 @@ class AnthropicWire:
         return sse(event, "content_block_delta")
 
     def ending(self, model: str, *, finish: str = "stop", usage: bool = True) -> list[bytes]:
-        reason = {"stop": "end_turn", "length": "max_tokens", "content_filter": "refusal"}[finish]
+        reason = {
+            "stop": "end_turn",
+            "length": "max_tokens",
+            "content_filter": "refusal",
+            "tool_calls": "tool_use",
+        }[finish]
         delta = {"type": "message_delta", "delta": {"stop_reason": reason}}
         meter = {
             "output_tokens": OUTPUT_TOKENS,
@@ -274,7 +279,13 @@ class GoogleWire:
         return self._chunk(model, candidates=[{"index": 0, "content": content}])
 
     def ending(self, model: str, *, finish: str = "stop", usage: bool = True) -> list[bytes]:
-        reason = {"stop": "STOP", "length": "MAX_TOKENS", "content_filter": "SAFETY"}[finish]
+        reason = {
+            "stop": "STOP",
+            "length": "MAX_TOKENS",
+            "content_filter": "SAFETY",
+            # A call ends an answer of Gemini's as words do.
+            "tool_calls": "STOP",
+        }[finish]
         meter = {
             "promptTokenCount": INPUT_TOKENS,
             "candidatesTokenCount": OUTPUT_TOKENS - REASONING_TOKENS,

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from pointwork.contract.prompt import AnswerSchema, Prompt
-from pointwork.providers.port import CompletionRequest, Provider, ProviderError
+from pointwork.providers.port import CompletionRequest, OnText, Provider, ProviderError
 from tests.fakes.open_door import cleared
 from tests.fakes.vendor_flavours import EVERY, MAIN, Flavour
 from tests.fakes.vendor_reply import FakeVendor, InProcessVendor, LoopbackVendor
@@ -49,6 +49,7 @@ class Bench:
         temperature: float = 0.2,
         seed: int | None = None,
         answer_schema: AnswerSchema | None = None,
+        on_text: OnText | None = None,
     ) -> CompletionRequest:
         return CompletionRequest(
             model=model or self.flavour.model,
@@ -60,12 +61,17 @@ class Bench:
             seed=seed,
             answer_schema=answer_schema,
             clearance=cleared(self.flavour.name),
+            on_text=on_text,
         )
 
-    async def failure(self, *, timeout_seconds: float = 30.0) -> ProviderError:
+    async def failure(
+        self, *, timeout_seconds: float = 30.0, prompt: Prompt | None = None
+    ) -> ProviderError:
         """The failure of one call, checked for what it must not hold."""
         with pytest.raises(ProviderError) as caught:
-            await self.provider.complete(self.request(timeout_seconds=timeout_seconds))
+            await self.provider.complete(
+                self.request(timeout_seconds=timeout_seconds, prompt=prompt)
+            )
         assert_holds_no_content(caught.value)
         assert len(self.vendor.received) <= 1
         return caught.value

@@ -50,7 +50,10 @@ ALLOWED = {
         "src/pointwork/local/llama_cpp.py",
         "http.client",
     ): "is our own child's server up, on loopback",
+    ("src/pointwork/embedded/listening.py", "socket"): "opens the gateway's port on loopback",
+    ("src/pointwork/embedded/supervisor.py", "socket"): "names the type of that port's socket",
     ("src/pointwork/embedded/temporal_server.py", "socket"): "looks for free ports of loopback",
+    ("workers/gateway.py", "socket"): "listens; it connects to nobody",
 }
 """What may import which of them, and what for."""
 ASYNCIO_OPENS = frozenset(

@@ -18,6 +18,7 @@ from pointwork.contract.approval import Verdict
 from pointwork.contract.branches import Comparison
 from pointwork.contract.failures import FailureType
 from pointwork.contract.outcome import TaskOutcome, TaskStatus
+from pointwork.contract.prompt import Answer
 from pointwork.contract.task import ContentRef
 from pointwork.policy.bundle import PolicyBundle
 from tests.contract.decision_samples import CANDIDATE, RECORD, START
@@ -42,8 +43,8 @@ class Answers:
         self.texts = {f"{at:064x}": text for at, text in enumerate(texts)}
         self.recorded: list[Comparison] = []
 
-    def answer_text(self, task_id: str, ref: ContentRef) -> str:
-        return self.texts[ref.digest]
+    def answer(self, task_id: str, ref: ContentRef) -> Answer:
+        return Answer(text=self.texts[ref.digest])
 
     def answer_schema(self, task_id: str, ref: ContentRef) -> dict[str, Any]:
         raise AssertionError("no schema is asked for")

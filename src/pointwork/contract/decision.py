@@ -82,6 +82,8 @@ class Classification(Message):
     input_tokens_max: Annotated[int, Field(ge=0)]
     """An upper bound: a byte-level tokenizer never makes more tokens than bytes."""
     has_image: bool = False
+    has_tools: bool = added(False)
+    """Whether the prompt offers tools or holds calls of them."""
     complexity: Complexity | None = added(None)
     """Estimated from the text's shape; None where nothing estimated it."""
     marks: tuple[Name, ...] = added(())

@@ -15,6 +15,7 @@ UPDATE_VERDICT = "submit_verdict"
 SIGNAL_VERDICT = "verdict"
 QUERY_STATUS = "status"
 QUERY_PLAN = "plan"
+QUERY_DECISION = "decision"
 
 
 class TaskQueue(StrEnum):

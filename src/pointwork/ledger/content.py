@@ -14,6 +14,7 @@ from pointwork.contract.prompt import (
     Prompt,
 )
 from pointwork.contract.task import ContentRef
+from pointwork.contract.tools import ToolCall
 from pointwork.ledger.vault import ContentTooLargeError, ContentUnavailableError, Vault
 
 MEDIA_TYPE_PLACEHOLDERS = "application/vnd.pointwork.placeholders"
@@ -36,11 +37,15 @@ class SealedContent:
         except ValidationError:
             raise ContentUnavailableError(f"content of {task_id} is not a prompt") from None
 
-    def answer_text(self, task_id: str, ref: ContentRef) -> str:
+    def answer(self, task_id: str, ref: ContentRef) -> Answer:
         try:
-            return Answer.model_validate_json(self._vault.open(task_id, ref)).text
+            return Answer.model_validate_json(self._vault.open(task_id, ref))
         except ValidationError:
             raise ContentUnavailableError(f"content of {task_id} is not an answer") from None
+
+    def answer_text(self, task_id: str, ref: ContentRef) -> str:
+        """All of the answer, for who looks at it: calls of tools stand in words after the text."""
+        return self.answer(task_id, ref).shown
 
     def answer_schema(self, task_id: str, ref: ContentRef) -> AnswerSchema:
         try:
@@ -52,8 +57,8 @@ class SealedContent:
     def placeholders(self, task_id: str, ref: ContentRef) -> bytes:
         return self._vault.open(task_id, ref)
 
-    def encode_answer(self, text: str) -> tuple[bytes, str]:
-        return canonical_json(Answer(text=text)), MEDIA_TYPE_ANSWER
+    def encode_answer(self, text: str, tool_calls: tuple[ToolCall, ...] = ()) -> tuple[bytes, str]:
+        return canonical_json(Answer(text=text, tool_calls=tool_calls)), MEDIA_TYPE_ANSWER
 
     def seal_prompt(self, task_id: str, prompt: Prompt) -> ContentRef | None:
         """The prompt's reference; None where it is larger than the vault takes."""

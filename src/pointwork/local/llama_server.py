@@ -43,6 +43,8 @@ def main() -> None:
     parameters.n_parallel = arguments.parallel
     parameters.cpuparams.n_threads = arguments.threads
     parameters.cpuparams_batch.n_threads = arguments.threads_batch
+    # Without it the server refuses every request that offers tools.
+    parameters.use_jinja = True
     parameters.verbosity = _LOG_WARNINGS
     # The slots endpoint shows the prompts in work; the page and the prompt store (8 GB by default)
     # serve nobody here.

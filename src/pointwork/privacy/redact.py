@@ -4,6 +4,7 @@ A replaced text holds ``<EMAIL_1>`` where an address stood, the same number for 
 result is read once more, and a text in which anything is still found is not given out.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +12,8 @@ from typing import Protocol
 
 from pointwork.contract.decision import FindingCount
 from pointwork.contract.failures import PointworkError
-from pointwork.contract.prompt import Prompt, TextPart
+from pointwork.contract.json_strings import JsonObjectError
+from pointwork.contract.prompt import Prompt
 from pointwork.contract.task import DataClass
 from pointwork.privacy.detect import DETECTORS, scan
 from pointwork.privacy.findings import LANGUAGE_DETECTOR, PERSON, Detector, Finding, count_kinds
@@ -21,9 +23,9 @@ from pointwork.privacy.placeholders import (
     Placeholders,
     placeholder_name,
 )
+from pointwork.privacy.prompt_pieces import Piece, pieces_of, with_texts
 from pointwork.privacy.spans import Span, spans_to_replace, traced_back
 
-_PART_BREAK = "\n"
 _ROUNDS_MAX = 3
 
 
@@ -67,8 +69,9 @@ def redact(
 
     Raises:
         LanguageUnavailableError: ``language`` could not read the text.
-        RedactionError: something is still found afterwards, or the prompt holds an image, whose
-            persons nobody can replace; where only credentials count, it passes as it is.
+        RedactionError: something is still found afterwards, a person's name is that of a tool or a
+            parameter, or the prompt holds an image, whose persons nobody can replace; where only
+            credentials count, it passes as it is.
     """
     if prompt.has_image and identifiers:
         msg = "An image cannot be redacted; use a local model, or send the task without its image."
@@ -78,8 +81,8 @@ def redact(
         found = scan(text, detectors).findings
         return [finding for finding in found if identifiers or finding.is_secret]
 
-    texts = _texts_of(prompt)
-    whole = _PART_BREAK.join(texts)
+    pieces = pieces_of(prompt)
+    whole = _joined(pieces)
     read = language.find(whole) if language is not None and identifiers else None
     found = [*wanted(whole), *_outside_placeholders(whole, read or ())]
     spans: list[Span] = []
@@ -87,17 +90,20 @@ def redact(
     for _ in range(_ROUNDS_MAX):
         if not left:
             break
-        spans = spans_to_replace(whole, found, _bounds_of(texts))
+        spans = spans_to_replace(whole, found, _bounds_of(pieces))
         marks = _placeholders_for(whole, spans)
-        left = wanted(_PART_BREAK.join(_replaced(texts, spans, marks)))
+        left = wanted(_joined(_replaced(pieces, spans, marks)))
         # What stood beside a replaced value may now read as a value itself.
         found = [*found, *traced_back(left, spans, marks)]
     if left:
         kinds = ", ".join(sorted({finding.kind for finding in left}))
         msg = f"After redaction the text still holds {kinds}; use a local model for this task."
         raise RedactionError(msg)
+    if _is_named_for_a_person(pieces, whole, spans):
+        msg = "A tool or a parameter has the name of a person; rename it, or use a local model."
+        raise RedactionError(msg)
     rules = tuple(detector.name for detector in detectors)
-    return _redacted(prompt, texts, spans, rules, read)
+    return _redacted(prompt, pieces, spans, rules, read)
 
 
 def _outside_placeholders(whole: str, found: Iterable[Finding]) -> Iterator[Finding]:
@@ -110,12 +116,12 @@ def _outside_placeholders(whole: str, found: Iterable[Finding]) -> Iterator[Find
 
 def _redacted(
     prompt: Prompt,
-    texts: Sequence[str],
+    pieces: Sequence[Piece],
     spans: Sequence[Span],
     rules: tuple[str, ...],
     read: Sequence[Finding] | None,
 ) -> Redacted:
-    whole = _PART_BREAK.join(texts)
+    whole = _joined(pieces)
     marks = _placeholders_for(whole, spans)
     originals: dict[str, str] = {}
     for mark, span in zip(marks, spans, strict=True):
@@ -125,7 +131,7 @@ def _redacted(
             originals[mark[1:-1]] = max(originals.get(mark[1:-1], ""), original, key=len)
     secrets = {mark[1:-1] for mark, span in zip(marks, spans, strict=True) if span.is_secret}
     return Redacted(
-        prompt=_with_texts(prompt, _replaced(texts, spans, marks)),
+        prompt=_rewritten(prompt, _replaced(pieces, spans, marks)),
         placeholders=Placeholders(
             values=originals, secrets=frozenset(secrets), literals=_names_in(whole)
         ),
@@ -136,18 +142,26 @@ def _redacted(
     )
 
 
-def _texts_of(prompt: Prompt) -> list[str]:
-    return [part.text for turn in prompt.turns for part in turn.parts if isinstance(part, TextPart)]
+def _joined(pieces: Iterable[Piece]) -> str:
+    return "".join(piece.text for piece in pieces)
 
 
-def _bounds_of(texts: Sequence[str]) -> list[tuple[int, int]]:
-    """Where each part stands in all of them joined."""
+def _bounds_of(pieces: Sequence[Piece]) -> list[tuple[int, int]]:
+    """Where each piece that may be replaced stands in all of them joined."""
     bounds = []
     start = 0
-    for text in texts:
-        bounds.append((start, start + len(text)))
-        start += len(text) + len(_PART_BREAK)
+    for piece in pieces:
+        if not piece.is_fixed:
+            bounds.append((start, start + len(piece.text)))
+        start += len(piece.text)
     return bounds
+
+
+def _is_named_for_a_person(pieces: Iterable[Piece], whole: str, spans: Iterable[Span]) -> bool:
+    """Whether what must stay as it is says a name that is replaced elsewhere."""
+    stays = "\n".join(piece.text for piece in pieces if piece.is_fixed).casefold()
+    names = {whole[span.start : span.end].casefold() for span in spans if span.kind == PERSON}
+    return any(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", stays) for name in names)
 
 
 def _names_in(whole: str) -> frozenset[str]:
@@ -192,27 +206,31 @@ def _values_of(whole: str, spans: Sequence[Span]) -> list[str]:
     return [full.get(text, text) for text in texts]
 
 
-def _replaced(texts: Sequence[str], spans: Sequence[Span], marks: Sequence[str]) -> list[str]:
-    """Each text with its spans as placeholders; ``spans`` count in all texts joined."""
+def _replaced(pieces: Sequence[Piece], spans: Sequence[Span], marks: Sequence[str]) -> list[Piece]:
+    """Each piece with its spans as placeholders; ``spans`` count in all pieces joined."""
     replacements = iter((*zip(spans, marks, strict=True), None))
     following = next(replacements)
     replaced = []
-    for text, (start, end) in zip(texts, _bounds_of(texts), strict=True):
-        pieces: list[str] = []
+    start = 0
+    for piece in pieces:
+        text, end = piece.text, start + len(piece.text)
+        rewritten: list[str] = []
         at = start
-        while following is not None and following[0].end <= end:
+        while not piece.is_fixed and following is not None and following[0].end <= end:
             span, mark = following
-            pieces += (text[at - start : span.start - start], mark)
+            rewritten += (text[at - start : span.start - start], mark)
             at = span.end
             following = next(replacements)
-        replaced.append("".join((*pieces, text[at - start :])))
+        replaced.append(Piece("".join((*rewritten, text[at - start :])), piece.is_fixed))
+        start = end
     return replaced
 
 
-def _with_texts(prompt: Prompt, texts: Sequence[str]) -> Prompt:
-    remaining: Iterator[str] = iter(texts)
-    turns = tuple(
-        turn.model_copy(update={"parts": tuple(TextPart(text=next(remaining)) for _ in turn.parts)})
-        for turn in prompt.turns
-    )
-    return Prompt(turns=turns)
+def _rewritten(prompt: Prompt, pieces: Iterable[Piece]) -> Prompt:
+    try:
+        return with_texts(prompt, (piece.text for piece in pieces if not piece.is_fixed))
+    except JsonObjectError:
+        pass
+    # Two keys that name one person cannot both stand for them in one object.
+    msg = "Two keys of a tool call name the same value; use a local model for this task."
+    raise RedactionError(msg)

@@ -1,8 +1,10 @@
 """Puts originals back into an answer, for the caller who sent them; a secret never comes back."""
 
+import json
 import re
 from dataclasses import dataclass, field
 
+from pointwork.contract.json_strings import JsonString, read_object, with_strings
 from pointwork.privacy.placeholders import (
     PLACEHOLDER,
     PLACEHOLDER_CHARACTERS_MAX,
@@ -29,6 +31,27 @@ def restore(text: str, placeholders: Placeholders) -> Restored:
     restorer = StreamRestorer(placeholders)
     whole = restorer.feed(text) + restorer.finish()
     return Restored(text=whole, unknown=restorer.unknown)
+
+
+def restore_arguments(arguments: str, placeholders: Placeholders) -> Restored:
+    """A call's arguments with their originals, and still one JSON object.
+
+    A value is put back as a value: a quote in it is escaped, and an escaped ``<`` is none.
+
+    Raises:
+        JsonObjectError: ``arguments`` is no JSON object, or two of its keys became equal.
+    """
+    given, unknown = read_object(arguments), 0
+
+    def original(each: JsonString) -> str:
+        nonlocal unknown
+        restored = restore(each.text, placeholders)
+        unknown += restored.unknown
+        return restored.text
+
+    changed = with_strings(given, original)
+    written = arguments if changed == given else json.dumps(changed, ensure_ascii=False)
+    return Restored(text=written, unknown=unknown)
 
 
 class StreamRestorer:

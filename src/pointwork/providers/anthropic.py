@@ -1,8 +1,9 @@
 """Claude models, on the ``anthropic`` SDK's Messages API (DC-4)."""
 
 import base64
+import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import anthropic
@@ -11,8 +12,19 @@ from anthropic.types import RawMessageStreamEvent
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pointwork.contract.failures import ProviderFailureKind as Kind
+from pointwork.contract.json_strings import read_object
 from pointwork.contract.outcome import FinishReason, TokenUsage
-from pointwork.contract.prompt import ImagePart, Part, Speaker
+from pointwork.contract.prompt import (
+    ImagePart,
+    Part,
+    Prompt,
+    Speaker,
+    TextPart,
+    ToolCallPart,
+    ToolResultPart,
+    Turn,
+)
+from pointwork.contract.tools import NamedTool, ToolChoiceMode, ToolDefinition
 from pointwork.providers.call import Call, UnreadableEventError, parsed_events
 from pointwork.providers.egress import (
     KEY_PLACEHOLDER,
@@ -111,12 +123,10 @@ def _parameters(request: CompletionRequest) -> dict[str, Any]:
     parameters: dict[str, Any] = {
         "model": request.model,
         "max_tokens": request.max_output_tokens,
-        "messages": [
-            {"role": turn.speaker.value, "content": [_part(part) for part in turn.parts]}
-            for turn in turns
-            if turn.speaker is not Speaker.SYSTEM
-        ],
+        "messages": _messages(turns),
     }
+    if request.prompt.has_tools:
+        parameters |= _tools(request.prompt)
     if system:
         parameters["system"] = "\n\n".join(system)
     if request.answer_schema is not None:
@@ -128,12 +138,77 @@ def _parameters(request: CompletionRequest) -> dict[str, Any]:
     return parameters
 
 
+def _messages(turns: Sequence[Turn]) -> list[dict[str, Any]]:
+    """Results of tools are the user's, and stand first in the one message after the calls."""
+    messages: list[dict[str, Any]] = []
+    after_tool = False
+    for turn in turns:
+        if turn.speaker is Speaker.SYSTEM:
+            continue
+        is_tool = turn.speaker is Speaker.TOOL
+        # The API refuses a text without a character, which some say beside a call.
+        parts = [part for part in turn.parts if not (turn.calls and _is_silent(part))]
+        content = [_part(part) for part in parts]
+        if after_tool and turn.speaker in (Speaker.TOOL, Speaker.USER):
+            messages[-1]["content"] += content
+        else:
+            role = Speaker.USER if is_tool else turn.speaker
+            messages.append({"role": role.value, "content": content})
+        after_tool = is_tool
+    return messages
+
+
+def _is_silent(part: Part) -> bool:
+    return isinstance(part, TextPart) and not part.text.strip()
+
+
 def _part(part: Part) -> dict[str, Any]:
-    if isinstance(part, ImagePart):
-        data = base64.b64encode(part.data).decode("ascii")
-        source = {"type": "base64", "media_type": part.media_type, "data": data}
-        return {"type": "image", "source": source}
-    return {"type": "text", "text": part.text}
+    match part:
+        case TextPart():
+            return {"type": "text", "text": part.text}
+        case ImagePart():
+            data = base64.b64encode(part.data).decode("ascii")
+            source = {"type": "base64", "media_type": part.media_type, "data": data}
+            return {"type": "image", "source": source}
+        case ToolCallPart():
+            called = {"id": _id(part.call_id), "name": part.name}
+            return {"type": "tool_use", **called, "input": read_object(part.arguments)}
+        case ToolResultPart():
+            answered = {"tool_use_id": _id(part.call_id), "content": part.text}
+            return {"type": "tool_result", **answered}
+
+
+def _id(call_id: str) -> str:
+    """The API takes no dot and no colon in an id, and other vendors' models give both."""
+    return re.sub(r"[^A-Za-z0-9_-]", "_", call_id)
+
+
+def _tools(prompt: Prompt) -> dict[str, Any]:
+    if not prompt.tools:
+        # Earlier calls are refused without any definition; these may be called no more.
+        called = dict.fromkeys(call.name for turn in prompt.turns for call in turn.calls)
+        stand_ins = [_tool(ToolDefinition(name=name)) for name in called]
+        return {"tools": stand_ins, "tool_choice": {"type": "none"}}
+    choice = prompt.tool_choice
+    stated: dict[str, Any]
+    match choice:
+        case NamedTool(name=name):
+            stated = {"type": "tool", "name": name}
+        case ToolChoiceMode.REQUIRED:
+            stated = {"type": "any"}
+        case ToolChoiceMode():
+            stated = {"type": choice.value}
+    return {"tools": [_tool(tool) for tool in prompt.tools], "tool_choice": stated}
+
+
+def _tool(tool: ToolDefinition) -> dict[str, Any]:
+    schema = tool.parameters or {"type": "object", "properties": {}}
+    written: dict[str, Any] = {"name": tool.name, "input_schema": schema}
+    if tool.description:
+        written["description"] = tool.description
+    if tool.strict is not None:
+        written["strict"] = tool.strict
+    return written
 
 
 class _Wire(BaseModel):
@@ -161,15 +236,25 @@ class _Message(_Wire):
     usage: object = None
 
 
+class _Block(_Wire):
+    type: str | None = None
+    id: str | None = None
+    name: str | None = None
+    input: object = None
+
+
 class _Delta(_Wire):
     type: str | None = None
     text: str | None = None
+    partial_json: str | None = None
     stop_reason: str | None = None
 
 
 class _Event(_Wire):
     type: str
+    index: int = 0
     message: _Message | None = None
+    content_block: _Block | None = None
     delta: _Delta | None = None
     usage: object = None
 
@@ -183,6 +268,15 @@ async def _read_events(events: AsyncIterator[RawMessageStreamEvent], reading: Re
             case _Event(type="message_start", message=_Message() as message):
                 reading.name_model(message.model)
                 reading.usage = meter.read(message.usage)
+            case _Event(type="content_block_start", content_block=_Block(type="tool_use") as call):
+                reading.add_call(
+                    event.index,
+                    call_id=call.id or "",
+                    name=call.name or "",
+                    arguments=json.dumps(call.input) if call.input else "",
+                )
+            case _Event(type="content_block_delta", delta=_Delta(type="input_json_delta") as delta):
+                reading.add_call(event.index, arguments=delta.partial_json or "")
             case _Event(type="content_block_delta", delta=_Delta() as delta):
                 reading.add(delta.text or "" if delta.type == "text_delta" else "")
             case _Event(type="message_delta", delta=_Delta() as delta):

@@ -172,5 +172,6 @@ def _by_redaction(departure: Departure, record: DecisionRecord) -> Refusal | Non
 def _leaving(departure: Departure) -> Iterator[str]:
     """Every text the call would send."""
     yield departure.prompt.text
+    yield " ".join(departure.prompt.call_ids)
     if departure.schema is not None:
         yield schema_text(departure.schema)

@@ -42,6 +42,10 @@ class Dialect:
     takes_seed: bool = True
     takes_effort: bool = False
     """Whether ``reasoning_effort`` is understood."""
+    takes_strict: bool = False
+    """Whether a tool may say that its arguments must keep to its schema."""
+    takes_named_tool: bool = True
+    """Whether ``tool_choice`` may name a tool; else that tool alone is offered, and required."""
     relayed_models: re.Pattern[str] = _NO_MODEL
     """Models a local server would pass on to a cloud: refused before a byte leaves (design 6)."""
     tells_relays: bool = False
@@ -55,6 +59,7 @@ OPENAI = Dialect(
     # Reasoning models answer 400 to any temperature but 1.
     sampling_models=re.compile(r"(chatgpt-4o|gpt-3\.5|gpt-4).*"),
     takes_effort=True,
+    takes_strict=True,
     # Left out, the project's own setting decides, and may be a tier dearer than the price held.
     extra_body=MappingProxyType({"service_tier": "default"}),
 )
@@ -70,6 +75,7 @@ XAI = Dialect(
 )
 OPENROUTER = Dialect(
     is_requested_model=is_same_model_or_dated,
+    takes_strict=True,
     # With require_parameters a temperature these do not take would leave no host to serve them.
     sampling_models=re.compile(
         r"(?!openai/(o\d|gpt-[5-9])"
@@ -81,5 +87,10 @@ OPENROUTER = Dialect(
     ),
 )
 VLLM = Dialect()
-LLAMA_CPP = Dialect()
-OLLAMA = Dialect(relayed_models=re.compile(r".*[:-]cloud", re.IGNORECASE), tells_relays=True)
+# Its server reads an object there as if nothing were said.
+LLAMA_CPP = Dialect(takes_named_tool=False)
+OLLAMA = Dialect(
+    takes_named_tool=False,
+    relayed_models=re.compile(r".*[:-]cloud", re.IGNORECASE),
+    tells_relays=True,
+)

@@ -1,15 +1,29 @@
 """Gemini models, on the ``google-genai`` SDK (DC-5)."""
 
-from collections.abc import AsyncIterator
+import json
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from itertools import count
+from typing import Any
 
 import httpx2
 from google import genai
 from google.genai import errors, types
 
 from pointwork.contract.failures import ProviderFailureKind as Kind
+from pointwork.contract.json_strings import read_object
 from pointwork.contract.outcome import FinishReason, TokenUsage
-from pointwork.contract.prompt import ImagePart, Part, Speaker, Turn
-from pointwork.providers.call import Call, parsed_events
+from pointwork.contract.prompt import (
+    ImagePart,
+    Part,
+    Prompt,
+    Speaker,
+    TextPart,
+    ToolCallPart,
+    ToolResultPart,
+    Turn,
+)
+from pointwork.contract.tools import NamedTool, ToolChoiceMode
+from pointwork.providers.call import Call, UnreadableEventError, parsed_events
 from pointwork.providers.egress import (
     KEY_PLACEHOLDER,
     Exchange,
@@ -23,6 +37,9 @@ from pointwork.providers.reading import Reading, is_same_model_or_dated
 
 BASE_URL = "https://generativelanguage.googleapis.com"
 _API_VERSION = "v1beta"
+_UNSIGNED = b"skip_thought_signature_validator"
+"""What Google has callers send for a call whose thought is not at hand: later models refuse a call
+without. A task may have got its call from another vendor's model, which signs none."""
 
 _FINISH: dict[types.FinishReason, FinishReason | Kind] = {
     types.FinishReason.STOP: FinishReason.STOP,
@@ -90,7 +107,7 @@ class GoogleGenAIProvider:
             turns = request.prompt.turns
             stream = await self._client.aio.models.generate_content_stream(
                 model=request.model,
-                contents=[_content(turn) for turn in turns if turn.speaker is not Speaker.SYSTEM],
+                contents=_contents(turns),
                 config=_config(request),
             )
             await _read_chunks(parsed_events(exchange, stream), reading)
@@ -122,6 +139,7 @@ def _config(request: CompletionRequest) -> types.GenerateContentConfig:
         seed=request.seed,
         response_mime_type=None if schema is None else "application/json",
         response_json_schema=schema,
+        **_tools(request.prompt),
         # Each of these two would send further requests of its own.
         automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
         automatic_continuation=False,
@@ -129,20 +147,78 @@ def _config(request: CompletionRequest) -> types.GenerateContentConfig:
     )
 
 
-def _content(turn: Turn) -> types.Content:
-    role = "model" if turn.speaker is Speaker.ASSISTANT else "user"
-    return types.Content(role=role, parts=[_part(part) for part in turn.parts])
+def _tools(prompt: Prompt) -> dict[str, Any]:
+    if not prompt.tools:
+        return {}
+    declared = [
+        types.FunctionDeclaration(
+            name=tool.name,
+            description=tool.description or None,
+            parameters_json_schema=tool.parameters or None,
+        )
+        for tool in prompt.tools
+    ]
+    return {
+        "tools": [types.Tool(function_declarations=declared)],
+        "tool_config": types.ToolConfig(function_calling_config=_calling(prompt)),
+    }
 
 
-def _part(part: Part) -> types.Part:
-    if isinstance(part, ImagePart):
-        return types.Part.from_bytes(data=part.data, mime_type=part.media_type)
-    return types.Part.from_text(text=part.text)
+def _calling(prompt: Prompt) -> types.FunctionCallingConfig:
+    mode = types.FunctionCallingConfigMode
+    match prompt.tool_choice:
+        case NamedTool(name=name):
+            return types.FunctionCallingConfig(mode=mode.ANY, allowed_function_names=[name])
+        case ToolChoiceMode.REQUIRED:
+            return types.FunctionCallingConfig(mode=mode.ANY)
+        case ToolChoiceMode.NONE:
+            return types.FunctionCallingConfig(mode=mode.NONE)
+        case ToolChoiceMode.AUTO:
+            return types.FunctionCallingConfig(mode=mode.AUTO)
+
+
+def _contents(turns: Sequence[Turn]) -> list[types.Content]:
+    """Results of all calls of one turn stand in the one turn after it."""
+    contents: list[types.Content] = []
+    called: dict[str, str] = {}
+    after_tool = False
+    for turn in turns:
+        if turn.speaker is Speaker.SYSTEM:
+            continue
+        called |= {call.call_id: call.name for call in turn.calls}
+        parts = [_part(part, called) for part in turn.parts]
+        is_tool = turn.speaker is Speaker.TOOL
+        if after_tool and is_tool:
+            contents[-1].parts = [*(contents[-1].parts or ()), *parts]
+        else:
+            role = "model" if turn.speaker is Speaker.ASSISTANT else "user"
+            contents.append(types.Content(role=role, parts=parts))
+        after_tool = is_tool
+    return contents
+
+
+def _part(part: Part, called: Mapping[str, str]) -> types.Part:
+    match part:
+        case TextPart():
+            return types.Part.from_text(text=part.text)
+        case ImagePart():
+            return types.Part.from_bytes(data=part.data, mime_type=part.media_type)
+        case ToolCallPart():
+            call = types.FunctionCall(
+                id=part.call_id, name=part.name, args=read_object(part.arguments)
+            )
+            return types.Part(function_call=call, thought_signature=_UNSIGNED)
+        case ToolResultPart():
+            answered = types.FunctionResponse(
+                id=part.call_id, name=called[part.call_id], response={"result": part.text}
+            )
+            return types.Part(function_response=answered)
 
 
 async def _read_chunks(
     chunks: AsyncIterator[types.GenerateContentResponse], reading: Reading
 ) -> None:
+    calls = count()
     async for chunk in chunks:
         reading.provider_request_id = chunk.response_id or reading.provider_request_id
         if chunk.usage_metadata is not None:
@@ -152,16 +228,30 @@ async def _read_chunks(
         reading.name_model(chunk.model_version or "")
         for candidate in chunk.candidates or ():
             if not candidate.index:
-                _read_candidate(candidate, reading)
+                _read_candidate(candidate, reading, calls)
 
 
-def _read_candidate(candidate: types.Candidate, reading: Reading) -> None:
+def _read_candidate(candidate: types.Candidate, reading: Reading, calls: Iterator[int]) -> None:
     parts = candidate.content.parts if candidate.content is not None else None
     for part in parts or ():
         # A thought is metered and is no part of the answer.
         reading.add("" if part.thought else part.text or "")
+        if part.function_call is not None:
+            _read_call(part.function_call, reading, next(calls))
     if candidate.finish_reason is not None:
         reading.end(_FINISH.get(candidate.finish_reason, Kind.MALFORMED_RESPONSE))
+
+
+def _read_call(call: types.FunctionCall, reading: Reading, index: int) -> None:
+    if call.partial_args or call.will_continue:
+        # Pieces of calls come to those alone who ask for them.
+        raise UnreadableEventError
+    reading.add_call(
+        index,
+        call_id=call.id or "",
+        name=call.name or "",
+        arguments=json.dumps(call.args or {}, ensure_ascii=False),
+    )
 
 
 def _token_usage(usage: types.GenerateContentResponseUsageMetadata) -> TokenUsage | None:

@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pointwork.contract.failures import ProviderFailureKind as Kind
 from pointwork.contract.outcome import FinishReason
-from pointwork.contract.prompt import ImagePart, Part, Speaker, Turn
+from pointwork.contract.prompt import ImagePart, Prompt, Speaker, TextPart, ToolCallPart, Turn
+from pointwork.contract.tools import NamedTool, ToolChoiceMode, ToolDefinition
 from pointwork.providers.call import Call, UnreadableEventError, clearance_for, parsed_events
 from pointwork.providers.dialects import OPENAI, Dialect, SchemaForm
 from pointwork.providers.egress import (
@@ -169,6 +170,8 @@ def _parameters(request: CompletionRequest, dialect: Dialect) -> dict[str, Any]:
         parameters["seed"] = request.seed
     if request.answer_schema is not None:
         parameters["response_format"] = _response_format(request.answer_schema, dialect)
+    if request.prompt.tools:
+        parameters |= _tools(request.prompt, dialect)
     if request.effort is not None and dialect.takes_effort:
         parameters["reasoning_effort"] = request.effort
     if dialect.extra_body:
@@ -201,7 +204,7 @@ def _is_closed(schema: object) -> bool:
 
 
 def _messages(request: CompletionRequest, dialect: Dialect) -> list[dict[str, Any]]:
-    messages = [_message(turn) for turn in request.prompt.turns]
+    messages = [each for turn in request.prompt.turns for each in _messages_of(turn)]
     if request.answer_schema is not None and dialect.schema_form is SchemaForm.JSON_OBJECT:
         schema = json.dumps(request.answer_schema, ensure_ascii=False)
         rule = f"Answer with one JSON object that satisfies this JSON Schema: {schema}"
@@ -209,14 +212,55 @@ def _messages(request: CompletionRequest, dialect: Dialect) -> list[dict[str, An
     return messages
 
 
-def _message(turn: Turn) -> dict[str, Any]:
+def _messages_of(turn: Turn) -> list[dict[str, Any]]:
+    """One message; of a tool turn, one for each result."""
+    if turn.speaker is Speaker.TOOL:
+        return [
+            {"role": "tool", "tool_call_id": each.call_id, "content": each.text}
+            for each in turn.results
+        ]
     # Text alone goes as a string: several endpoints refuse a list of parts where no image is.
-    has_image = any(isinstance(part, ImagePart) for part in turn.parts)
-    content = [_part(part) for part in turn.parts] if has_image else turn.text
-    return {"role": turn.speaker.value, "content": content}
+    shown = [part for part in turn.parts if isinstance(part, TextPart | ImagePart)]
+    has_image = any(isinstance(part, ImagePart) for part in shown)
+    content = [_part(part) for part in shown] if has_image else turn.text
+    message: dict[str, Any] = {"role": turn.speaker.value, "content": content}
+    if turn.calls:
+        message |= {"content": content or None, "tool_calls": [_call(each) for each in turn.calls]}
+    return [message]
 
 
-def _part(part: Part) -> dict[str, Any]:
+def _call(call: ToolCallPart) -> dict[str, Any]:
+    function = {"name": call.name, "arguments": call.arguments}
+    return {"id": call.call_id, "type": "function", "function": function}
+
+
+def _tools(prompt: Prompt, dialect: Dialect) -> dict[str, Any]:
+    offered, choice = prompt.tools, prompt.tool_choice
+    stated: str | dict[str, Any]
+    match choice:
+        case NamedTool(name=name) if dialect.takes_named_tool:
+            stated = {"type": "function", "function": {"name": name}}
+        case NamedTool(name=name):
+            offered = tuple(tool for tool in offered if tool.name == name)
+            stated = ToolChoiceMode.REQUIRED.value
+        case ToolChoiceMode():
+            stated = choice.value
+    return {"tools": [_tool(tool, dialect) for tool in offered], "tool_choice": stated}
+
+
+def _tool(tool: ToolDefinition, dialect: Dialect) -> dict[str, Any]:
+    function: dict[str, Any] = {
+        "name": tool.name,
+        "parameters": tool.parameters or {"type": "object", "properties": {}},
+    }
+    if tool.description:
+        function["description"] = tool.description
+    if tool.strict is not None and dialect.takes_strict:
+        function["strict"] = tool.strict
+    return {"type": "function", "function": function}
+
+
+def _part(part: TextPart | ImagePart) -> dict[str, Any]:
     if isinstance(part, ImagePart):
         data = base64.b64encode(part.data).decode("ascii")
         url = f"data:{part.media_type};base64,{data}"
@@ -231,9 +275,21 @@ class _Wire(BaseModel):
     model_config = ConfigDict(from_attributes=True, extra="ignore")
 
 
+class _Function(_Wire):
+    name: str | None = None
+    arguments: str | None = None
+
+
+class _ToolCall(_Wire):
+    index: int = 0
+    id: str | None = None
+    function: _Function | None = None
+
+
 class _Delta(_Wire):
     content: str | None = None
     refusal: str | None = None
+    tool_calls: list[_ToolCall] | None = None
 
 
 class _Choice(_Wire):
@@ -265,6 +321,14 @@ async def _read_chunks(
             delta = choice.delta or _Delta()
             is_refused = is_refused or bool(delta.refusal)
             reading.add(delta.content or "")
+            for call in delta.tool_calls or ():
+                asked = call.function or _Function()
+                reading.add_call(
+                    call.index,
+                    call_id=call.id or "",
+                    name=asked.name or "",
+                    arguments=asked.arguments or "",
+                )
             if choice.finish_reason is not None:
                 reading.end(_FINISH.get(choice.finish_reason, Kind.MALFORMED_RESPONSE))
     if is_refused:

@@ -7,10 +7,13 @@ from typing import Any, Literal, Protocol
 from pointwork.contract.failures import ProviderFailureKind
 from pointwork.contract.outcome import FinishReason, TokenUsage
 from pointwork.contract.prompt import Prompt
+from pointwork.contract.tools import ToolCall
 from pointwork.providers.departure import Clearance
 
 OnStarted = Callable[[str], Awaitable[None]]
 """Called once with the vendor's own id of the call, before any of its answer is taken."""
+
+OnText = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,6 +36,11 @@ class CompletionRequest:
     """Leave to send it out of the house; None reaches addresses of the house only."""
     on_started: OnStarted | None = field(default=None, repr=False, compare=False)
     """Told the id under which the vendor's API can look the call up; other endpoints never tell."""
+    on_text: OnText | None = field(default=None, repr=False, compare=False)
+    """Called with each piece of the answer's text as it comes; returns at once and never raises.
+
+    The pieces together are the text of the response, where one follows: a call may still fail.
+    """
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,10 +48,13 @@ class CompletionResponse:
     """A complete answer. ``usage`` is None where the provider sent none."""
 
     text: str = field(repr=False)
+    """Empty where the model only calls tools."""
     served_model: str
     finish_reason: FinishReason
     usage: TokenUsage | None
     provider_request_id: str = ""
+    tool_calls: tuple[ToolCall, ...] = field(default=(), repr=False)
+    """Of tools that the prompt offers, with arguments that are JSON objects; nothing else."""
 
 
 class ProviderError(Exception):

@@ -6,8 +6,10 @@ from typing import NoReturn
 
 from pointwork.contract.failures import ProviderFailureKind as Kind
 from pointwork.contract.outcome import FinishReason, TokenUsage
+from pointwork.contract.tools import ToolCall
 from pointwork.providers.failures import provider_error
 from pointwork.providers.port import CompletionRequest, CompletionResponse, OnProgress
+from pointwork.providers.tool_calls import CallsInProgress, UnusableCallError
 
 ANSWER_BYTES_MAX = 2 * 2**20
 """Of text in UTF-8. The longest answer a task may ask for is 65,536 tokens, about 400 kB."""
@@ -47,6 +49,7 @@ class Reading:
         self._on_progress = on_progress
         self._is_requested_model = is_requested_model
         self._pieces: list[str] = []
+        self._calls = CallsInProgress()
         self._characters = 0
         self._bytes = 0
         self._served_model = ""
@@ -54,6 +57,7 @@ class Reading:
 
     @property
     def has_text(self) -> bool:
+        """Whether anything of an answer came, be it a part of a call."""
         return self._bytes > 0
 
     def name_model(self, served: str) -> None:
@@ -75,15 +79,23 @@ class Reading:
             ProviderError: MALFORMED_RESPONSE, for text after the end or beyond the cap.
         """
         if piece:
-            if self._finish_reason is not None:
-                self._fail(Kind.MALFORMED_RESPONSE)
+            self._count(piece)
             self._pieces.append(piece)
-            self._characters += len(piece)
-            self._bytes += len(piece.encode(errors="replace"))
-            if self._bytes > ANSWER_BYTES_MAX:
-                self._fail(Kind.MALFORMED_RESPONSE)
-        if self._on_progress is not None:
-            self._on_progress(self._characters)
+            if self._request.on_text is not None:
+                self._request.on_text(piece)
+        self._tell_progress()
+
+    def add_call(
+        self, index: int, *, call_id: str = "", name: str = "", arguments: str = ""
+    ) -> None:
+        """Take the next piece of the call at ``index``; id and name count where they come first.
+
+        Raises:
+            ProviderError: MALFORMED_RESPONSE, as for ``add``.
+        """
+        self._count(name + arguments)
+        self._calls.add(index, call_id=call_id, name=name, arguments=arguments)
+        self._tell_progress()
 
     def end(self, reason: FinishReason | Kind) -> None:
         """Take the vendor's own reason for the end; a Kind stands for an end that is a failure."""
@@ -96,7 +108,9 @@ class Reading:
 
         Raises:
             ProviderError: STREAM_INTERRUPTED for an end without a reason, CONTENT_FILTERED,
-                EMPTY_ANSWER, or WRONG_MODEL where no event named the model.
+                EMPTY_ANSWER, WRONG_MODEL where no event named the model, TRUNCATED for calls of an
+                answer that was cut, or MALFORMED_RESPONSE for calls that were not asked for or
+                cannot be read.
         """
         if self._finish_reason is None:
             self._fail(Kind.STREAM_INTERRUPTED)
@@ -105,15 +119,41 @@ class Reading:
         if not self._served_model:
             self._fail(Kind.WRONG_MODEL, self._metered)
         text = "".join(self._pieces)
-        if not text.strip():
+        calls = self._tool_calls(self._finish_reason)
+        if not text.strip() and not calls:
             self._fail(Kind.EMPTY_ANSWER, self._metered)
         return CompletionResponse(
             text=text,
             served_model=self._served_model,
-            finish_reason=self._finish_reason,
+            # Two vendors end an answer that calls tools as they end any other.
+            finish_reason=FinishReason.TOOL_CALL if calls else self._finish_reason,
             usage=self._metered,
             provider_request_id=self.provider_request_id,
+            tool_calls=calls,
         )
+
+    def _tool_calls(self, reason: FinishReason) -> tuple[ToolCall, ...]:
+        if self._calls and reason is FinishReason.LENGTH:
+            self._fail(Kind.TRUNCATED, self._metered)
+        try:
+            calls = self._calls.of(self._request.prompt)
+        except UnusableCallError:
+            calls = None
+        if calls is None or (reason is FinishReason.TOOL_CALL and not calls):
+            self._fail(Kind.MALFORMED_RESPONSE, self._metered)
+        return calls
+
+    def _count(self, piece: str) -> None:
+        if self._finish_reason is not None:
+            self._fail(Kind.MALFORMED_RESPONSE)
+        self._characters += len(piece)
+        self._bytes += len(piece.encode(errors="replace"))
+        if self._bytes > ANSWER_BYTES_MAX:
+            self._fail(Kind.MALFORMED_RESPONSE)
+
+    def _tell_progress(self) -> None:
+        if self._on_progress is not None:
+            self._on_progress(self._characters)
 
     @property
     def _metered(self) -> TokenUsage | None:

@@ -175,6 +175,8 @@ def up(repository: Path) -> Iterator["Up"]:
     with tempfile.TemporaryDirectory(prefix="pw-up-") as folder:
         state_dir = Path(folder) / "state"
         lend_weights(repository, state_dir)
-        started = Up(state_dir, Path(folder) / "up.log", {"OPENAI_API_KEY": "sk-nobody"})
+        with pytest.MonkeyPatch.context() as shell:
+            shell.setenv("OPENAI_API_KEY", "sk-nobody")
+            started = Up(state_dir, Path(folder) / "up.log")
         yield started
         started.stop(signal.SIGTERM)

@@ -15,8 +15,8 @@ from pydantic import SecretStr
 from pointwork.embedded import read_endpoints
 from pointwork.ledger.approvals import ApprovalBook
 from pointwork.ledger.engine import open_engine
-from tests.integration.cli.conftest import Called, command
-from tests.integration.cli.upping import MODEL, Up, with_more
+from tests.integration.cli.conftest import Called, call_process
+from tests.integration.cli.upping import MODEL, Up
 
 pytestmark = pytest.mark.xdist_group("cli-live")
 
@@ -55,12 +55,8 @@ def close_waiting(up: Up) -> None:
     assert waiting
     for each in waiting:
         reason = ("--reason", "nobody may pay for this")
-        subprocess.run(
-            command("deny", each.task_id, *reason),
-            env=with_more({"POINTWORK_STATE_DIR": str(up.state_dir)}),
-            check=True,
-            capture_output=True,
-        )
+        denied = call_process("deny", each.task_id, "--state-dir", up.state_dir, *reason)
+        assert denied.code == 0
 
 
 def test_langchain_gets_an_answer_its_tokens_and_the_model_that_served(
@@ -96,6 +92,12 @@ def test_langchain_is_told_that_a_person_must_decide(
     close_waiting(up)
 
 
+@pytest.fixture(autouse=True)
+def llm_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("LLM_USER_PATH", str(tmp_path))
+    return tmp_path
+
+
 def llm(folder: Path, base_url: str, api_key: str, *arguments: str) -> Called:
     models = "".join(
         f"- model_id: {name}\n  model_name: {model}\n  api_base: {base_url}\n"
@@ -105,7 +107,6 @@ def llm(folder: Path, base_url: str, api_key: str, *arguments: str) -> Called:
     (folder / "extra-openai-models.yaml").write_text(models)
     done = subprocess.run(
         [sys.executable, "-m", "llm", *arguments, "--key", api_key, SAY],
-        env=with_more({"LLM_USER_PATH": str(folder)}),
         capture_output=True,
         text=True,
         check=False,
@@ -115,20 +116,20 @@ def llm(folder: Path, base_url: str, api_key: str, *arguments: str) -> Called:
 
 @pytest.mark.parametrize("more", [(), ("--no-stream",)])
 def test_the_llm_command_prints_an_answer(
-    tmp_path: Path, base_url: str, api_key: str, more: tuple[str, ...]
+    llm_folder: Path, base_url: str, api_key: str, more: tuple[str, ...]
 ) -> None:
-    called = llm(tmp_path, base_url, api_key, "-m", "tidy", "-o", "max_tokens", "40", *more)
+    called = llm(llm_folder, base_url, api_key, "-m", "tidy", "-o", "max_tokens", "40", *more)
     assert (called.code, called.err) == (0, "")
     assert called.out.strip()
 
 
 def test_the_llm_command_prints_why_there_is_none(
-    tmp_path: Path, base_url: str, api_key: str, up: Up
+    llm_folder: Path, base_url: str, api_key: str, up: Up
 ) -> None:
-    wrong = llm(tmp_path, base_url, "pwk_no_key", "-m", "tidy")
+    wrong = llm(llm_folder, base_url, "pwk_no_key", "-m", "tidy")
     assert wrong.code == 1
     assert "pointwork access create" in wrong.err
-    waits = llm(tmp_path, base_url, api_key, "-m", "decide", "--no-stream")
+    waits = llm(llm_folder, base_url, api_key, "-m", "decide", "--no-stream")
     assert waits.code == 1
     close_waiting(up)
 

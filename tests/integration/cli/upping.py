@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-from collections.abc import Mapping
 from pathlib import Path
 
 import psutil
@@ -22,15 +21,10 @@ def lend_weights(repository: Path, state_dir: Path) -> None:
     path.symlink_to(shared)
 
 
-def with_more(more: Mapping[str, str]) -> dict[str, str]:
-    """What the tests themselves run with, and more."""
-    return {**os.environ, **more}  # noqa: TID251 - what a user's shell would hand on
-
-
 class Up:
     """``pointwork up`` in a process of its own, ready to be used."""
 
-    def __init__(self, state_dir: Path, log: Path, more: Mapping[str, str] | None = None) -> None:
+    def __init__(self, state_dir: Path, log: Path) -> None:
         self.state_dir = state_dir
         self._log = log.open("wb")
         self.process = subprocess.Popen(
@@ -38,7 +32,6 @@ class Up:
             stdout=subprocess.PIPE,
             stderr=self._log,
             text=True,
-            env=with_more(more or {}),
         )
         assert self.process.stdout is not None
         self.said = ""

@@ -2,11 +2,11 @@
 
 import pytest
 
-from pointwork.cli.remedies import remedies
 from pointwork.contract.decision import DecisionRecord
 from pointwork.contract.task import Sensitivity
 from pointwork.policy.bundle import PolicyBundle
 from pointwork.policy.decide import decide
+from pointwork.policy.reading.remedies import remedies
 from tests.fakes.policy_facts import NOW, Situation, shipped
 
 CLOUD = ("openai", "anthropic", "google", "xai", "deepseek", "moonshot", "openrouter")

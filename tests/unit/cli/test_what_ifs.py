@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from pointwork.cli.remedies import remedies
-from pointwork.cli.what_ifs import what_ifs
 from pointwork.contract.decision import Effect
 from pointwork.contract.snapshot import GuardrailVerdict, ReceiptKind, ResourceSignal
 from pointwork.contract.task import Sensitivity, SpecFacts
 from pointwork.policy.bundle import PolicyBundle
 from pointwork.policy.decide import decide
+from pointwork.policy.reading.remedies import remedies
+from pointwork.policy.reading.what_ifs import what_ifs
 from tests.fakes.policy_facts import Received, Situation, changed, shipped
 from tests.unit.cli.test_remedies import decided
 

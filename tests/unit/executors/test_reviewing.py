@@ -4,9 +4,18 @@ from pathlib import Path
 
 import pytest
 
-from pointwork.contract.prompt import ImagePart, Prompt, Speaker, TextPart, Turn
+from pointwork.contract.prompt import (
+    ImagePart,
+    Prompt,
+    Speaker,
+    TextPart,
+    ToolCallPart,
+    ToolResultPart,
+    Turn,
+)
 from pointwork.contract.schema_text import schema_text
 from pointwork.contract.steps import ReviewKind
+from pointwork.contract.tools import ToolChoiceMode, ToolDefinition
 from pointwork.executors.json_contracts import AnswerContract, check_contract, contract_schema
 from pointwork.executors.reviewing import review_prompt
 from workflows.reviewing import CONTRACTS, SCHEMA_BYTES_MAX
@@ -46,6 +55,36 @@ def test_the_author_goes_on_in_its_own_conversation(kind: ReviewKind, answers: l
     said = [turn.text for turn in prompt.turns if turn.speaker is Speaker.ASSISTANT]
     assert said == answers
     assert prompt.turns[-1].speaker is Speaker.USER
+
+
+TOOL = ToolDefinition(name="find_order", description="Finds an order.")
+WITH_TOOLS = Prompt(
+    turns=(
+        Turn(speaker=Speaker.USER, parts=(TextPart(text="Where is it?"),)),
+        Turn(
+            speaker=Speaker.ASSISTANT,
+            parts=(ToolCallPart(call_id="c-1", name="find_order", arguments='{"n": 1}'),),
+        ),
+        Turn(speaker=Speaker.TOOL, parts=(ToolResultPart(call_id="c-1", text="sent"),)),
+    ),
+    tools=(TOOL,),
+    tool_choice=ToolChoiceMode.REQUIRED,
+)
+
+
+@pytest.mark.parametrize("kind", [ReviewKind.CRITIC, ReviewKind.JUDGE])
+def test_tools_are_material_to_another_models_reader_and_none_is_its_own(kind: ReviewKind) -> None:
+    prompt = review_prompt(kind, WITH_TOOLS, ["It was sent."])
+    assert not prompt.has_tools
+    for said in ('assistant: find_order({"n": 1})', "tool: sent", "find_order: Finds an order."):
+        assert said in prompt.text
+
+
+def test_an_author_questions_itself_in_words_and_may_call_tools_in_the_end() -> None:
+    questioned = review_prompt(ReviewKind.QUESTION, WITH_TOOLS, ["A draft."])
+    final = review_prompt(ReviewKind.FINAL, WITH_TOOLS, ["A draft.", "What of B?"])
+    assert (questioned.tools, questioned.tool_choice) == ((TOOL,), ToolChoiceMode.NONE)
+    assert (final.tools, final.tool_choice) == ((TOOL,), ToolChoiceMode.REQUIRED)
 
 
 def test_the_room_held_for_a_contracts_schema_is_enough() -> None:

@@ -11,8 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pointwork.contract.decision import Effect, Obligation, Site
-from pointwork.contract.prompt import ImagePart, Prompt, Speaker, TextPart, Turn
+from pointwork.contract.prompt import (
+    ImagePart,
+    Prompt,
+    Speaker,
+    TextPart,
+    ToolCallPart,
+    ToolResultPart,
+    Turn,
+)
 from pointwork.contract.task import PrivacyTier, Sensitivity, SpecFacts
+from pointwork.contract.tools import ToolDefinition
 from pointwork.executors.json_contracts import AnswerContract, contract_schema
 from pointwork.providers.departure import (
     Clearance,
@@ -63,6 +72,24 @@ def shows(image: ImagePart) -> Change:
     return lambda departure: replace(departure, prompt=prompt)
 
 
+def offers(tool: ToolDefinition) -> Change:
+    prompt = Prompt.from_text(CLEAN).model_copy(update={"tools": (tool,)})
+    return lambda departure: replace(departure, prompt=prompt)
+
+
+def has_called(call_id: str = "c-1", arguments: str = "{}", result: str = "done") -> Change:
+    parts = (
+        TextPart(text=CLEAN),
+        ToolCallPart(call_id=call_id, name="send_mail", arguments=arguments),
+        ToolResultPart(call_id=call_id, text=result),
+    )
+    speakers = (Speaker.USER, Speaker.ASSISTANT, Speaker.TOOL)
+    turns = tuple(
+        Turn(speaker=speaker, parts=(part,)) for speaker, part in zip(speakers, parts, strict=True)
+    )
+    return lambda departure: replace(departure, prompt=Prompt(turns=turns))
+
+
 def without_record(departure: Departure) -> Departure:
     return replace(departure, record=None)
 
@@ -108,6 +135,14 @@ REFUSED: list[tuple[Refusal, Change]] = [
     (Refusal.HOLDS_SECRET, says(f"the key is {TOKEN}")),
     (Refusal.HOLDS_SECRET, asks({"description": f"the key is {TOKEN}"})),
     (Refusal.HOLDS_SECRET, asks({"properties": {TOKEN: {"type": "string"}}})),
+    (Refusal.HOLDS_SECRET, offers(ToolDefinition(name="t", description=f"use {TOKEN}"))),
+    (Refusal.HOLDS_SECRET, has_called(arguments=json.dumps({"key": TOKEN}))),
+    (Refusal.HOLDS_SECRET, has_called(result=f"it is {TOKEN}")),
+    (Refusal.HOLDS_IDENTIFIER, offers(ToolDefinition(name="t", parameters={"default": MAIL}))),
+    (Refusal.HOLDS_IDENTIFIER, has_called(arguments='{"to": "ada\\u0040example.org"}')),
+    (Refusal.HOLDS_IDENTIFIER, has_called(arguments=json.dumps({"card": int(CARD)}))),
+    (Refusal.HOLDS_IDENTIFIER, has_called(result=f"sent to {MAIL}")),
+    (Refusal.HOLDS_IDENTIFIER, has_called(call_id=CARD)),
     (Refusal.HOLDS_IDENTIFIER, says(f"write to {MAIL}")),
     (Refusal.HOLDS_IDENTIFIER, asks({"enum": [MAIL]})),
     (Refusal.HOLDS_IDENTIFIER, asks({"enum": [int(CARD)]})),

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from pointwork.contract.prompt import (
     ImagePart,
@@ -43,6 +43,12 @@ class ContentPart(_Wire):
 class CalledFunction(_Wire):
     name: str
     arguments: str = "{}"
+
+    @field_validator("arguments")
+    @classmethod
+    def _empty_is_none(cls, value: str) -> str:
+        # Some clients write a call without arguments so.
+        return value or "{}"
 
 
 class MadeCall(_Wire):

@@ -78,9 +78,11 @@ class Facts:
     @once
     def needs(self) -> frozenset[str]:
         """Capabilities the model must have."""
-        image = {"vision"} if self.given.classification.has_image else set()
+        found = self.given.classification
+        image = {"vision"} if found.has_image else set()
+        tools = {"tools"} if found.has_tools else set()
         schema = {"json_schema"} if self.given.request.answer_schema else set()
-        return frozenset({*self.row.needs, *image, *schema})
+        return frozenset({*self.row.needs, *image, *tools, *schema})
 
     @once
     def marks(self) -> frozenset[str]:

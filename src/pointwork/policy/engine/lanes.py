@@ -69,8 +69,14 @@ def _closed(facts: Facts, lane: Lane, rule: LaneRule) -> list[tuple[ReasonCode, 
 
 
 def _no_right_to(facts: Facts, rule: LaneRule) -> list[str]:
-    """Tools the lane has no right to, or that wait for the guardrail authority's word (SP-20)."""
+    """Tools the lane has no right to, or that wait for the guardrail authority's word (SP-20).
+
+    What the tools of a prompt do is known from what their caller states alone; unstated, they may
+    do anything that a lane has a right to.
+    """
     asked = set(facts.given.request.tools)
+    if facts.given.classification.has_tools and not asked:
+        asked = {right for each in facts.bundle.pack.lanes.values() for right in each.tools}
     unheard = facts.given.snapshot.guardrail is None
     guarded = set(facts.bundle.pack.guarded_tools) if unheard else set()
     return sorted((asked - set(rule.tools)) | (asked & guarded))

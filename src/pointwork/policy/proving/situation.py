@@ -99,6 +99,8 @@ class Situation(Document):
     output_tokens: int = 512
     input_bytes: int = 400
     image: bool = False
+    offers_tools: bool = False
+    """Whether the prompt offers tools that the model may ask its caller to use."""
     answer_schema: bool = False
     without_keys: tuple[Name, ...] = ()
     down: tuple[Name, ...] = ()
@@ -151,6 +153,7 @@ class Situation(Document):
                 input_bytes=self.input_bytes,
                 input_tokens_max=self.input_bytes,
                 has_image=self.image,
+                has_tools=self.offers_tools,
                 complexity=self.estimated_complexity,
                 marks=self.found_marks,
             ),
