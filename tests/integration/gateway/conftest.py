@@ -2,14 +2,16 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 
 import pytest
+from openai import AsyncOpenAI
 
 from pointwork.policy.bundle import PolicyLibrary
 from tests.conftest import start_temporal_server
 from tests.fakes.scripted_provider import Script
-from tests.integration.gateway.house import House
+from tests.integration.gateway.house import Account, Clients, House
 from tests.workflows.stack import open_test_parts, running
 from workers.gateway import build_gateway, serve_gateway
 from workers.settings import GatewaySettings
@@ -41,3 +43,17 @@ async def house(
     parts.threads.shutdown()
     parts.engine.dispose()
     await server.shutdown()
+
+
+@pytest.fixture
+async def client(house: House) -> AsyncIterator[Clients]:
+    """Makes clients of an account, a new one where none is given."""
+    async with AsyncExitStack() as opened:
+
+        def made(account: Account | None = None, max_retries: int = 0) -> AsyncOpenAI:
+            who = account or house.account()
+            new = AsyncOpenAI(base_url=house.api, api_key=who.token, max_retries=max_retries)
+            opened.push_async_callback(new.close)
+            return new
+
+        yield made

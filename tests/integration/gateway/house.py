@@ -1,9 +1,12 @@
 """What the gateway's tests share: accounts with keys, and tasks known by the key they were sent."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
+
+from openai import AsyncOpenAI
 
 from pointwork.contract.identity import Identity, IdentityKind, Role
 from pointwork.gateway.app import Gateway
@@ -12,6 +15,9 @@ from pointwork.ledger.access_keys import AccessKeys
 from tests.fakes.scripted_provider import Step
 from tests.workflows.people import introduce
 from tests.workflows.stack import Stack
+
+Clients = Callable[..., AsyncOpenAI]
+"""Makes OpenAI clients: of an account, and with ``max_retries``, where they are given."""
 
 
 @dataclass(frozen=True)

@@ -3,21 +3,19 @@
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
 from typing import Any
 from uuid import uuid4
 
 import numpy as np
 import openai
 import pytest
-from openai import AsyncOpenAI, OpenAI
+from openai import OpenAI
 from pydantic import BaseModel
 
 from pointwork.contract.approval import ApprovalVerdict
 from pointwork.contract.failures import ProviderFailureKind
 from tests.fakes.scripted_provider import Fails, Says
-from tests.integration.gateway.house import Account, House
+from tests.integration.gateway.house import Clients, House
 
 CLASS = "omega/summarisation_formatting"
 ASK: list[Any] = [{"role": "user", "content": "Tidy up this line."}]
@@ -27,23 +25,6 @@ PUBLIC = {"pointwork": {"sensitivity": "public"}}
 class Meeting(BaseModel):
     day: str
     hour: int
-
-
-Clients = Callable[..., AsyncOpenAI]
-
-
-@pytest.fixture
-async def client(house: House) -> AsyncIterator[Clients]:
-    """Makes clients of an account, a new one where none is given."""
-    async with AsyncExitStack() as opened:
-
-        def made(account: Account | None = None, max_retries: int = 0) -> AsyncOpenAI:
-            who = account or house.account()
-            new = AsyncOpenAI(base_url=house.api, api_key=who.token, max_retries=max_retries)
-            opened.push_async_callback(new.close)
-            return new
-
-        yield made
 
 
 async def test_a_chat_is_one_task_and_its_answer_names_model_tokens_and_cost(
@@ -281,3 +262,51 @@ async def test_the_responses_api_answers_and_streams_the_same_text(
         final = await stream.get_final_response()
     assert final.output_text == "A plain answer."
     assert (kinds[0], kinds[-1]) == ("response.created", "response.completed")
+
+
+@pytest.mark.parametrize(
+    ("more", "named"),
+    [
+        ({"n": 2}, "n is not served"),
+        ({"stop": ["x"]}, "stop is not served"),
+        ({"top_p": 0.5}, "top_p is not served"),
+        ({"logprobs": True}, "logprobs is not served"),
+        ({"max_tokens": 0}, "max_tokens"),
+        ({"temperature": 3}, "temperature"),
+        ({"extra_body": {"pointwork": {"clas": "x"}}}, "pointwork.clas is not known"),
+        ({"extra_body": {"pointwork": {"sensitivity": "secret"}}}, "pointwork.sensitivity"),
+        ({"extra_body": {"pointwork": {"wait_seconds": -1}}}, "wait_seconds"),
+        ({"extra_headers": {"pointwork-class": "nobody"}}, "is not one of pack 'omega'"),
+        ({"extra_headers": {"pointwork-pack": "nobody"}}, "no pack is named 'nobody'"),
+        ({"extra_headers": {"idempotency-key": "x" * 256}}, "idempotency-key"),
+    ],
+)
+async def test_what_is_not_served_is_refused_by_name_and_starts_nothing(
+    house: House, client: Clients, more: dict[str, Any], named: str
+) -> None:
+    account = house.account()
+    with pytest.raises(openai.BadRequestError, match=named):
+        await client(account).chat.completions.create(model="auto", messages=ASK, **more)
+    page = await client(account).get("/tasks", cast_to=dict[str, Any])
+    assert page["data"] == []
+
+
+@pytest.mark.parametrize("model", ["gpt-9", "omega/nobody", "nobody/auto", ""])
+async def test_a_name_that_is_no_model_is_not_found(
+    house: House, client: Clients, model: str
+) -> None:
+    expected = openai.BadRequestError if not model else openai.NotFoundError
+    with pytest.raises(expected):
+        await client().chat.completions.create(model=model, messages=ASK)
+
+
+async def test_every_listed_name_is_found_alone_and_means_what_it_says(
+    house: House, client: Clients
+) -> None:
+    names = [each.id async for each in client().models.list()]
+    assert names[0] == "auto"
+    assert {"omega/auto", CLASS, "codex/implementer"} <= {*names}
+    for name in ("auto", CLASS, names[-1]):
+        assert (await client().models.retrieve(name)).id == name
+    with pytest.raises(openai.NotFoundError):
+        await client().models.retrieve("nobody")
