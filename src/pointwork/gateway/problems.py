@@ -96,8 +96,19 @@ def openai_error(problem: ProblemError) -> dict[str, Any]:
     }
 
 
+def anthropic_error(problem: ProblemError) -> dict[str, Any]:
+    """The same for Anthropic's clients."""
+    kinds = {401: "authentication_error", 403: "permission_error", 404: "not_found_error"}
+    kinds |= {402: "billing_error", 413: "request_too_large", 429: "rate_limit_error"}
+    default = "api_error" if problem.status >= 500 else "invalid_request_error"
+    error = {"type": kinds.get(problem.status, default), "message": problem.detail}
+    return {"type": "error", "error": error | {"code": problem.code}, "pointwork": problem.more}
+
+
 def respond(request: Request, problem: ProblemError) -> JSONResponse:
     """The problem as the surface that was asked says it."""
+    if request.url.path.startswith("/v1/messages"):
+        return JSONResponse(anthropic_error(problem), problem.status, problem.headers)
     if request.url.path.startswith("/v1/"):
         return JSONResponse(openai_error(problem), problem.status, problem.headers)
     body = {

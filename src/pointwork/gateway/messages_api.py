@@ -1,0 +1,244 @@
+"""``POST /v1/messages``: Anthropic's API, as far as its clients need it, over the same tasks."""
+
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from pointwork.contract.outcome import FinishReason, TaskOutcome, TokenUsage
+from pointwork.contract.prompt import Answer, Prompt
+from pointwork.contract.task import OUTPUT_TOKENS_MAX
+from pointwork.gateway.access import Submitter
+from pointwork.gateway.answering import StillRuns, accepted
+from pointwork.gateway.declaring import Asked, declare
+from pointwork.gateway.openai.completion import governance, headers
+from pointwork.gateway.openai.messages import ChatMessage, ToolOffer, prompt_of, tool_of
+from pointwork.gateway.openai.question import Question, Wire
+from pointwork.gateway.problems import bad_request
+
+if TYPE_CHECKING:
+    from pointwork.gateway.app import Gateway
+
+router = APIRouter(tags=["Anthropic"])
+_STOPS = {
+    FinishReason.STOP: "end_turn",
+    FinishReason.LENGTH: "max_tokens",
+    FinishReason.CONTENT_FILTER: "refusal",
+    FinishReason.TOOL_CALL: "tool_use",
+}
+_CHOICES = {"auto": "auto", "any": "required", "none": "none"}
+_UNSERVED = ("stop_sequences", "top_p", "top_k", "thinking", "mcp_servers", "container")
+
+
+class _Wire(BaseModel):
+    model_config = ConfigDict(extra="allow", hide_input_in_errors=True)
+
+
+class Block(_Wire):
+    type: str
+    text: str | None = None
+    source: dict[str, Any] | None = None
+    id: str | None = None
+    name: str | None = None
+    input: dict[str, Any] | None = None
+    tool_use_id: str | None = None
+    content: "str | list[Block] | None" = None
+
+
+class Turn(_Wire):
+    role: Literal["user", "assistant"]
+    content: str | list[Block]
+
+
+class Tool(_Wire):
+    name: str
+    description: str | None = None
+    input_schema: dict[str, Any] = Field(default_factory=dict)
+
+
+class MessagesRequest(_Wire):
+    """The body of ``POST /v1/messages``."""
+
+    model: Annotated[str, Field(min_length=1, max_length=200)]
+    max_tokens: Annotated[int, Field(ge=1, le=OUTPUT_TOKENS_MAX)]
+    messages: Annotated[list[Turn], Field(min_length=1, max_length=2000)]
+    system: str | list[Block] | None = None
+    temperature: Annotated[float, Field(ge=0, le=1)] | None = None
+    tools: list[Tool] | None = None
+    tool_choice: dict[str, Any] | None = None
+    stream: bool | None = False
+    pointwork: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _changes_nothing_silently(self) -> Self:
+        for name in _UNSERVED:
+            if (self.model_extra or {}).get(name):
+                msg = f"{name} is not served by Pointwork; leave it out"
+                raise ValueError(msg)
+        return self
+
+    @property
+    def prompt(self) -> Prompt:
+        said = [each for index, turn in enumerate(self.messages) for each in _messages(index, turn)]
+        if self.system:
+            said.insert(0, {"role": "system", "content": _texts("system", self.system)})
+        offers = (
+            ToolOffer(name=each.name, description=each.description, parameters=each.input_schema)
+            for each in self.tools or ()
+        )
+        choice: str | dict[str, Any] | None = None
+        if self.tool_choice is not None:
+            kind = str(self.tool_choice.get("type"))
+            choice = _CHOICES.get(kind) or {"name": self.tool_choice.get("name")}
+        messages = [ChatMessage.model_validate(each) for each in said]
+        return prompt_of(messages, [tool_of(each) for each in offers], choice)
+
+
+def _texts(place: str, content: str | list[Block] | None) -> str:
+    if content is None or isinstance(content, str):
+        return content or ""
+    if any(each.type != "text" for each in content):
+        detail = f"{place}: only blocks of text are served there"
+        raise bad_request("unsupported_content", detail, place)
+    return "\n".join(each.text or "" for each in content)
+
+
+def _messages(index: int, turn: Turn) -> Iterator[dict[str, Any]]:
+    """A turn as chat messages: what tools answered comes first, as it does in the turn."""
+    if isinstance(turn.content, str):
+        yield {"role": turn.role, "content": turn.content}
+        return
+    parts: list[dict[str, Any]] = []
+    calls: list[dict[str, Any]] = []
+    for number, block in enumerate(turn.content):
+        place = f"messages.{index}.content.{number}"
+        match block.type:
+            case "text":
+                parts.append({"type": "text", "text": block.text or ""})
+            case "image":
+                parts.append({"type": "image_url", "image_url": _data_url(place, block)})
+            case "tool_use":
+                called = {"name": block.name, "arguments": json.dumps(block.input or {})}
+                calls.append({"id": block.id, "function": called})
+            case "tool_result":
+                text = _texts(place, block.content)
+                yield {"role": "tool", "tool_call_id": block.tool_use_id, "content": text}
+            case other:
+                detail = f"{place}.type: {other[:40]!r} is not served; send text"
+                raise bad_request("unsupported_content", detail, place)
+    if parts or calls:
+        yield {"role": turn.role, "content": parts, **({"tool_calls": calls} if calls else {})}
+
+
+def _data_url(place: str, block: Block) -> str:
+    source = block.source or {}
+    if source.get("type") != "base64":
+        detail = f"{place}.source: give the image itself as base64; nothing is fetched"
+        raise bad_request("unsupported_image", detail, place)
+    return f"data:{source.get('media_type')};base64,{source.get('data')}"
+
+
+@router.post("/messages", response_model=None)
+async def create_message(body: MessagesRequest, request: Request, caller: Submitter) -> Response:
+    """Answer as one durable task; 202 with a link where a person must decide first."""
+    gateway: Gateway = request.app.state.gateway
+    limits = {"max_output_tokens": body.max_tokens, "temperature": body.temperature}
+    asked = Asked(body.model, body.pointwork, limits)
+    declared = declare(request, caller, gateway.library, asked, gateway.options.pack)
+    question = Question(gateway, body.prompt, None, declared)
+    if body.stream:
+        return await question.streamed(caller.name, MessageEvents(question.task_id, body.model))
+    async with gateway.calls.one(caller.name):
+        found = await question.result()
+    if isinstance(found, StillRuns):
+        return accepted(found)
+    answer, tokens = await question.answer(found)
+    return JSONResponse(_message(found, answer, tokens), headers=headers(found))
+
+
+def _message(outcome: TaskOutcome, answer: Answer, tokens: TokenUsage) -> dict[str, Any]:
+    return {
+        **_opening(outcome.task_id, outcome.served_model or ""),
+        "content": list(_blocks(answer)),
+        "stop_reason": _STOPS[outcome.finish_reason or FinishReason.STOP],
+        "usage": _usage(tokens),
+        "pointwork": governance(outcome),
+    }
+
+
+def _opening(task_id: str, model: str) -> dict[str, Any]:
+    return {
+        "id": f"msg_{task_id}",
+        "type": "message",
+        "role": "assistant",
+        "model": model,
+        "content": [],
+        "stop_reason": None,
+        "stop_sequence": None,
+        "usage": {"input_tokens": 0, "output_tokens": 0},
+    }
+
+
+def _usage(tokens: TokenUsage) -> dict[str, int]:
+    cached, written = tokens.cached_input_tokens, tokens.cache_write_tokens
+    return {
+        # Theirs counts what came from a cache, or went into it, beside the input.
+        "input_tokens": max(0, tokens.input_tokens - cached - written),
+        "cache_read_input_tokens": cached,
+        "cache_creation_input_tokens": written,
+        "output_tokens": tokens.output_tokens,
+    }
+
+
+def _blocks(answer: Answer) -> Iterator[dict[str, Any]]:
+    if answer.text or not answer.tool_calls:
+        yield {"type": "text", "text": answer.text}
+    for call in answer.tool_calls:
+        given = json.loads(call.arguments)
+        yield {"type": "tool_use", "id": call.call_id, "name": call.name, "input": given}
+
+
+class MessageEvents(Wire):
+    """The typed events of a streamed message."""
+
+    def __init__(self, task_id: str, model: str) -> None:
+        self._task_id = task_id
+        self._model = model
+        self._has_text = False
+
+    def opened(self) -> Iterator[str]:
+        yield _event("message_start", message=_opening(self._task_id, self._model))
+
+    def text(self, piece: str) -> Iterator[str]:
+        if not self._has_text:
+            self._has_text = True
+            block = {"type": "text", "text": ""}
+            yield _event("content_block_start", index=0, content_block=block)
+        delta = {"type": "text_delta", "text": piece}
+        yield _event("content_block_delta", index=0, delta=delta)
+
+    def closed(self, outcome: TaskOutcome, answer: Answer, tokens: TokenUsage) -> Iterator[str]:
+        if self._has_text:
+            yield _event("content_block_stop", index=0)
+        for index, call in enumerate(answer.tool_calls, start=int(self._has_text)):
+            block = {"type": "tool_use", "id": call.call_id, "name": call.name, "input": {}}
+            yield _event("content_block_start", index=index, content_block=block)
+            delta = {"type": "input_json_delta", "partial_json": call.arguments}
+            yield _event("content_block_delta", index=index, delta=delta)
+            yield _event("content_block_stop", index=index)
+        message = _message(outcome, answer, tokens)
+        ended = {"stop_reason": message["stop_reason"], "stop_sequence": None}
+        yield _event("message_delta", delta=ended, usage=message["usage"])
+        yield _event("message_stop", pointwork=message["pointwork"])
+
+    def failed(self, error: dict[str, Any]) -> Iterator[str]:
+        said = error["error"]
+        yield _event("error", error={"type": "api_error", "message": said["message"]})
+
+
+def _event(kind: str, **fields: Any) -> str:
+    data = json.dumps({"type": kind, **fields}, separators=(",", ":"), default=str)
+    return f"event: {kind}\ndata: {data}\n\n"
