@@ -17,7 +17,7 @@ CODE := src workflows activities workers tests bench tools
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-whole check format replay record-histories coverage-of-requirements lock clean \
+.PHONY: help setup demo up test test-whole chromium check format replay record-histories coverage-of-requirements lock clean \
 	bench-overhead bench-classify bench-privacy bench-decide bench-budget bench-peers bench-million bench-soak \
 	bench-gateway bench-injections bench-names bench-compare mutation mutation-ledger
 
@@ -39,11 +39,20 @@ demo: $(READY) ## route the real tasks of examples/tasks to a real local model
 up: $(READY) ## start Pointwork on this machine and keep it running
 	$(BIN)/pointwork up
 
-test: $(READY) ## run the tests
-	$(BIN)/python -m pytest -q -n $(TEST_WORKERS) --dist loadgroup
+# On a build machine a missing browser fails the tests of the console; elsewhere they are skipped.
+NEED_CHROMIUM := $(if $(CI),--need-chromium)
 
-test-whole: $(READY) ## the tests with every number of cases that was promised; before a release
-	$(BIN)/python -m pytest -q -n $(TEST_WORKERS) --dist loadgroup --whole
+test: $(READY) chromium ## run the tests
+	$(BIN)/python -m pytest -q -n $(TEST_WORKERS) --dist loadgroup $(NEED_CHROMIUM)
+
+test-whole: $(READY) chromium ## the tests with every number of cases that was promised; before a release
+	$(BIN)/python -m pytest -q -n $(TEST_WORKERS) --dist loadgroup --whole $(NEED_CHROMIUM)
+
+chromium: ## install the browser of the console's tests, where it is missing and that can be done
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || { \
+		command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ] && apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; \
+	} || echo "There is no chromium and it cannot be installed here: the console's tests need it."
 
 check: $(READY) ## style, types, import rules, policy documents and their cases
 	$(BIN)/ruff check .

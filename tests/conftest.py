@@ -19,6 +19,11 @@ pytest_plugins = ["tests.postgres"]
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
+        "--need-chromium",
+        action="store_true",
+        help="let the browser tests fail instead of being skipped where there is no chromium",
+    )
+    parser.addoption(
         "--postgres-url",
         default=None,
         help="a running Postgres for the ledger tests; without it they start their own",

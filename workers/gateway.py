@@ -29,6 +29,7 @@ def build_gateway(temporal: Client, parts: Parts, settings: GatewaySettings) -> 
         pack=settings.pack,
         max_output_tokens=settings.max_output_tokens,
         wait=timedelta(seconds=settings.wait_seconds),
+        temporal_ui_url=settings.temporal_ui_url,
         limits=Limits(
             requests_a_second=settings.requests_a_second,
             burst=settings.burst,

@@ -6,8 +6,9 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
-    from pointwork.contract.decision import Plan
+    from pointwork.contract.decision import DecisionRecord, Plan
     from pointwork.contract.names import (
+        QUERY_DECISION,
         QUERY_PLAN,
         QUERY_STATUS,
         ROUTE_TASK,
@@ -65,3 +66,7 @@ class RouteTask:
     @workflow.query(name=QUERY_PLAN)
     def plan(self) -> Plan | None:
         return self._routing.plan
+
+    @workflow.query(name=QUERY_DECISION)
+    def decision(self) -> DecisionRecord | None:
+        return self._routing.record

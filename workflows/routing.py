@@ -157,6 +157,11 @@ class Routing:
     def plan(self) -> Plan | None:
         return self._trail.record.plan if self._trail.record else None
 
+    @property
+    def record(self) -> DecisionRecord | None:
+        """The latest decision with all it read; None before the first."""
+        return self._trail.record
+
     async def _end(self) -> Ending:
         """Every way a task can end, as a value; nothing but a bug raises from here."""
         limit = asyncio.timeout(self._trail.request.constraints.deadline_seconds)

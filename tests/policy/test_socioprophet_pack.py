@@ -180,6 +180,16 @@ def test_a_tool_that_writes_or_reaches_out_needs_the_guardrails_word(tool: str) 
     assert POLICY["tool_policy"]["on_no_decision"] == "deny"
 
 
+@pytest.mark.req("SP-20")
+def test_tools_of_a_prompt_whose_rights_nobody_states_may_do_anything() -> None:
+    stated = plan_of(tools=("read",), offers_tools=True, **escalated("safety_critical"))
+    assert stated.effect == "run"
+    unstated = plan_of(offers_tools=True, **escalated("safety_critical"))
+    assert unstated.effect == "deny"
+    shut = {each.detail for each in unstated.rejected if each.reason is ReasonCode.LANE_TOOLS}
+    assert "execute, network, test, write" in shut
+
+
 def test_lanes_limits_rights_and_guards_are_the_contracts_own() -> None:
     for each in POLICY["lanes"]:
         rule, needs = PACK.lanes[CALLED[each["name"]]], each["requires"]

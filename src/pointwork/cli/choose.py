@@ -2,7 +2,6 @@
 
 import asyncio
 import difflib
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,15 +20,14 @@ from pointwork.cli.deployment import open_ledger, open_vault
 from pointwork.cli.errors import CliError, ExitCode
 from pointwork.cli.options import STATE_DIR_DEFAULT, AsJson, StateDir, TaskIdArgument
 from pointwork.cli.owner import OWNER
-from pointwork.cli.route import measured_words
 from pointwork.cli.screen import Screen, facts, listed, shown, table, usd
 from pointwork.contract.approval import ApprovalRequest, ApprovalVerdict
 from pointwork.contract.decision import GrantKind
+from pointwork.policy.reading.outcome_words import measured_words
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-_VALUE_CHARACTERS_MAX = 60
 _LINE_STYLES = {"+": "green", "-": "red", "@": "cyan"}
 
 Chosen = Annotated[
@@ -147,32 +145,13 @@ def _unified(request: ApprovalRequest, texts: Sequence[str]) -> Iterator[str]:
 
 
 def _show_members(screen: Screen, request: ApprovalRequest, texts: Sequence[str]) -> None:
+    from pointwork.executors.differing import member_values
+
     letters = [each.letter for each in request.options]
     rows = table("PLACE", *letters, shrink=letters)
-    for path, values in _members(texts):
+    for path, values in member_values(texts):
         rows.add_row(shown(path), *(shown(each) for each in values))
     screen.show(rows)
-
-
-def _members(texts: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
-    """Where JSON answers differ, with each answer's value there, shortened."""
-    from pointwork.executors.comparing import differing_members, parse_json
-
-    trees = [parse_json(text) for text in texts]
-    for path in differing_members(trees):
-        pointer = "".join(f"/{step}" for step in path) or "/"
-        yield pointer, [_value(tree, path) for tree in trees]
-
-
-def _value(tree: Any, path: Sequence[str | int]) -> str:
-    from pointwork.executors.comparing import member_of
-
-    try:
-        value = member_of(tree, path)
-    except (LookupError, TypeError):
-        return "(absent)"
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= _VALUE_CHARACTERS_MAX else f"{text[:_VALUE_CHARACTERS_MAX]}..."
 
 
 def _document(request: ApprovalRequest, texts: Sequence[str], *, blind: bool) -> dict[str, Any]:

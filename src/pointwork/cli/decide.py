@@ -10,8 +10,7 @@ from pointwork.cli.deployment import load_policy
 from pointwork.cli.errors import CliError, ExitCode
 from pointwork.cli.evidence import parse_measures
 from pointwork.cli.options import HOST_DEFAULT, AsJson, HostName, PoliciesDir
-from pointwork.cli.plan_words import effect_words, plan_facts, show_models
-from pointwork.cli.remedies import remedies
+from pointwork.cli.plan_words import show_models
 from pointwork.cli.route_task import (
     Class,
     Data,
@@ -34,6 +33,8 @@ from pointwork.cli.route_task import (
 from pointwork.cli.screen import Screen, facts, listed
 from pointwork.contract.decision import ClassSource, DecisionRecord, Effect
 from pointwork.contract.task import PrivacyTier, Risk
+from pointwork.policy.reading.plan_words import effect_words, plan_facts
+from pointwork.policy.reading.remedies import remedies
 
 if TYPE_CHECKING:
     from pointwork.contract.decision import DecisionInput

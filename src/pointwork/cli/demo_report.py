@@ -8,10 +8,11 @@ from rich.table import Table
 from rich.text import Text
 
 from pointwork.cli.replaying import Replayed
-from pointwork.cli.route import STATUS_STYLES, elapsed_ms, result_document
+from pointwork.cli.route import STATUS_STYLES, result_document
 from pointwork.cli.screen import Screen, milliseconds, table, usd, usd_aligned
 from pointwork.contract.decision import DecisionRecord
 from pointwork.contract.outcome import TaskOutcome
+from pointwork.policy.reading.outcome_words import elapsed_ms
 
 _ONE_LINE_COLUMNS = 118
 """From this width on a task takes one line of the table; below it takes two."""

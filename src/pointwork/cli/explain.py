@@ -8,11 +8,12 @@ import typer
 from pointwork.cli.deployment import open_ledger, stored_bundle
 from pointwork.cli.errors import CliError, ExitCode
 from pointwork.cli.options import STATE_DIR_DEFAULT, AsJson, StateDir, TaskIdArgument
-from pointwork.cli.plan_words import effect_words, plan_facts, show_models
-from pointwork.cli.remedies import remedies
-from pointwork.cli.route import count_words
+from pointwork.cli.plan_words import show_models
 from pointwork.cli.screen import Screen, facts, listed, usd
 from pointwork.contract.decision import DecisionRecord
+from pointwork.policy.reading.outcome_words import count_words
+from pointwork.policy.reading.plan_words import effect_words, plan_facts
+from pointwork.policy.reading.remedies import remedies
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine

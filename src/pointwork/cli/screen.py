@@ -11,6 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from pointwork.contract.money import NANO_PER_USD, format_usd
+from pointwork.policy.reading.figures import age as age
+from pointwork.policy.reading.figures import listed as listed
+from pointwork.policy.reading.figures import milliseconds as milliseconds
 
 OK, WARN, FAIL = "green", "yellow", "red"
 _PIPE_COLUMNS = 200
@@ -109,23 +112,6 @@ def usd_aligned(amount_nano_usd: int) -> str:
 
 def usd(amount_nano_usd: int) -> str:
     return format_usd(amount_nano_usd)
-
-
-def milliseconds(duration_ms: float) -> str:
-    """``840 ms`` or ``12.3 s``."""
-    return f"{duration_ms:.0f} ms" if duration_ms < 1000 else f"{duration_ms / 1000:.1f} s"
-
-
-def age(seconds: float) -> str:
-    """``12 s``, ``5 min``, ``3 h`` or ``4 d``."""
-    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{int(seconds // size)} {unit}"
-    return f"{int(seconds)} s"
-
-
-def listed(names: Iterable[str], *, empty: str = "none") -> str:
-    return ", ".join(names) or empty
 
 
 def shown(text: str) -> str:

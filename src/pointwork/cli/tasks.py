@@ -16,19 +16,17 @@ from pointwork.cli.options import STATE_DIR_DEFAULT, AsJson, StateDir, TaskIdArg
 from pointwork.cli.route import (
     STATUS_STYLES,
     attempt_rows,
-    branch_words,
-    count_words,
     other_models,
     result_document,
     route_lines,
     short_reason,
-    voice_words,
 )
 from pointwork.cli.screen import Screen, age, facts, table, usd, usd_aligned
 from pointwork.cli.unfinished import UnfinishedTask, unfinished_tasks
 from pointwork.contract.decision import GrantKind
 from pointwork.contract.failures import ServiceUnavailableError
 from pointwork.contract.outcome import TaskOutcome, TaskStatus, TaskView
+from pointwork.policy.reading.outcome_words import branch_words, count_words, voice_words
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine

@@ -1,5 +1,6 @@
 """The HTTP application: one process of it knows nothing that another does not."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -12,8 +13,11 @@ from starlette.exceptions import HTTPException
 
 from pointwork.client import PointworkClient
 from pointwork.contract.failures import PointworkError
-from pointwork.gateway import health
+from pointwork.contract.snapshot import Snapshot
+from pointwork.contract.task import TaskRequest
+from pointwork.gateway import health, messages_api, routing_api
 from pointwork.gateway.access import Callers
+from pointwork.gateway.console.build import add_console
 from pointwork.gateway.limits import BodyLimit, CallLimits, Limits
 from pointwork.gateway.openai import chat, embeddings, model_names, responses
 from pointwork.gateway.problems import ProblemError, problem_of, respond
@@ -23,6 +27,9 @@ from pointwork.ledger.approvals import ApprovalBook
 from pointwork.ledger.outcomes import OutcomeLog
 from pointwork.ledger.vault import Vault
 from pointwork.policy.bundle import PolicyLibrary
+
+ReadSignals = Callable[[TaskRequest], Snapshot | None]
+"""The live facts that a decision about a task would read now; None where no pack has its name."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +43,8 @@ class GatewayOptions:
     wait: timedelta = timedelta(minutes=10)
     """Longest a request stays open for its answer; the task goes on after it."""
     limits: Limits = field(default_factory=Limits)
+    temporal_ui_url: str = ""
+    """The namespace's page in Temporal's UI, which the console links to; empty links nowhere."""
 
 
 class Gateway:
@@ -47,12 +56,14 @@ class Gateway:
         engine: Engine,
         vault: Vault,
         library: PolicyLibrary,
+        read_signals: ReadSignals,
         options: GatewayOptions | None = None,
     ) -> None:
         self.client = client
         self.engine = engine
         self.vault = vault
         self.library = library
+        self.read_signals = read_signals
         self.options = options or GatewayOptions()
         self.outcomes = OutcomeLog(engine)
         self.approvals = ApprovalBook(engine)
@@ -82,6 +93,9 @@ def build_app(gateway: Gateway) -> FastAPI:
     app.include_router(embeddings.router, prefix="/v1")
     app.include_router(model_names.router, prefix="/v1")
     app.include_router(tasks.router, prefix="/v1")
+    app.include_router(messages_api.router, prefix="/v1")
+    app.include_router(routing_api.router)
+    add_console(app, gateway)
     return app
 
 

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -61,6 +62,12 @@ class TaskList:
             found: str | None = connection.execute(query).scalar_one_or_none()
         return found
 
+    def some(self, task_ids: Sequence[str]) -> tuple[TaskEntry, ...]:
+        """The tasks with these ids, as ``page`` has them, newest first."""
+        with read(self._engine) as connection:
+            rows = connection.execute(_ROWS.where(_TASK.c.task_id.in_(task_ids))).all()
+        return tuple(map(_entry, rows))
+
     def page(
         self,
         *,
@@ -68,6 +75,7 @@ class TaskList:
         callers: tuple[str, ...] | None = None,
         status: str | None = None,
         pack: str | None = None,
+        id_prefix: str = "",
         cursor: str | None = None,
     ) -> TaskPage:
         """Up to ``rows_max`` tasks that match, newest first.
@@ -75,12 +83,15 @@ class TaskList:
         Args:
             callers: whose tasks; None is everybody's.
             status: a terminal ``TaskStatus``, ``running`` or ``pending_approval``.
+            id_prefix: what the ids begin with.
 
         Raises:
             BadCursorError: ``cursor`` is none of this list.
         """
         count = max(1, min(rows_max, PAGE_ROWS_MAX))
         query = _narrowed(_ROWS, callers, status, pack)
+        if id_prefix:
+            query = query.where(_TASK.c.task_id.startswith(id_prefix, autoescape=True))
         if cursor is not None:
             query = query.where(_after(cursor))
         with read(self._engine) as connection:

@@ -213,7 +213,7 @@ async def test_a_start_that_is_cancelled_leaves_nothing(deployment: Deployment) 
     deployment.order("all", "slow")
     embedded = deployment.embedded()
     start = asyncio.create_task(embedded.start(deployment.events.append))
-    await until(lambda: len(embedded.pids) == 3)
+    await until(lambda: len(embedded.pids) == 4)
     pids = embedded.pids
     start.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -251,7 +251,7 @@ async def test_a_killed_up_leaves_no_process_and_the_next_up_works(
     assert supervisor.stdout is not None
     async with asyncio.timeout(PATIENCE_SECONDS):
         pids = [int(pid) for pid in (await supervisor.stdout.readline()).split()]
-    assert len(pids) == 3
+    assert len(pids) == 4
     endpoints = read_endpoints(deployment.state_dir)
     client = await client_of(endpoints)
     await client.start_workflow("Waits", id="kept", task_queue="nobody")

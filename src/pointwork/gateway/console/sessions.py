@@ -51,7 +51,7 @@ class Session:
 
     def is_live(self, now: datetime) -> bool:
         at = now.timestamp()
-        is_young = 0 <= at - self.issued_at + 1 and at - self.issued_at < LIFE.total_seconds()
+        is_young = at - self.issued_at + 1 >= 0 and at - self.issued_at < LIFE.total_seconds()
         return is_young and at - self.seen_at < IDLE.total_seconds()
 
     def renewed(self, now: datetime) -> "Session | None":

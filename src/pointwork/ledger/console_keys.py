@@ -27,11 +27,11 @@ _LABEL = "pointwork console verdict 1"
 _GENERATIONS_MAX = 64
 
 
-class NoVerdictKeyError(PointworkError):
+class NoConsoleKeyError(PointworkError):
     """The person's console key was revoked."""
 
 
-class VerdictKeys:
+class ConsoleKeys:
     """Derives, registers and finds the keys. Thread-safe, no state."""
 
     def __init__(self, approvals: ApprovalBook, identities: Identities) -> None:
@@ -39,21 +39,17 @@ class VerdictKeys:
         self._identities = identities
 
     def register_all(self, keys: MasterKeys, now: datetime) -> None:
-        """Let everybody who may approve have a key before the first approval opens.
-
-        Who may answer is read when an approval opens, so a key that came later would not count.
-        """
-        live = {each.key_id for each in self._approvals.keys()}
+        """Let everybody who may approve have a key; one that was revoked stays so."""
+        live = self._live()
         for person in self._identities.all():
             if not person.may_approve or self._found(person.name, keys, live):
                 continue
-            # One that was revoked stays so until its person signs in.
             with suppress(ApprovalConflictError):
                 self._approvals.add_key(_public(person.name, next(_made(person.name, keys))), now)
 
     def ensure(self, name: str, keys: MasterKeys, now: datetime) -> None:
         """Let ``name`` have a key: the next generation where the last one was revoked."""
-        live = {each.key_id for each in self._approvals.keys()}
+        live = self._live()
         if self._found(name, keys, live):
             return
         for private in _made(name, keys):
@@ -65,17 +61,23 @@ class VerdictKeys:
         """The id and the key by which ``name`` signs now.
 
         Raises:
-            NoVerdictKeyError: it was revoked.
+            NoConsoleKeyError: it was revoked.
         """
-        live = {each.key_id for each in self._approvals.keys()}
+        live = self._live()
         found = self._found(name, keys, live)
         if found is None:
-            raise NoVerdictKeyError(
+            raise NoConsoleKeyError(
                 f"the console's key of {name!r} was revoked; sign out and in again for a new one"
             )
         return key_id_of(name, found), found
 
+    def _live(self) -> set[str]:
+        listed = self._approvals.keys()
+        return {each.key_id for each in listed}
+
     def _found(self, name: str, keys: MasterKeys, live: set[str]) -> Ed25519PrivateKey | None:
+        if not any(each.startswith(f"console-{name}-") for each in live):
+            return None
         # The one registered first, so that what opened under it before a rotation still counts.
         known = {*keys.keys} - {keys.active}
         for master_id in (*sorted(known), keys.active):

@@ -1,0 +1,223 @@
+"""Everything that waits for a person, and deciding it (OM-56, OM-58)."""
+
+import asyncio
+import uuid
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from fastapi import APIRouter, Request
+from pydantic import ValidationError
+from starlette.responses import RedirectResponse, Response
+
+from pointwork.contract.approval import ApprovalRequest, ApprovalVerdict, SignedVerdict, Verdict
+from pointwork.contract.decision import GrantKind
+from pointwork.contract.failures import PointworkError, TaskNotFoundError, TaskRefusedError
+from pointwork.contract.task import DataClass, TaskId
+from pointwork.contract.waiting import NO_MONEY
+from pointwork.gateway.console.access import Posted, Signed, Viewer, require
+from pointwork.gateway.console.asked import read_asked
+from pointwork.gateway.console.pages import page
+from pointwork.gateway.console.sessions import PATH
+from pointwork.gateway.console.task_facts import running_decision
+from pointwork.gateway.permissions import Right, may_read
+from pointwork.gateway.problems import ProblemError, bad_request
+from pointwork.gateway.tasks.routes import readable
+from pointwork.ledger.console_keys import ConsoleKeys, NoConsoleKeyError
+from pointwork.ledger.waiting import Waiting
+from pointwork.privacy.detect import scan
+from pointwork.verdicts import sign
+
+if TYPE_CHECKING:
+    from pointwork.gateway.app import Gateway
+
+router = APIRouter()
+
+_VALID_FOR = timedelta(minutes=10)
+_REASON_CHARACTERS_MIN, _REASON_CHARACTERS_MAX = 8, 500
+
+
+@router.get("/inbox")
+async def inbox(request: Request, viewer: Viewer) -> Response:
+    """Oldest first; whoever may read the record sees everything, others what they asked for."""
+    gateway: Gateway = request.app.state.gateway
+
+    def read() -> list[dict[str, Any]]:
+        asked = [each for each in gateway.approvals.waiting() if _may_see(viewer, each)]
+        money = Waiting(gateway.engine).money([each.task_id for each in asked])
+        return [
+            {
+                "request": each,
+                "money": money.get(each.task_id, NO_MONEY),
+                "approved": len(gateway.approvals.verdicts(each.approval_id)),
+                "is_override": each.asks_for is GrantKind.OVERRIDE,
+            }
+            for each in asked
+        ]
+
+    waiting = await asyncio.to_thread(read)
+    context = {
+        "place": "inbox",
+        "waiting": waiting,
+        "live_url": f"{PATH}/live?inbox=1",
+        "state": ",".join(sorted(e["request"].task_id for e in waiting if not e["is_override"])),
+        "held_nano_usd": sum(each["money"].held_nano_usd for each in waiting),
+    }
+    return page(request, "inbox.html", context)
+
+
+@router.get("/inbox/{task_id}")
+async def show_approval(
+    task_id: TaskId, request: Request, viewer: Viewer, blind: str = ""
+) -> Response:
+    """What is asked, with everything that is bound; ``blind`` leaves models and costs out."""
+    gateway: Gateway = request.app.state.gateway
+    found = await asyncio.to_thread(gateway.approvals.open_of, task_id)
+    if found is None:
+        await readable(gateway, task_id, viewer.identity)
+        return RedirectResponse(f"{PATH}/tasks/{task_id}", 303)
+    return await _approval_page(request, viewer, _seen(viewer, found), is_blind=bool(blind))
+
+
+@router.post("/inbox/{task_id}")
+async def decide(task_id: TaskId, request: Request, viewer: Viewer, fields: Posted) -> Response:
+    """Sign the person's verdict on what they were shown, and deliver it to the task."""
+    gateway: Gateway = request.app.state.gateway
+    found = await asyncio.to_thread(gateway.approvals.find, fields.get("approval_id", ""))
+    if found is None or found.task_id != task_id:
+        raise _not_found(task_id)
+    _seen(viewer, found)
+    require(viewer, Right.APPROVE)
+    if found.asks_for is GrantKind.OVERRIDE:
+        remedy = f"`pointwork override acknowledge {task_id}` answers it"
+        raise bad_request("not_a_task", f"{task_id} is an override and no task; {remedy}")
+    given = len(await asyncio.to_thread(gateway.approvals.verdicts, found.approval_id))
+    try:
+        signed = await asyncio.to_thread(_signed, request, viewer, found, fields)
+        await gateway.client.submit_verdict(signed)
+    except (_BadFormError, NoConsoleKeyError, TaskRefusedError, TaskNotFoundError) as error:
+        is_fault = isinstance(error, _BadFormError)
+        return await _refused(request, viewer, fields, str(error), status=400 if is_fault else 409)
+    said = _said(signed.verdict, is_last=found.approvers_min - given <= 1)
+    return RedirectResponse(f"{PATH}/tasks/{task_id}?said={said}", 303)
+
+
+class _BadFormError(PointworkError):
+    """A field of the form is not what it must be; the text says what to change."""
+
+
+def _signed(
+    request: Request, viewer: Signed, found: ApprovalRequest, fields: Mapping[str, str]
+) -> SignedVerdict:
+    """The verdict on what the form showed, whatever stands there by now: the task compares."""
+    keys: ConsoleKeys = request.app.state.console_keys
+    master_keys = request.app.state.gateway.vault.master_keys
+    now, reason = datetime.now(UTC), fields.get("reason", "").strip()
+    _check_reason(reason)
+    verdict = _verdict_named(fields.get("verdict", ""))
+    is_chosen = found.asks_for is GrantKind.CHOICE and verdict is ApprovalVerdict.APPROVED
+    if is_chosen and not fields.get("choice"):
+        raise _BadFormError("Choose one of the answers first.")
+    try:
+        unsigned = Verdict(
+            approval_id=found.approval_id,
+            task_id=found.task_id,
+            verdict=verdict,
+            approver=viewer.name,
+            reason=reason,
+            request_sha256=fields.get("request_sha256", ""),
+            policy_sha256=fields.get("policy_sha256", ""),
+            ceiling_nano_usd=int(fields.get("ceiling_nano_usd", "")),
+            decided_at=now,
+            expires_at=now + _VALID_FOR,
+            token_id=f"console-{uuid.uuid4()}",
+            choice=fields.get("choice") if is_chosen else None,
+        )
+    except (ValidationError, ValueError):
+        raise _BadFormError("The form is not whole; load the page anew.") from None
+    key_id, private = keys.of(viewer.name, master_keys)
+    return sign(unsigned, private, key_id)
+
+
+def _check_reason(reason: str) -> None:
+    if not _REASON_CHARACTERS_MIN <= len(reason) <= _REASON_CHARACTERS_MAX:
+        raise _BadFormError(
+            f"The reason has {len(reason)} characters; say why in {_REASON_CHARACTERS_MIN} to "
+            f"{_REASON_CHARACTERS_MAX}."
+        )
+    kinds = {each.kind for each in scan(reason).findings if each.data_class is DataClass.CREDENTIAL}
+    if kinds:
+        raise _BadFormError(
+            f"The reason seems to hold a credential ({', '.join(sorted(kinds))}) and is stored in "
+            "plain text; leave it out."
+        )
+
+
+def _verdict_named(name: str) -> ApprovalVerdict:
+    try:
+        return ApprovalVerdict(name)
+    except ValueError:
+        raise _BadFormError("Press one of the two buttons.") from None
+
+
+def _said(verdict: Verdict, *, is_last: bool) -> str:
+    if verdict.verdict is ApprovalVerdict.REJECTED:
+        return "rejected"
+    if verdict.choice is not None:
+        return "chosen"
+    return "approved" if is_last else "counted"
+
+
+async def _refused(
+    request: Request, viewer: Signed, fields: Mapping[str, str], why: str, *, status: int
+) -> Response:
+    """The page as it stands now, with the words of the rule and what the person had typed."""
+    gateway: Gateway = request.app.state.gateway
+    task_id = request.path_params["task_id"]
+    found = await asyncio.to_thread(gateway.approvals.open_of, task_id)
+    if found is None:
+        raise ProblemError(409, "verdict_refused", why)
+    if "may not answer this approval" in why:
+        why += ". You could not approve yet when it was asked; who may is read anew with a reminder"
+    is_blind = bool(fields.get("blind"))
+    return await _approval_page(
+        request, viewer, found, is_blind=is_blind, why=why, fields=fields, status=status
+    )
+
+
+async def _approval_page(
+    request: Request,
+    viewer: Signed,
+    found: ApprovalRequest,
+    *,
+    is_blind: bool,
+    why: str = "",
+    fields: Mapping[str, str] | None = None,
+    status: int = 200,
+) -> Response:
+    gateway: Gateway = request.app.state.gateway
+    given = fields or {}
+    running = await running_decision(gateway, found.task_id)
+    context = {
+        "place": "inbox",
+        "asked": await asyncio.to_thread(read_asked, gateway, viewer, found, running),
+        "is_blind": is_blind,
+        "why": why,
+        "reason": given.get("reason", ""),
+        "choice": given.get("choice", ""),
+    }
+    return page(request, "approval.html", context, status=status)
+
+
+def _may_see(viewer: Signed, found: ApprovalRequest) -> bool:
+    return may_read(viewer.identity, found.requester) or viewer.is_own(found.requester)
+
+
+def _seen(viewer: Signed, found: ApprovalRequest) -> ApprovalRequest:
+    if not _may_see(viewer, found):
+        raise _not_found(found.task_id)
+    return found
+
+
+def _not_found(task_id: str) -> TaskNotFoundError:
+    return TaskNotFoundError(f"nothing about {task_id!r} waits that is yours to see")
