@@ -44,7 +44,7 @@ def _announce(screen: Screen, state_dir: Path, endpoints: "Endpoints") -> None:
     screen.show(
         facts(
             [
-                *((("gateway", f"{endpoints.gateway_url}/v1"),) if endpoints.gateway_url else ()),
+                *_gateway(endpoints),
                 ("Temporal", endpoints.temporal_address),
                 ("Temporal's UI", endpoints.ui_url),
                 ("ledger", endpoints.ledger_url),
@@ -57,6 +57,15 @@ def _announce(screen: Screen, state_dir: Path, endpoints: "Endpoints") -> None:
     screen.line("Ready. Try, in another terminal and in this folder:")
     screen.line(f"  {_try(state_dir)}")
     return screen.line("Ctrl-C stops it.")
+
+
+def _gateway(endpoints: "Endpoints") -> list[tuple[str, str]]:
+    if endpoints.gateway_url is None:
+        return []
+    return [
+        ("OpenAI's API", f"{endpoints.gateway_url}/v1"),
+        ("console", f"{endpoints.gateway_url}/console"),
+    ]
 
 
 def _try(state_dir: Path) -> str:

@@ -27,13 +27,15 @@ UNTOLD = frozenset(
         "hold_part.price_version",
         "task.request_digest",
         "vault_content.sealed",
+        "vault_key.master_key_id",
         "vault_key.wrapped",
     }
 )
 """Columns of which there is one copy: words for people, and what has a seal of its own.
 
 Content, its key and the request's digest are authenticated where they are opened. So are times,
-whose every column ends in ``_at``, in the outcome's and the chain's own words.
+whose every column ends in ``_at``, in the outcome's and the chain's own words. The name
+of a master key that there is none of is told by the doctor's look at the key file (`vault_checks`).
 """
 
 
