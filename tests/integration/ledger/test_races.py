@@ -25,6 +25,7 @@ from pointwork.ledger.sweeper import expire_parts
 from tests.integration.ledger.conftest import Ledger, without_flushes
 from tests.integration.ledger.racer import AMOUNT_NANO_USD
 from tests.integration.ledger.records import NOW, accept, answer, invoke, outcome, reserve, window
+from tests.scale import Scale
 
 ONLY_POSTGRES = pytest.mark.parametrize("ledger_url", ["postgres"], indirect=True)
 SCOPES = ["caller", "day", "month", "pack", "vendor", "week"]
@@ -69,11 +70,11 @@ def run_race(started: list[subprocess.Popen[str]], name: str) -> Counter[str]:
 
 @pytest.mark.req("CX-90", "SP-43")
 def test_eight_processes_admit_exactly_what_the_budget_covers(
-    ledger: Ledger, repository: Path
+    ledger: Ledger, repository: Path, scale: Scale
 ) -> None:
-    """In 20 races of 20."""
+    """In every race."""
     with racers(ledger.url, repository) as started:
-        for number in range(20):
+        for number in range(scale.of(20, 6)):
             counts = run_race(started, f"{number}")
             assert counts == {ReserveOutcome.RESERVED: 50, ReserveOutcome.EXCEEDS_LIMIT: 150}
             keys = [f"{scope}/{number}" for scope in SCOPES]
