@@ -40,7 +40,8 @@ class Upstream:
         return sum(self.bills.values())
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(asyncio.IncompleteReadError, ConnectionError):
+        # A request without a body is a client that looks whether somebody is there.
+        with suppress(asyncio.IncompleteReadError, ConnectionError, KeyError):
             headers, body = await _request(reader)
             self.in_flight += 1
             try:
