@@ -125,6 +125,8 @@ async def test_a_task_that_policy_denies_is_a_403_that_says_why_and_is_not_repea
     body = denied.value.body
     assert isinstance(body, dict)
     assert "privacy (proprietary)" in body["message"]
+    # The caller is told before the record is written.
+    await house.stack.recorded(denied.value.response.headers["pointwork-task-id"])
     page = await client(account).get("/tasks", cast_to=dict[str, Any])
     assert [each["status"] for each in page["data"]] == ["denied"]
 
