@@ -4,15 +4,18 @@ Limits are this replica's own: they keep one caller from taking all of it. What 
 is the ledger's to say, for every replica at once.
 """
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pointwork.contract.task import CONTENT_BYTES_MAX
 from pointwork.gateway.problems import PROBLEM_TYPE, ProblemError
+
+_PASSED_OVER_FACTOR, _PASSED_OVER_SECONDS = 8, 10.0
 
 
 @dataclass(frozen=True)
@@ -96,14 +99,15 @@ class BodyLimit:
             return
         declared = dict(scope["headers"]).get(b"content-length", b"")
         if declared.isdigit() and int(declared) > self._bytes_max:
-            await self._refuse(send)
+            await self._refuse(receive, send)
             return
-        seen, is_refused = 0, False
+        seen, is_refused, is_read = 0, False, False
 
         async def bounded() -> Message:
-            nonlocal seen, is_refused
+            nonlocal seen, is_refused, is_read
             message = await receive()
             seen += len(message.get("body", b""))
+            is_read = not message.get("more_body", False)
             if seen > self._bytes_max:
                 is_refused = True
                 return {"type": "http.disconnect"}
@@ -119,9 +123,11 @@ class BodyLimit:
             if not is_refused:
                 raise
         if is_refused:
-            await self._refuse(send)
+            await self._refuse(None if is_read else receive, send)
 
-    async def _refuse(self, send: Send) -> None:
+    async def _refuse(self, rest: Receive | None, send: Send) -> None:
+        if rest is not None:
+            await self._pass_over(rest)
         text = (
             '{"error": {"message": "the body has more than %d bytes; send less", '
             '"type": "invalid_request_error", "param": null, "code": "body_too_large"}}'
@@ -131,3 +137,14 @@ class BodyLimit:
         start = {"type": "http.response.start", "status": 413, "headers": headers}
         await send(start)
         await send({"type": "http.response.body", "body": body})
+
+    async def _pass_over(self, receive: Receive) -> None:
+        """Take the rest and keep none of it: who still sends while we hang up never reads why."""
+        left = _PASSED_OVER_FACTOR * self._bytes_max
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_PASSED_OVER_SECONDS):
+                while left > 0:
+                    message = await receive()
+                    left -= len(message.get("body", b""))
+                    if not message.get("more_body", False):
+                        return
