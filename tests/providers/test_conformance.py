@@ -292,7 +292,7 @@ async def test_an_answer_beyond_the_cap_is_not_read_to_its_end(bench: Bench) -> 
 
 async def test_a_vendor_that_never_answers_is_a_timeout(on_socket: Bench) -> None:
     on_socket.vendor.reply = Reply(is_silent=True)
-    assert (await on_socket.failure(timeout_seconds=0.3)).kind is Kind.TIMEOUT
+    assert (await on_socket.timed_out()).kind is Kind.TIMEOUT
     await asyncio.wait_for(on_socket.vendor.client_left.wait(), WAIT_SECONDS)
 
 
@@ -309,7 +309,7 @@ async def test_a_connection_that_is_never_made_owes_nothing(on_socket: Bench) ->
 
 async def test_silence_past_the_deadline_is_a_timeout(bench: Bench) -> None:
     bench.vendor.reply = cut(bench, *begun(bench, ANSWER), Act.HANG)
-    assert (await bench.failure(timeout_seconds=0.3)).kind is Kind.TIMEOUT
+    assert (await bench.timed_out()).kind is Kind.TIMEOUT
     await asyncio.wait_for(bench.vendor.client_left.wait(), WAIT_SECONDS)
 
 
@@ -317,7 +317,7 @@ async def test_a_slow_drip_past_the_deadline_is_a_timeout(bench: Bench) -> None:
     bench.vendor.reply = cut(
         bench, *begun(bench, ANSWER), Drip(bench.wire.text("", bench.flavour.model))
     )
-    assert (await bench.failure(timeout_seconds=0.3)).kind is Kind.TIMEOUT
+    assert (await bench.timed_out()).kind is Kind.TIMEOUT
     await asyncio.wait_for(bench.vendor.client_left.wait(), WAIT_SECONDS)
 
 

@@ -34,6 +34,9 @@ FIND = ToolDefinition(
         "required": ["number"],
     },
 )
+NOT_CALLED = {ProviderFailureKind.MALFORMED_RESPONSE, ProviderFailureKind.STREAM_INTERRUPTED}
+"""An answer without the call, or one whose text the server could not read as a call: what the model
+says differs with the processor."""
 CLOCK = ToolDefinition(name="clock", description="The time of day.")
 
 
@@ -116,5 +119,5 @@ async def test_a_real_model_that_is_told_of_no_tools_calls_none(runtime: LlamaCp
     required = offered.model_copy(update={"tool_choice": ToolChoiceMode.REQUIRED})
     with pytest.raises(ProviderError) as refused:
         await ask(provider, required)
-    assert refused.value.kind is ProviderFailureKind.MALFORMED_RESPONSE
+    assert refused.value.kind in NOT_CALLED
     await provider.aclose()
