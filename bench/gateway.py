@@ -31,9 +31,8 @@ import httpx2
 
 from bench.deployment import REPOSITORY, WORKER, Deployment
 from bench.mock_upstream import mock_upstream
-from pointwork.contract.identity import Identity, IdentityKind, Role
 from pointwork.ledger.access_keys import AccessKeys
-from pointwork.ledger.identities import Identities
+from pointwork.ledger.identities import Identities, service_of
 
 LITELLM = "litellm[proxy]==1.106.2"
 """The version that the other measurements in bench/README.md were made with."""
@@ -103,14 +102,7 @@ async def pointwork(folder: Path, base_url: str) -> AsyncIterator[Subject]:
     await deployment.start()
     try:
         now = datetime.now(UTC)
-        service = Identity(
-            name=CALLER,
-            kind=IdentityKind.SERVICE,
-            subject=CALLER,
-            roles=(Role.SUBMITTER,),
-            created_at=now,
-        )
-        Identities(deployment.engine).add(service, CALLER)
+        Identities(deployment.engine).add(service_of(CALLER, now), CALLER)
         token = AccessKeys(deployment.engine).create(CALLER, CALLER, now)
         yield Subject("pointwork", f"{deployment.gateway_url}/v1", token, f"{PACK}/{MODEL}")
     finally:

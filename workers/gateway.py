@@ -12,6 +12,7 @@ from temporalio.client import Client
 
 from pointwork.client import PointworkClient
 from pointwork.gateway.app import Gateway, GatewayOptions, build_app
+from pointwork.gateway.declaring import Defaults
 from pointwork.gateway.limits import Limits
 from pointwork.ledger.outcomes import OutcomeLog
 from workers.settings import GatewaySettings
@@ -26,8 +27,7 @@ def build_gateway(temporal: Client, parts: Parts, settings: GatewaySettings) -> 
     """The shared parts of the routes, over this process's ledger and Temporal client."""
     client = PointworkClient(temporal, parts.vault, OutcomeLog(parts.engine))
     options = GatewayOptions(
-        pack=settings.pack,
-        max_output_tokens=settings.max_output_tokens,
+        defaults=Defaults(pack=settings.pack, max_output_tokens=settings.max_output_tokens),
         wait=timedelta(seconds=settings.wait_seconds),
         temporal_ui_url=settings.temporal_ui_url,
         limits=Limits(

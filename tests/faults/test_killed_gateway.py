@@ -8,11 +8,10 @@ from typing import Any
 import httpx2
 import pytest
 
-from pointwork.contract.identity import Identity, IdentityKind, Role
 from pointwork.contract.outcome import TaskStatus
 from pointwork.gateway.declaring import task_id_of
 from pointwork.ledger.access_keys import AccessKeys
-from pointwork.ledger.identities import Identities
+from pointwork.ledger.identities import Identities, service_of
 from tests.faults.installation import Installation
 from tests.faults.processes import Worker, until
 from tests.faults.test_random_kills import assert_sound, closed, scene
@@ -36,14 +35,7 @@ async def gateway(installed: Installation) -> tuple[Worker, str]:
 
 def account(installed: Installation) -> str:
     now = datetime.now(UTC)
-    service = Identity(
-        name=CALLER,
-        kind=IdentityKind.SERVICE,
-        subject=CALLER,
-        roles=(Role.SUBMITTER,),
-        created_at=now,
-    )
-    Identities(installed.engine).add(service, "owner")
+    Identities(installed.engine).add(service_of(CALLER, now), "owner")
     return AccessKeys(installed.engine).create(CALLER, "owner", now)
 
 

@@ -78,20 +78,12 @@ def ensure_access_keys(engine: "Engine", state_dir: Path) -> tuple[Path, Path]:
     Returns:
         Where the service's key lies, and the owner's.
     """
-    from pointwork.contract.identity import Identity, IdentityKind, Role
-    from pointwork.ledger.identities import Identities, IdentityConflictError
+    from pointwork.ledger.identities import Identities, IdentityConflictError, service_of
 
     now = datetime.now(UTC)
-    service = Identity(
-        name=SERVICE,
-        kind=IdentityKind.SERVICE,
-        subject=SERVICE,
-        roles=(Role.SUBMITTER,),
-        created_at=now,
-    )
     # What somebody changed since then stays as it is.
     with suppress(IdentityConflictError):
-        Identities(engine).add(service, OWNER)
+        Identities(engine).add(service_of(SERVICE, now), OWNER)
     paths = (state_dir / "keys" / "api.key", state_dir / "keys" / "console.key")
     for path, name in zip(paths, (SERVICE, OWNER), strict=True):
         _ensure_access_key(engine, path, name, now)

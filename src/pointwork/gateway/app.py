@@ -18,6 +18,7 @@ from pointwork.contract.task import TaskRequest
 from pointwork.gateway import health, messages_api, routing_api
 from pointwork.gateway.access import Callers
 from pointwork.gateway.console.build import add_console
+from pointwork.gateway.declaring import Defaults
 from pointwork.gateway.limits import BodyLimit, CallLimits, Limits
 from pointwork.gateway.openai import chat, embeddings, model_names, responses
 from pointwork.gateway.problems import ProblemError, problem_of, respond
@@ -36,10 +37,7 @@ ReadSignals = Callable[[TaskRequest], Snapshot | None]
 class GatewayOptions:
     """What an operator may set."""
 
-    pack: str = "omega"
-    """Pack of a request that names none."""
-    max_output_tokens: int = 1024
-    """Where the request sets no limit of its own."""
+    defaults: Defaults = field(default_factory=Defaults)
     wait: timedelta = timedelta(minutes=10)
     """Longest a request stays open for its answer; the task goes on after it."""
     limits: Limits = field(default_factory=Limits)

@@ -62,12 +62,20 @@ class Asked:
     """Fields of ``Constraints``; those that are None were not given."""
 
 
+@dataclass(frozen=True)
+class Defaults:
+    """What holds for a request that does not say."""
+
+    pack: str = "omega"
+    max_output_tokens: int = 1024
+
+
 def declare(
     request: Request,
     caller: Identity,
     library: PolicyLibrary,
     asked: Asked,
-    default_pack: str,
+    defaults: Defaults,
 ) -> Declared:
     """The declaration of a request.
 
@@ -77,10 +85,11 @@ def declare(
     fields = _stated(request, asked.stated)
     wait = _wait_seconds(fields.pop("wait_seconds", None))
     limits = {
+        "max_output_tokens": defaults.max_output_tokens,
         **_given(**asked.limits),
         **_given(deadline_seconds=fields.pop("deadline_seconds", None)),
     }
-    fields |= _routed(asked.model, library, fields, default_pack)
+    fields |= _routed(asked.model, library, fields, defaults.pack)
     fields["caller"] = _budget_caller(caller, fields.get("caller"))
     try:
         constraints = Constraints(**limits)

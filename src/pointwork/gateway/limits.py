@@ -10,10 +10,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pointwork.contract.task import CONTENT_BYTES_MAX
-from pointwork.gateway.problems import PROBLEM_TYPE, ProblemError
+from pointwork.gateway.problems import ProblemError, respond
 
 _PASSED_OVER_FACTOR, _PASSED_OVER_SECONDS = 8, 10.0
 
@@ -99,7 +100,7 @@ class BodyLimit:
             return
         declared = dict(scope["headers"]).get(b"content-length", b"")
         if declared.isdigit() and int(declared) > self._bytes_max:
-            await self._refuse(receive, send)
+            await self._refuse(scope, receive, send)
             return
         seen, is_refused, is_read = 0, False, False
 
@@ -123,20 +124,17 @@ class BodyLimit:
             if not is_refused:
                 raise
         if is_refused:
-            await self._refuse(None if is_read else receive, send)
+            await self._refuse(scope, receive, send, is_read=is_read)
 
-    async def _refuse(self, rest: Receive | None, send: Send) -> None:
-        if rest is not None:
-            await self._pass_over(rest)
-        text = (
-            '{"error": {"message": "the body has more than %d bytes; send less", '
-            '"type": "invalid_request_error", "param": null, "code": "body_too_large"}}'
-        )
-        body = (text % self._bytes_max).encode()
-        headers = [(b"content-type", PROBLEM_TYPE.encode()), (b"connection", b"close")]
-        start = {"type": "http.response.start", "status": 413, "headers": headers}
-        await send(start)
-        await send({"type": "http.response.body", "body": body})
+    async def _refuse(
+        self, scope: Scope, receive: Receive, send: Send, *, is_read: bool = False
+    ) -> None:
+        if not is_read:
+            await self._pass_over(receive)
+        detail = f"the body has more than {self._bytes_max} bytes; send less"
+        closes = {"connection": "close"}
+        problem = ProblemError(413, "body_too_large", detail, headers=closes)
+        await respond(Request(scope), problem)(scope, receive, send)
 
     async def _pass_over(self, receive: Receive) -> None:
         """Take the rest and keep none of it: who still sends while we hang up never reads why."""

@@ -2,25 +2,21 @@
 
 import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from pointwork.contract.outcome import FinishReason, TaskOutcome, TokenUsage
 from pointwork.contract.prompt import Answer, Prompt
 from pointwork.contract.task import OUTPUT_TOKENS_MAX
 from pointwork.gateway.access import Submitter
-from pointwork.gateway.answering import StillRuns, accepted
-from pointwork.gateway.declaring import Asked, declare
-from pointwork.gateway.openai.completion import governance, headers
-from pointwork.gateway.openai.messages import ChatMessage, ToolOffer, prompt_of, tool_of
-from pointwork.gateway.openai.question import Question, Wire
-from pointwork.gateway.problems import bad_request
-
-if TYPE_CHECKING:
-    from pointwork.gateway.app import Gateway
+from pointwork.gateway.answered import governance
+from pointwork.gateway.declaring import Asked
+from pointwork.gateway.openai.messages import ChatMessage, ToolOffer, message_of, prompt_of, tool_of
+from pointwork.gateway.problems import ProblemError, anthropic_error, bad_request
+from pointwork.gateway.question import EventForm, Question
+from pointwork.gateway.wire_model import WireModel
 
 router = APIRouter(tags=["Anthropic"])
 _STOPS = {
@@ -33,11 +29,7 @@ _CHOICES = {"auto": "auto", "any": "required", "none": "none"}
 _UNSERVED = ("stop_sequences", "top_p", "top_k", "thinking", "mcp_servers", "container")
 
 
-class _Wire(BaseModel):
-    model_config = ConfigDict(extra="allow", hide_input_in_errors=True)
-
-
-class Block(_Wire):
+class Block(WireModel):
     type: str
     text: str | None = None
     source: dict[str, Any] | None = None
@@ -48,18 +40,18 @@ class Block(_Wire):
     content: "str | list[Block] | None" = None
 
 
-class Turn(_Wire):
+class Turn(WireModel):
     role: Literal["user", "assistant"]
     content: str | list[Block]
 
 
-class Tool(_Wire):
+class Tool(WireModel):
     name: str
     description: str | None = None
     input_schema: dict[str, Any] = Field(default_factory=dict)
 
 
-class MessagesRequest(_Wire):
+class MessagesRequest(WireModel):
     """The body of ``POST /v1/messages``."""
 
     model: Annotated[str, Field(min_length=1, max_length=200)]
@@ -82,9 +74,18 @@ class MessagesRequest(_Wire):
 
     @property
     def prompt(self) -> Prompt:
-        said = [each for index, turn in enumerate(self.messages) for each in _messages(index, turn)]
+        """The turns and tools as a task carries them.
+
+        Raises:
+            ProblemError: a block is not one, or of a kind that is not served.
+        """
+        messages: list[ChatMessage] = []
         if self.system:
-            said.insert(0, {"role": "system", "content": _texts("system", self.system)})
+            said = {"role": "system", "content": _texts("system", self.system)}
+            messages.append(message_of("system", said))
+        for index, turn in enumerate(self.messages):
+            place = f"messages.{index}"
+            messages.extend(message_of(place, each) for each in _messages(index, turn))
         offers = (
             ToolOffer(name=each.name, description=each.description, parameters=each.input_schema)
             for each in self.tools or ()
@@ -93,7 +94,6 @@ class MessagesRequest(_Wire):
         if self.tool_choice is not None:
             kind = str(self.tool_choice.get("type"))
             choice = _CHOICES.get(kind) or {"name": self.tool_choice.get("name")}
-        messages = [ChatMessage.model_validate(each) for each in said]
         return prompt_of(messages, [tool_of(each) for each in offers], choice)
 
 
@@ -144,19 +144,12 @@ def _data_url(place: str, block: Block) -> str:
 @router.post("/messages", response_model=None)
 async def create_message(body: MessagesRequest, request: Request, caller: Submitter) -> Response:
     """Answer as one durable task; 202 with a link where a person must decide first."""
-    gateway: Gateway = request.app.state.gateway
     limits = {"max_output_tokens": body.max_tokens, "temperature": body.temperature}
     asked = Asked(body.model, body.pointwork, limits)
-    declared = declare(request, caller, gateway.library, asked, gateway.options.pack)
-    question = Question(gateway, body.prompt, None, declared)
+    question = Question(request, caller, asked, body.prompt)
     if body.stream:
-        return await question.streamed(caller.name, MessageEvents(question.task_id, body.model))
-    async with gateway.calls.one(caller.name):
-        found = await question.result()
-    if isinstance(found, StillRuns):
-        return accepted(found)
-    answer, tokens = await question.answer(found)
-    return JSONResponse(_message(found, answer, tokens), headers=headers(found))
+        return await question.streamed(MessageEvents(question.task_id, body.model))
+    return await question.whole(_message)
 
 
 def _message(outcome: TaskOutcome, answer: Answer, tokens: TokenUsage) -> dict[str, Any]:
@@ -201,7 +194,7 @@ def _blocks(answer: Answer) -> Iterator[dict[str, Any]]:
         yield {"type": "tool_use", "id": call.call_id, "name": call.name, "input": given}
 
 
-class MessageEvents(Wire):
+class MessageEvents(EventForm):
     """The typed events of a streamed message."""
 
     def __init__(self, task_id: str, model: str) -> None:
@@ -234,9 +227,8 @@ class MessageEvents(Wire):
         yield _event("message_delta", delta=ended, usage=message["usage"])
         yield _event("message_stop", pointwork=message["pointwork"])
 
-    def failed(self, error: dict[str, Any]) -> Iterator[str]:
-        said = error["error"]
-        yield _event("error", error={"type": "api_error", "message": said["message"]})
+    def failed(self, problem: ProblemError) -> Iterator[str]:
+        yield _event("error", error=anthropic_error(problem)["error"])
 
 
 def _event(kind: str, **fields: Any) -> str:

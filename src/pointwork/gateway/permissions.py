@@ -41,7 +41,20 @@ def rights_of(identity: Identity) -> frozenset[Right]:
     return rights if identity.kind is IdentityKind.PERSON else rights - _OF_PERSONS
 
 
+def is_own(identity: Identity, caller: str) -> bool:
+    """Whether a task of ``caller`` is the account's: its own, or of a group or service of its."""
+    return caller == identity.name or caller in identity.belongs_to
+
+
 def may_read(identity: Identity, caller: str) -> bool:
     """Whether the account may see the task of ``caller``."""
     rights = rights_of(identity)
-    return Right.READ_RECORD in rights or (Right.READ_OWN in rights and identity.name == caller)
+    return Right.READ_RECORD in rights or (Right.READ_OWN in rights and is_own(identity, caller))
+
+
+def callers_seen(identity: Identity) -> tuple[str, ...] | None:
+    """Whose tasks the account may see; None is everybody's."""
+    rights = rights_of(identity)
+    if Right.READ_RECORD in rights:
+        return None
+    return (identity.name, *identity.belongs_to) if Right.READ_OWN in rights else ()

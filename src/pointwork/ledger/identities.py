@@ -113,6 +113,11 @@ def person_of(name: str, role: Role, now: datetime) -> Identity:
     return Identity(name=name, subject=name, roles=(role,), created_at=now)
 
 
+def service_of(name: str, now: datetime) -> Identity:
+    """A program that may submit, and is known by nothing but a name."""
+    return person_of(name, Role.SUBMITTER, now).model_copy(update={"kind": IdentityKind.SERVICE})
+
+
 class Bars:
     """What keeps each approver from answering one requester, read once for all of them."""
 

@@ -248,15 +248,16 @@ async def test_a_killed_up_leaves_no_process_and_the_next_up_works(
         *(str(deployment.state_dir), str(deployment.app_root)),
         stdout=PIPE,
     )
-    assert supervisor.stdout is not None
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        pids = [int(pid) for pid in (await supervisor.stdout.readline()).split()]
-    assert len(pids) == 4
-    endpoints = read_endpoints(deployment.state_dir)
-    client = await client_of(endpoints)
-    await client.start_workflow("Waits", id="kept", task_queue="nobody")
-
-    supervisor.kill()
+    try:
+        assert supervisor.stdout is not None
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            pids = [int(pid) for pid in (await supervisor.stdout.readline()).split()]
+        assert len(pids) == 4
+        endpoints = read_endpoints(deployment.state_dir)
+        client = await client_of(endpoints)
+        await client.start_workflow("Waits", id="kept", task_queue="nobody")
+    finally:
+        supervisor.kill()
     deployment.order("gpu")
     heir = await deployment.started()
     assert not any(is_running(pid) for pid in pids)

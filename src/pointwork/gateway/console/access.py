@@ -13,7 +13,7 @@ from fastapi import Depends, Request
 from pointwork.contract.identity import Identity, IdentityKind
 from pointwork.gateway.access import allowed
 from pointwork.gateway.console.sessions import COOKIE, PATH, Session, unseal
-from pointwork.gateway.permissions import Right, rights_of
+from pointwork.gateway.permissions import Right, is_own, rights_of
 from pointwork.gateway.problems import ProblemError
 from pointwork.ledger.access_keys import AccessKeys
 
@@ -42,14 +42,7 @@ class Signed:
         return right in rights_of(self.identity)
 
     def is_own(self, caller: str) -> bool:
-        return caller == self.identity.name or caller in self.identity.belongs_to
-
-    @property
-    def callers(self) -> tuple[str, ...] | None:
-        """Whose tasks the person sees; None is everybody's."""
-        if self.may(Right.READ_RECORD):
-            return None
-        return (self.identity.name, *self.identity.belongs_to)
+        return is_own(self.identity, caller)
 
 
 class NotSignedInError(Exception):
@@ -141,8 +134,8 @@ def check_origin(request: Request) -> None:
     origin = request.headers.get("origin", "null")
     host = request.headers.get("host", "")
     site = request.headers.get("sec-fetch-site", "same-origin")
-    is_own = urlsplit(origin).netloc == host if origin != "null" else site == "same-origin"
-    if not is_own:
+    is_ours = urlsplit(origin).netloc == host if origin != "null" else site == "same-origin"
+    if not is_ours:
         raise ProblemError(
             403, "foreign_form", "the form was sent from another site; use the console's own pages"
         )

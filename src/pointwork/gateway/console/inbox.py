@@ -43,7 +43,11 @@ async def inbox(request: Request, viewer: Viewer) -> Response:
     gateway: Gateway = request.app.state.gateway
 
     def read() -> list[dict[str, Any]]:
-        asked = [each for each in gateway.approvals.waiting() if _may_see(viewer, each)]
+        asked = [
+            each
+            for each in gateway.approvals.waiting()
+            if may_read(viewer.identity, each.requester)
+        ]
         money = Waiting(gateway.engine).money([each.task_id for each in asked])
         return [
             {
@@ -209,12 +213,8 @@ async def _approval_page(
     return page(request, "approval.html", context, status=status)
 
 
-def _may_see(viewer: Signed, found: ApprovalRequest) -> bool:
-    return may_read(viewer.identity, found.requester) or viewer.is_own(found.requester)
-
-
 def _seen(viewer: Signed, found: ApprovalRequest) -> ApprovalRequest:
-    if not _may_see(viewer, found):
+    if not may_read(viewer.identity, found.requester):
         raise _not_found(found.task_id)
     return found
 

@@ -24,6 +24,7 @@ from pointwork.contract.outcome import TaskView
 from pointwork.contract.task import TASK_ID_PATTERN
 from pointwork.gateway.console.access import Signed, Viewer, find_signed
 from pointwork.gateway.console.pages import fragment
+from pointwork.gateway.permissions import callers_seen, may_read
 from pointwork.gateway.problems import ProblemError
 from pointwork.ledger.task_list import TaskEntry, TaskList
 
@@ -218,7 +219,7 @@ class _RowsTold:
     shown: Shown
 
     def of(self, row: Row) -> str:
-        html = fragment("rows.html", "task_row", row, self.viewer.callers is None)
+        html = fragment("rows.html", "task_row", row, callers_seen(self.viewer.identity) is None)
         told = {"id": row.entry.task_id, "html": html, "matches": self.shown.includes(row)}
         return _event("row", told)
 
@@ -292,14 +293,10 @@ async def _events(
                 return
         if row is None:
             yield ": still here\n\n"
-        elif _may_see(viewer, row):
+        elif may_read(viewer.identity, row.entry.caller):
             event = told.of(row)
             if event:
                 yield event
-
-
-def _may_see(viewer: Signed, row: Row) -> bool:
-    return viewer.callers is None or row.entry.caller in viewer.callers
 
 
 def _state(row: Row) -> str:

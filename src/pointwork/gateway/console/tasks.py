@@ -12,6 +12,7 @@ from pointwork.gateway.console.access import Viewer
 from pointwork.gateway.console.live import Feed
 from pointwork.gateway.console.pages import page
 from pointwork.gateway.console.sessions import PATH
+from pointwork.gateway.permissions import callers_seen
 from pointwork.ledger.task_list import TaskList, TaskPage
 
 if TYPE_CHECKING:
@@ -43,9 +44,8 @@ async def list_tasks(
 ) -> Response:
     gateway: Gateway = request.app.state.gateway
     feed: Feed = request.app.state.feed
-    callers = viewer.callers
-    if caller and (callers is None or caller in callers):
-        callers = (caller,)
+    seen = callers_seen(viewer.identity)
+    callers = (caller,) if caller and (seen is None or caller in seen) else seen
 
     def read() -> TaskPage:
         return TaskList(gateway.engine).page(
@@ -74,7 +74,7 @@ async def list_tasks(
         "first_url": f"{PATH}/tasks?{urlencode(given)}" if given else f"{PATH}/tasks",
         "next_url": f"{PATH}/tasks?{next_query}" if found.next_cursor else None,
         "live_url": f"{PATH}/live?{live_query}",
-        "sees_all": viewer.callers is None,
+        "sees_all": seen is None,
         "api_url": str(request.base_url).removesuffix("/").removesuffix(PATH),
     }
     return page(request, "tasks.html", context)

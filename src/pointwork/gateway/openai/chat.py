@@ -3,22 +3,18 @@
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import JSONResponse
 
 from pointwork.contract.outcome import TaskOutcome, TokenUsage
 from pointwork.contract.prompt import Answer
 from pointwork.gateway.access import Submitter
-from pointwork.gateway.answering import StillRuns, accepted
-from pointwork.gateway.declaring import Asked, declare
-from pointwork.gateway.openai.completion import Chunks, completion, headers
-from pointwork.gateway.openai.question import Question, Wire
+from pointwork.gateway.declaring import Asked
+from pointwork.gateway.openai.completion import Chunks, completion
 from pointwork.gateway.openai.wire import ChatRequest
-
-if TYPE_CHECKING:
-    from pointwork.gateway.app import Gateway
+from pointwork.gateway.problems import ProblemError, openai_error
+from pointwork.gateway.question import EventForm, Question
 
 router = APIRouter(tags=["OpenAI"])
 
@@ -32,26 +28,19 @@ async def create_chat_completion(
     200 with the answer; 202 with a link where a person must decide first, or the answer takes
     longer than a request may stay open. The task goes on whatever happens to the request.
     """
-    gateway: Gateway = request.app.state.gateway
     limits = {
-        "max_output_tokens": body.output_tokens_asked or gateway.options.max_output_tokens,
+        "max_output_tokens": body.output_tokens_asked,
         "temperature": body.temperature,
         "seed": body.seed,
     }
     asked = Asked(body.model, body.pointwork, limits)
-    declared = declare(request, caller, gateway.library, asked, gateway.options.pack)
-    question = Question(gateway, body.prompt, body.answer_schema, declared)
+    question = Question(request, caller, asked, body.prompt, body.answer_schema)
     if body.stream:
-        return await question.streamed(caller.name, ChatEvents(question.task_id, body))
-    async with gateway.calls.one(caller.name):
-        found = await question.result()
-    if isinstance(found, StillRuns):
-        return accepted(found)
-    answer, tokens = await question.answer(found)
-    return JSONResponse(completion(found, answer, tokens), headers=headers(found))
+        return await question.streamed(ChatEvents(question.task_id, body))
+    return await question.whole(completion)
 
 
-class ChatEvents(Wire):
+class ChatEvents(EventForm):
     """The chunks of a streamed chat completion, up to ``[DONE]``."""
 
     def __init__(self, task_id: str, body: ChatRequest) -> None:
@@ -72,8 +61,8 @@ class ChatEvents(Wire):
             yield _event(self._chunks.usage(tokens))
         yield "data: [DONE]\n\n"
 
-    def failed(self, error: dict[str, Any]) -> Iterator[str]:
-        yield _event(error)
+    def failed(self, problem: ProblemError) -> Iterator[str]:
+        yield _event(openai_error(problem))
 
 
 def _event(body: dict[str, Any]) -> str:

@@ -1,24 +1,24 @@
 """``POST /v1/embeddings``: vectors from the model of this house while it serves (CX-24)."""
 
-import asyncio
 import base64
 import json
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from pointwork.contract.outcome import TaskOutcome
-from pointwork.contract.prompt import Prompt, Speaker, TextPart, Turn
+from pointwork.contract.outcome import TaskOutcome, TokenUsage
+from pointwork.contract.prompt import Answer, Prompt, Speaker, TextPart, Turn
 from pointwork.contract.task import TaskDeclaration
 from pointwork.executors.embeddings import TEXTS_MAX
 from pointwork.gateway.access import Submitter
-from pointwork.gateway.answering import Answering, StillRuns, accepted
-from pointwork.gateway.declaring import AUTO, Asked, declare
-from pointwork.gateway.openai.completion import governance, headers, served_tokens
+from pointwork.gateway.answered import governance
+from pointwork.gateway.declaring import AUTO, Asked
 from pointwork.gateway.problems import ProblemError, bad_request
+from pointwork.gateway.question import Question
+from pointwork.gateway.wire_model import WireModel
 from pointwork.policy.bundle import PolicyLibrary
 
 if TYPE_CHECKING:
@@ -30,10 +30,8 @@ _NEEDS = "embedding"
 Texts = Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)]
 
 
-class EmbeddingRequest(BaseModel):
+class EmbeddingRequest(WireModel):
     """The body of ``POST /v1/embeddings``. Token lists are not taken: no model is known yet."""
-
-    model_config = ConfigDict(extra="allow", hide_input_in_errors=True)
 
     model: Annotated[str, Field(min_length=1, max_length=200)]
     input: Annotated[str, Field(min_length=1)] | Texts
@@ -63,23 +61,10 @@ async def create_embeddings(
         detail = "dimensions: the serving model sets them; leave it out"
         raise bad_request("unsupported_parameter", detail, "dimensions")
     model, stated = _route(gateway.library, body.model, body.pointwork)
-    declared = declare(
-        request, caller, gateway.library, Asked(model, stated, {}), gateway.options.pack
-    )
-    _check_class(gateway.library, declared.declaration)
     turns = (Turn(speaker=Speaker.USER, parts=(TextPart(text=each),)) for each in body.texts)
-    async with gateway.calls.one(caller.name):
-        found = await Answering(gateway.client, gateway.approvals).run(
-            Prompt(turns=tuple(turns)),
-            declared.declaration,
-            None,
-            open_seconds=gateway.options.wait.total_seconds(),
-            person_seconds=declared.wait_seconds,
-        )
-    if isinstance(found, StillRuns):
-        return accepted(found)
-    content = await asyncio.to_thread(_answer, gateway, found, body.encoding_format)
-    return JSONResponse(content, headers=headers(found))
+    question = Question(request, caller, Asked(model, stated, {}), Prompt(turns=tuple(turns)))
+    _check_class(gateway.library, question.declaration)
+    return await question.whole(partial(_embedded, encoding=body.encoding_format))
 
 
 def _route(
@@ -108,9 +93,10 @@ def _check_class(library: PolicyLibrary, declaration: TaskDeclaration) -> None:
         raise bad_request("no_embeddings", detail, "model")
 
 
-def _answer(gateway: "Gateway", outcome: TaskOutcome, encoding: str) -> dict[str, Any]:
-    made = json.loads(gateway.client.answer_text(outcome))
-    tokens = served_tokens(outcome, gateway.outcomes.attempts(outcome.task_id))
+def _embedded(
+    outcome: TaskOutcome, answer: Answer, tokens: TokenUsage, encoding: str
+) -> dict[str, Any]:
+    made = json.loads(answer.text)
     data = [
         {"object": "embedding", "index": index, "embedding": _vector(text, encoding)}
         for index, text in enumerate(made["vectors"])

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import ValidationError, field_validator
 
 from pointwork.contract.prompt import (
     ImagePart,
@@ -20,6 +20,7 @@ from pointwork.contract.prompt import (
 )
 from pointwork.contract.tools import ToolDefinition
 from pointwork.gateway.problems import ProblemError, bad_request
+from pointwork.gateway.wire_model import WireModel
 
 _DATA_URL = re.compile(r"^data:(image/(?:png|jpeg|webp|gif));base64,(.*)$", re.DOTALL)
 _SPEAKERS = {
@@ -30,17 +31,13 @@ _SPEAKERS = {
 }
 
 
-class _Wire(BaseModel):
-    model_config = ConfigDict(extra="allow", hide_input_in_errors=True)
-
-
-class ContentPart(_Wire):
+class ContentPart(WireModel):
     type: str
     text: str | None = None
     image_url: dict[str, Any] | str | None = None
 
 
-class CalledFunction(_Wire):
+class CalledFunction(WireModel):
     name: str
     arguments: str = "{}"
 
@@ -51,20 +48,32 @@ class CalledFunction(_Wire):
         return value or "{}"
 
 
-class MadeCall(_Wire):
+class MadeCall(WireModel):
     id: str
     type: Literal["function"] = "function"
     function: CalledFunction
 
 
-class ChatMessage(_Wire):
+class ChatMessage(WireModel):
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: str | list[ContentPart] | None = None
     tool_calls: list[MadeCall] | None = None
     tool_call_id: str | None = None
 
 
-class ToolOffer(_Wire):
+def message_of(place: str, fields: dict[str, Any]) -> ChatMessage:
+    """A message of another form of request, which stands there at ``place``.
+
+    Raises:
+        ProblemError: it is none.
+    """
+    try:
+        return ChatMessage.model_validate(fields)
+    except ValidationError as error:
+        raise _invalid(place, error) from None
+
+
+class ToolOffer(WireModel):
     """One function as a caller describes it."""
 
     name: str

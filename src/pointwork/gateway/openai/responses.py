@@ -7,41 +7,33 @@ record, so ``previous_response_id`` is refused rather than forgotten.
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from pointwork.contract.outcome import TaskOutcome, TokenUsage
 from pointwork.contract.prompt import Answer, Prompt
 from pointwork.contract.task import OUTPUT_TOKENS_MAX
 from pointwork.gateway.access import Submitter
-from pointwork.gateway.answering import StillRuns, accepted
-from pointwork.gateway.declaring import Asked, declare
-from pointwork.gateway.openai.completion import governance, headers
-from pointwork.gateway.openai.messages import ChatMessage, ToolOffer, prompt_of, tool_of
-from pointwork.gateway.openai.question import Question, Wire
-from pointwork.gateway.problems import bad_request
-
-if TYPE_CHECKING:
-    from pointwork.gateway.app import Gateway
+from pointwork.gateway.answered import governance
+from pointwork.gateway.declaring import Asked
+from pointwork.gateway.openai.messages import ToolOffer, message_of, prompt_of, tool_of
+from pointwork.gateway.problems import ProblemError, bad_request
+from pointwork.gateway.question import EventForm, Question
+from pointwork.gateway.wire_model import WireModel
 
 router = APIRouter(tags=["OpenAI"])
 _UNSERVED = ("previous_response_id", "conversation", "prompt", "background", "include")
 _CHUNK_CHARACTERS = 400
 
 
-class _Wire(BaseModel):
-    model_config = ConfigDict(extra="allow", hide_input_in_errors=True)
-
-
-class TextFormat(_Wire):
+class TextFormat(WireModel):
     type: Literal["text", "json_object", "json_schema"] = "text"
     schema_: dict[str, Any] | None = Field(alias="schema", default=None)
 
 
-class TextOptions(_Wire):
+class TextOptions(WireModel):
     format: TextFormat = TextFormat()
 
 
@@ -49,7 +41,7 @@ class ResponseTool(ToolOffer):
     type: Literal["function"]
 
 
-class ResponseRequest(_Wire):
+class ResponseRequest(WireModel):
     """The body of ``POST /v1/responses``."""
 
     model: Annotated[str, Field(min_length=1, max_length=200)]
@@ -80,15 +72,24 @@ class ResponseRequest(_Wire):
 
     @property
     def prompt(self) -> Prompt:
-        said = [{"role": "system", "content": self.instructions}] if self.instructions else []
-        items = [{"role": "user", "content": self.input}] if isinstance(self.input, str) else []
-        if not isinstance(self.input, str):
-            items = [_message(index, each) for index, each in enumerate(self.input)]
+        """The turns and tools as a task carries them.
+
+        Raises:
+            ProblemError: an item is not one, or of a kind that is not served.
+        """
+        messages = []
+        if self.instructions:
+            said = {"role": "system", "content": self.instructions}
+            messages.append(message_of("instructions", said))
+        if isinstance(self.input, str):
+            messages.append(message_of("input", {"role": "user", "content": self.input}))
+        else:
+            for index, each in enumerate(self.input):
+                messages.append(message_of(f"input.{index}", _message(index, each)))
         choice = self.tool_choice
         if isinstance(choice, dict):
             choice = {"name": choice.get("name")}
         tools = [tool_of(each) for each in self.tools or ()]
-        messages = [ChatMessage.model_validate(each) for each in (*said, *items)]
         return prompt_of(messages, tools, choice)
 
 
@@ -115,22 +116,12 @@ def _message(index: int, item: dict[str, Any]) -> dict[str, Any]:
 @router.post("/responses", response_model=None)
 async def create_response(body: ResponseRequest, request: Request, caller: Submitter) -> Response:
     """Answer as one durable task; 202 with a link where a person must decide first."""
-    gateway: Gateway = request.app.state.gateway
-    limits = {
-        "max_output_tokens": body.max_output_tokens or gateway.options.max_output_tokens,
-        "temperature": body.temperature,
-    }
+    limits = {"max_output_tokens": body.max_output_tokens, "temperature": body.temperature}
     asked = Asked(body.model, body.pointwork, limits)
-    declared = declare(request, caller, gateway.library, asked, gateway.options.pack)
-    question = Question(gateway, body.prompt, body.answer_schema, declared)
+    question = Question(request, caller, asked, body.prompt, body.answer_schema)
     if body.stream:
-        return await question.streamed(caller.name, ResponseEvents(question.task_id, body.model))
-    async with gateway.calls.one(caller.name):
-        found = await question.result()
-    if isinstance(found, StillRuns):
-        return accepted(found)
-    answer, tokens = await question.answer(found)
-    return JSONResponse(response_body(found, answer, tokens), headers=headers(found))
+        return await question.streamed(ResponseEvents(question.task_id, body.model))
+    return await question.whole(response_body)
 
 
 def response_body(outcome: TaskOutcome, answer: Answer, tokens: TokenUsage) -> dict[str, Any]:
@@ -198,7 +189,7 @@ def _text_part(text: str) -> dict[str, Any]:
     return {"type": "output_text", "text": text, "annotations": []}
 
 
-class ResponseEvents(Wire):
+class ResponseEvents(EventForm):
     """The typed events of a streamed response."""
 
     def __init__(self, task_id: str, model: str) -> None:
@@ -247,9 +238,8 @@ class ResponseEvents(Wire):
             yield self._event("response.output_item.done", output_index=index, item=item)
         yield self._event("response.completed", response=body)
 
-    def failed(self, error: dict[str, Any]) -> Iterator[str]:
-        said = error["error"]
-        failure = {"code": said["code"], "message": said["message"]}
+    def failed(self, problem: ProblemError) -> Iterator[str]:
+        failure = {"code": problem.code, "message": problem.detail}
         yield self._event(
             "response.failed", response=self._base | {"status": "failed", "error": failure}
         )

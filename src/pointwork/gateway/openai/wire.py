@@ -6,11 +6,12 @@ silence. Fields that change nothing here (``user``, ``store``, ``metadata``) may
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from pointwork.contract.prompt import Prompt
 from pointwork.contract.task import OUTPUT_TOKENS_MAX
 from pointwork.gateway.openai.messages import ChatMessage, ToolOffer, prompt_of, tool_of
+from pointwork.gateway.wire_model import WireModel
 
 _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "n": (1,),
@@ -31,16 +32,12 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
 """Fields that are refused unless they say what holds anyway."""
 
 
-class _Wire(BaseModel):
-    model_config = ConfigDict(extra="allow", hide_input_in_errors=True)
-
-
-class JsonSchemaFormat(_Wire):
+class JsonSchemaFormat(WireModel):
     name: str = ""
     schema_: dict[str, Any] = Field(alias="schema", default_factory=dict)
 
 
-class ResponseFormat(_Wire):
+class ResponseFormat(WireModel):
     type: Literal["text", "json_object", "json_schema"]
     json_schema: JsonSchemaFormat | None = None
 
@@ -55,16 +52,16 @@ class ResponseFormat(_Wire):
                 return None
 
 
-class StreamOptions(_Wire):
+class StreamOptions(WireModel):
     include_usage: bool = False
 
 
-class ChatTool(_Wire):
+class ChatTool(WireModel):
     type: Literal["function"]
     function: ToolOffer
 
 
-class ChatRequest(_Wire):
+class ChatRequest(WireModel):
     """The body of ``POST /v1/chat/completions``."""
 
     model: Annotated[str, Field(min_length=1, max_length=200)]
@@ -108,6 +105,7 @@ class ChatRequest(_Wire):
         """
         choice = self.tool_choice
         if isinstance(choice, dict):
-            choice = {"name": (choice.get("function") or {}).get("name")}
+            function = choice.get("function")
+            choice = {"name": function.get("name") if isinstance(function, dict) else None}
         tools = [tool_of(each.function) for each in self.tools or ()]
         return prompt_of(self.messages, tools, choice)

@@ -11,7 +11,7 @@ from pointwork.contract.identity import Identity
 from pointwork.contract.outcome import TaskOutcome, TaskStatus
 from pointwork.contract.task import TaskId
 from pointwork.gateway.access import Reader
-from pointwork.gateway.permissions import Right, may_read, rights_of
+from pointwork.gateway.permissions import Right, callers_seen, is_own, may_read, rights_of
 from pointwork.gateway.problems import ProblemError
 from pointwork.gateway.tasks.views import entry_view, outcome_view, running_view
 from pointwork.ledger.task_list import PAGE_ROWS_MAX, TaskList
@@ -37,11 +37,10 @@ async def list_tasks(
     if status is not None and status not in known:
         detail = f"status: {status!r} is not one of {', '.join(sorted(known))}"
         raise ProblemError(400, "invalid_status", detail, "status")
-    sees_all = Right.READ_RECORD in rights_of(caller)
     page = await asyncio.to_thread(
         TaskList(gateway.engine).page,
         rows_max=limit,
-        callers=None if sees_all else (caller.name, *caller.belongs_to),
+        callers=callers_seen(caller),
         status=status,
         pack=pack,
         cursor=cursor,
@@ -69,8 +68,7 @@ async def retrieve_answer(task_id: TaskId, request: Request, caller: Reader) -> 
     """The answer of a task, by who submitted it or may read content; 202 while there is none."""
     gateway: Gateway = request.app.state.gateway
     owner = await readable(gateway, task_id, caller)
-    is_own = owner == caller.name or owner in caller.belongs_to
-    if not is_own and Right.READ_CONTENT not in rights_of(caller):
+    if not is_own(caller, owner) and Right.READ_CONTENT not in rights_of(caller):
         raise _not_found(task_id)
     outcome = await gateway.client.outcome(task_id)
     if outcome is None:
@@ -86,8 +84,7 @@ async def cancel_task(task_id: TaskId, request: Request, caller: Reader) -> dict
     """Ask a running task to stop; its hold is settled and its outcome recorded all the same."""
     gateway: Gateway = request.app.state.gateway
     owner = await readable(gateway, task_id, caller)
-    is_own = owner == caller.name or owner in caller.belongs_to
-    if not is_own and Right.GOVERN not in rights_of(caller):
+    if not is_own(caller, owner) and Right.GOVERN not in rights_of(caller):
         raise _not_found(task_id)
     await gateway.client.cancel(task_id)
     return {"task_id": task_id, "status": "cancelling"}
@@ -100,7 +97,7 @@ async def readable(gateway: "Gateway", task_id: str, caller: Identity) -> str:
         ProblemError: 404 where it is not known, or not theirs to see.
     """
     owner = await asyncio.to_thread(TaskList(gateway.engine).caller_of, task_id)
-    if owner is None or not (may_read(caller, owner) or owner in caller.belongs_to):
+    if owner is None or not may_read(caller, owner):
         raise _not_found(task_id)
     return owner
 

@@ -1,0 +1,88 @@
+"""A body that is not what its API takes: refused with the place, never a server's error."""
+
+from typing import Any
+
+import httpx2
+import pytest
+
+from tests.integration.gateway.house import House
+
+CANARY = "orris-canary"
+USER: dict[str, Any] = {"role": "user", "content": CANARY}
+CHAT: dict[str, Any] = {"model": "auto", "messages": [USER]}
+RESPONSE: dict[str, Any] = {"model": "auto", "input": CANARY}
+MESSAGE: dict[str, Any] = {"model": "auto", "max_tokens": 5, "messages": [USER]}
+TOOL = {"type": "function", "function": {"name": "find", "parameters": {}}}
+
+
+def chat(**changed: Any) -> tuple[str, dict[str, Any]]:
+    return "/v1/chat/completions", CHAT | changed
+
+
+def response(**changed: Any) -> tuple[str, dict[str, Any]]:
+    return "/v1/responses", RESPONSE | changed
+
+
+def message(**changed: Any) -> tuple[str, dict[str, Any]]:
+    return "/v1/messages", MESSAGE | changed
+
+
+def said(*content: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{"role": "user", "content": list(content)}]
+
+
+@pytest.mark.parametrize(
+    ("asked", "place"),
+    [
+        (chat(messages=[]), "messages"),
+        (chat(messages=[USER | {"role": "nobody"}]), "messages.0.role"),
+        (chat(messages=[USER, {"role": "tool", "content": CANARY}]), "messages.1.tool_call_id"),
+        (chat(tools=[TOOL], tool_choice={"type": "function", "function": CANARY}), "tool_choice"),
+        (chat(tools=[TOOL], tool_choice={"type": CANARY}), "tool_choice"),
+        (chat(messages=said({"type": "image_url", "image_url": {}})), "messages.0.content.0"),
+        (response(input=[]), "messages"),
+        (response(input=[{"role": "nobody", "content": CANARY}]), "input.0.role"),
+        (response(input=[{"role": "user", "content": 5}]), "input.0.content"),
+        (response(input=[{"type": "function_call", "name": CANARY}]), "input.0.tool_calls.0.id"),
+        (response(input=[{"type": "function_call_output", "output": CANARY}]), "tool_call_id"),
+        (response(input=[{"type": "reasoning"}]), "input.0.type"),
+        (response(instructions=5), "instructions"),
+        (response(tool_choice={"name": 5}), "tool_choice"),
+        (message(messages=said({"type": "tool_use", "input": {}})), "messages.0.tool_calls.0.id"),
+        (message(messages=said({"type": "tool_result", "content": CANARY})), "tool_call_id"),
+        (message(messages=said({"type": "image", "source": {}})), "messages.0.content.0.source"),
+        (message(system=[{"type": "image"}]), "system"),
+        (message(tool_choice={"type": CANARY}), "tool_choice"),
+    ],
+)
+async def test_a_body_that_is_none_is_a_400_that_names_the_place_and_starts_nothing(
+    house: House, asked: tuple[str, dict[str, Any]], place: str
+) -> None:
+    account = house.account()
+    path, body = asked
+    async with httpx2.AsyncClient(base_url=house.url, headers=account.headers()) as http:
+        refused = await http.post(path, json=body)
+        listed = await http.get("/v1/tasks")
+    assert refused.status_code == 400
+    assert place in refused.json()["error"]["message"]
+    assert CANARY not in refused.text
+    assert listed.json()["data"] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/v1/chat/completions", "invalid_request_error"),
+        ("/v1/messages", "request_too_large"),
+        ("/router/select", "urn:pointwork:problem:body_too_large"),
+    ],
+)
+async def test_a_body_past_the_limit_is_refused_in_the_form_of_its_surface(
+    house: House, path: str, kind: str
+) -> None:
+    content = b"x" * (house.gateway.options.limits.body_bytes_max + 1)
+    async with httpx2.AsyncClient(base_url=house.url) as http:
+        refused = await http.post(path, content=content, headers=house.account().headers())
+    body = refused.json()
+    assert refused.status_code == 413
+    assert (body.get("error") or body)["type"] == kind
