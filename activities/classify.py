@@ -69,7 +69,7 @@ class ClassInference(Protocol):
 
 class TaskTypes(Protocol):
     def class_of(self, pack: str, task_type: str) -> str | None: ...
-    def uses_complexity(self, pack: str) -> bool: ...
+    def reads_complexity(self, pack: str) -> bool: ...
 
 
 class ComplexityEstimate(Protocol):
@@ -133,8 +133,8 @@ class ClassifyActivities:
         return f"{text}\n{schema_text(schema)}"
 
     def _estimated(self, request: TaskRequest, prompt: Prompt) -> Complexity | None:
-        """Only for packs that route by it; what no rule reads is not found out (JG-10)."""
-        if not self._task_types.uses_complexity(request.pack):
+        """Only for packs that read it; what nothing reads is not found out (JG-10)."""
+        if not self._task_types.reads_complexity(request.pack):
             return None
         return self._complexity.estimate(prompt)
 

@@ -193,13 +193,12 @@ class LibraryPolicy:
         """Whether measured results may move the pack's order (R-9)."""
         return self._library.active(pack).pack.overlay is not None
 
-    def uses_complexity(self, pack: str) -> bool:
-        """Whether a class of the pack states how complex its work is."""
+    def reads_complexity(self, pack: str) -> bool:
+        """Whether anything of the pack depends on how complex a task looks."""
         try:
-            classes = self._library.active(pack).pack.classes
+            return self._library.active(pack).pack.reads_complexity
         except UnknownPackError:
             return False
-        return any(row.complexity is not None for row in classes.values())
 
     def class_of(self, pack: str, task_type: str) -> str | None:
         try:

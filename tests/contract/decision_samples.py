@@ -245,6 +245,7 @@ CANDIDATE = decision.Candidate(
     temperature=Decimal("0.7"),
     kind="retrieval",
     effort="high",
+    likely_nano_usd=2_704_000,
     substitution="stands in for a model that is gone",
 )
 REJECTION = decision.Rejection(

@@ -10,6 +10,7 @@ from pointwork.contract.failures import FailureType, ProviderFailureKind, TaskFa
 from pointwork.contract.outcome import AttemptState, Settlement, TaskStatus
 from pointwork.contract.prompt import Prompt
 from pointwork.contract.task import Sensitivity
+from pointwork.ledger.task_record import TaskRecords
 from tests.fakes.scripted_provider import Fails, Hangs, Says
 from tests.workflows.stack import Stack
 
@@ -44,6 +45,24 @@ async def test_a_plain_task_takes_three_hops_to_its_answer_each_on_its_own_queue
         ("invoke-model", "gpu-5090"),
         ("log-outcome", "ledger"),
     ]
+
+
+@pytest.mark.req("OM-77")
+async def test_the_estimate_is_on_record_before_the_call_and_knows_how_hard_the_task_looks(
+    stack: Stack,
+) -> None:
+    texts = {"low": "Tidy up this line.", "high": "Design, justify and verify a plan. Why? " * 150}
+    for complexity, text in texts.items():
+        declaration = stack.declare(sensitivity=Sensitivity.PUBLIC)
+        await stack.run(declaration, text)
+        [record] = stack.outcomes.decisions(declaration.task_id)
+        found = TaskRecords(stack.parts.engine).find(declaration.task_id)
+        assert found is not None
+        first = record.plan.candidates[0]
+        assert record.plan.complexity == complexity
+        assert first.likely_nano_usd is not None
+        assert first.likely_nano_usd <= first.estimate_nano_usd
+        assert record.decided_at <= found.attempts[0].planned_at
 
 
 async def test_a_waiting_caller_has_the_answer_and_the_record_follows(stack: Stack) -> None:

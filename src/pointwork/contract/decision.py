@@ -222,6 +222,9 @@ class Candidate(Message):
     kind: ModelKind = added("llm")
     effort: Literal["low", "medium", "high"] | None = added(None)
     """Reasoning effort to ask the endpoint for."""
+    likely_nano_usd: NanoUsd | None = added(None)
+    """What one call probably costs, by tier, tokens and complexity (OM-77); held is the worst case.
+    None where the pack does not say, or nobody estimated the complexity."""
     substitution: str = added("")
     """What the binding stands in for, where the pack's name for it is no live model (S-6)."""
 

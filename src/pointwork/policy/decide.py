@@ -178,6 +178,7 @@ def candidate_of(facts: Facts, entry: Entry, trigger: str, move: Move | None = N
     return entry.candidate(
         trigger=trigger,
         estimate_nano_usd=facts.estimates[entry.name],
+        likely_nano_usd=facts.likely(entry),
         ceiling_nano_usd=facts.ceiling(entry.family),
         max_output_tokens=min(facts.output_tokens_asked, entry.output_tokens_max),
         move=move,

@@ -126,7 +126,7 @@ class Nothing:
     def class_of(self, pack: str, task_type: str) -> str | None:
         return None
 
-    def uses_complexity(self, pack: str) -> bool:
+    def reads_complexity(self, pack: str) -> bool:
         return False
 
     def estimate(self, prompt: Prompt) -> Complexity:

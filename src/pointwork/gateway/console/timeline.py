@@ -68,6 +68,8 @@ def _decided(record: DecisionRecord) -> Moment:
     if plan.candidates and plan.effect == "run":
         first = plan.candidates[0]
         said = f"{first.model}, at most {format_usd(first.estimate_nano_usd)}"
+        if first.likely_nano_usd is not None:
+            said += f", likely {format_usd(first.likely_nano_usd)}"
         if first.move is not None:
             said += f"; {move_words(first.move)}"
     return Moment(record.decided_at, f"decided: {plan.effect}", said, plan.effect, 1)

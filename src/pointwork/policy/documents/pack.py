@@ -14,6 +14,7 @@ from pointwork.contract.task import Name, Sensitivity
 from pointwork.policy.documents.approval_times import ApprovalTimes
 from pointwork.policy.documents.cache_rules import CacheRules
 from pointwork.policy.documents.document import ChangeHeader, Document, Ratio, Sentence, Usd
+from pointwork.policy.documents.likely_output import LikelyOutput
 from pointwork.policy.documents.routes import Family, LaneFloor, LaneRule, Stage, TaskClass
 from pointwork.policy.engine.overlay import OverlayRules
 from pointwork.policy.specs.high_risk import HighRiskGroup
@@ -211,12 +212,20 @@ class Pack(Document):
     prompt_evidence: Literal["identifier", "artifacts", "metrics", "hash_only"] = added(
         "identifier"
     )
+    likely_output: LikelyOutput | None = added(None)
+    """Where it stands, a decision states the likely cost beside the worst case (OM-77)."""
     metrics_feedback: Literal["proposal", "not_read", "overlay", "eval_confidence"] = added(
         "proposal"
     )
     policy_change: Literal["owner_approval", "live_revision", "release_review"] = added(
         "owner_approval"
     )
+
+    @property
+    def reads_complexity(self) -> bool:
+        """Whether how complex a task looks changes anything here."""
+        routes_by_it = any(row.complexity is not None for row in self.classes.values())
+        return routes_by_it or self.likely_output is not None
 
     @field_validator("timezone")
     @classmethod

@@ -1,7 +1,7 @@
 """The facts of one decision, worked out once: what filters, gates and orderings compare."""
 
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 
 from pointwork.contract.budget_windows import MODEL_SCOPES, scope_of
 from pointwork.contract.decision import DecisionInput, GrantKind
@@ -303,6 +303,15 @@ class Facts:
             // TOKENS_PER_MTOK
             for name, price_in, price_out, most in self.bundle.index.costs
         }
+
+    def likely(self, entry: Entry) -> int | None:
+        """What one call probably costs in nano-USD; None where nothing says (OM-77)."""
+        shares, complexity = self.bundle.pack.likely_output, self.complexity
+        if shares is None or complexity is None:
+            return None
+        asked = min(self.output_tokens_asked, entry.output_tokens_max)
+        output = (asked * shares.of(complexity)).to_integral_value(ROUND_CEILING)
+        return entry.estimate(self.input_tokens_likely, int(output))
 
     @once
     def ceilings(self) -> dict[str, int]:

@@ -94,6 +94,11 @@ def arithmetic(plan: Plan, given: "DecisionInput") -> Iterator[tuple[str, str]]:
     yield "input", f"{tokens} tokens at {format_usd(input_price)} a million"
     yield "output", f"{first.max_output_tokens} tokens at {format_usd(output_price)} a million"
     yield "sum", f"{format_usd(first.estimate_nano_usd)}, prices: {first.price_version}"
+    if first.likely_nano_usd is not None:
+        yield (
+            "likely",
+            f"{format_usd(first.likely_nano_usd)}, for work of {plan.complexity} complexity",
+        )
     if first.substitution:
         yield "stands in", first.substitution
     yield "ceiling", f"{format_usd(plan.task_ceiling_nano_usd)} for all calls of the task together"

@@ -59,7 +59,7 @@ _FIELDS_OF_GROUP: dict[Group, tuple[str, ...]] = {
         *("offline_mark", "high_risk_marks", "on_quality_failure"),
     ),
     Group.FAMILIES: ("families",),
-    Group.CEILINGS: ("ceilings", "ceiling_near_ratio", "on_ceiling"),
+    Group.CEILINGS: ("ceilings", "ceiling_near_ratio", "on_ceiling", "likely_output"),
     Group.BUDGETS: ("budgets", "hard_stop", "on_budget"),
     Group.PRIVACY: ("privacy", "callers", "prompt_evidence", "cache"),
     Group.GUARDS: (
