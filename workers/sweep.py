@@ -43,6 +43,7 @@ from pointwork.ledger.sweeper import (
     expired_parts,
     unrecorded_tasks,
 )
+from workers.audit_feed import AuditFeed
 from workers.vault_upkeep import VaultUpkeep
 
 SWEEP_EVERY = timedelta(seconds=60)
@@ -72,6 +73,7 @@ class LedgerSweep:
         project: Project | None = None,
         walk_seconds_max: float = WALK_SECONDS_MAX,
         upkeep: VaultUpkeep | None = None,
+        feed: AuditFeed | None = None,
     ) -> None:
         self._client = client
         self._engine = engine
@@ -80,11 +82,13 @@ class LedgerSweep:
         self._project = project
         self._walk_seconds_max = walk_seconds_max
         self._upkeep = upkeep
+        self._feed = feed
 
     async def sweep(
         self, last: Swept | None = None, accepted_before: datetime | None = None
     ) -> Swept:
-        """Free expired holds, record tasks ended from outside, reconcile, project, tend the vault.
+        """Free expired holds, record tasks ended from outside, reconcile, project, hand the audit
+        chain over, tend the vault.
 
         Args:
             last: what the sweep before did; each walk goes on where it stopped.
@@ -99,6 +103,8 @@ class LedgerSweep:
         reconciled = await self._reconcile() if self._reconcile else 0
         if self._project:
             await asyncio.to_thread(self._project, self._engine, datetime.now(UTC))
+        if self._feed:
+            await asyncio.to_thread(self._feed.run)
         # Last: money is not kept waiting for a slow store.
         if self._upkeep:
             await self._upkeep.run(self._are_known)

@@ -36,13 +36,11 @@ from pointwork.ledger.comparisons import ComparisonLog
 from pointwork.ledger.content import SealedContent
 from pointwork.ledger.engine import open_engine
 from pointwork.ledger.incidents import record_policy_incident
-from pointwork.ledger.juggernaut_tables import project
 from pointwork.ledger.ledger_file import check_ledger_file
 from pointwork.ledger.migrate import migrate
 from pointwork.ledger.outcomes import OutcomeLog
 from pointwork.ledger.policies import RevisionStore
 from pointwork.ledger.response_cache import ResponseCache
-from pointwork.ledger.retention import Retention
 from pointwork.ledger.rotation import open_master_keys
 from pointwork.ledger.sealed_bytes import InTable, SealedBytes
 from pointwork.ledger.signals import SignalStore
@@ -79,11 +77,9 @@ from workers.governed_signals import governed_signals
 from workers.inference import TextInference
 from workers.notices import Notices
 from workers.providers import connect_provider, is_usable
-from workers.reconciling import reconcile_unknown
 from workers.refusals import RefusedVerdicts
 from workers.settings import Credentials, Settings
-from workers.sweep import LedgerSweep
-from workers.vault_upkeep import VaultUpkeep
+from workers.sweeping import ledger_sweep
 from workflows.route_task import RouteTask
 from workflows.sweep_ledger import SweepLedger
 
@@ -364,16 +360,6 @@ def build_worker(client: Client, queue: TaskQueue, parts: Parts) -> Worker:
         max_concurrent_activities=parts.settings.threads,
         max_concurrent_activity_task_polls=POLLS,
     )
-
-
-def ledger_sweep(client: Client, parts: Parts) -> LedgerSweep:
-    async def reconcile() -> int:
-        credentials, now = parts.settings.credentials, datetime.now(UTC)
-        return (await reconcile_unknown(parts.engine, parts.library, credentials, now)).corrected
-
-    retention = Retention.over_defaults(parts.settings.content_retention_days)
-    upkeep = VaultUpkeep(parts.engine, parts.store, retention)
-    return LedgerSweep(client, parts.engine, reconcile, project, upkeep=upkeep)
 
 
 def codec_of(settings: Settings) -> EncryptingCodec | None:

@@ -101,6 +101,7 @@ def test_a_receipt_signed_by_a_listed_key_counts_for_its_task_and_until_it_expir
     assert found(tmp_path, "ada") == {"egress"}
 
 
+@pytest.mark.req("SP-47")
 @pytest.mark.parametrize(
     ("key", "changed"),
     [
@@ -123,6 +124,7 @@ def test_a_key_signs_only_for_its_own_issuer(tmp_path: Path) -> None:
     assert found(tmp_path) == set()
 
 
+@pytest.mark.req("SP-47")
 @pytest.mark.parametrize("name", [KEYS_FILE, RECEIPTS_FILE])
 @pytest.mark.parametrize("text", [None, "", "{", "{}", "[1]", '[{"key_id": "gov-1"}]', "[" * 5_000])
 def test_a_missing_or_broken_file_opens_nothing(
@@ -246,6 +248,8 @@ def test_no_port_to_a_neighbour_offers_to_write_what_the_neighbour_owns() -> Non
         ("ModelCarry", "profile"),
         ("GovernanceLedger", "receipts"),
         ("GovernanceLedger", "evaluations"),
+        ("AuditReceiver", "taken_until"),
+        ("AuditReceiver", "take"),
         ("Guardrails", "check"),
         ("Agentplane", "hand_over"),
         ("PolicyFabric", "public_key"),

@@ -1,13 +1,16 @@
 """The neighbours of the responsibility table, as ports (R-24).
 
 What a neighbour owns is only read here, and only asked for; none of these ports writes a profile, a
-consent, a contract, a receipt or a release. Opt-in orchestration of personalisation workflows is
-SociOS-Linux/socios' own and has no port: nothing here may start one (SP-48).
+consent, a contract, a receipt or a release. What is ours is given to them: outcomes, audit events.
+Opt-in orchestration of personalisation workflows is SociOS-Linux/socios' own and has no port:
+nothing here may start one (SP-48).
 """
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Annotated, Any, Protocol
+
+from pydantic import AwareDatetime, Field
 
 from pointwork.contract.outcome import TaskOutcome
 from pointwork.contract.snapshot import EvalSignal, GuardrailSignal, Receipt
@@ -43,6 +46,38 @@ class GovernanceLedger(Protocol):
 
     def evaluations(self) -> Sequence[EvalSignal]:
         """What each model passed of each class's evaluations."""
+        ...
+
+
+class AuditEvent(Message):
+    """One record of our audit chain: names, figures and hashes, never content."""
+
+    sequence: Annotated[int, Field(ge=1)]
+    kind: Name
+    task_id: TaskId | None
+    occurred_at: AwareDatetime
+    body: dict[str, Any]
+    hash: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    """Of this record and the hash before it, as ``pointwork.ledger.audit`` chains them."""
+
+
+class AuditReceiver(Protocol):
+    """SocioProphet/model-governance-ledger, where it takes our audit events (SP-47)."""
+
+    def taken_until(self) -> int:
+        """Sequence of the last event it has; 0 for none.
+
+        Raises:
+            OSError: it cannot say now.
+        """
+        ...
+
+    def take(self, events: Sequence[AuditEvent]) -> None:
+        """Keep events, oldest first; those it has already change nothing.
+
+        Raises:
+            OSError: they were not taken; give them again.
+        """
         ...
 
 

@@ -1,0 +1,32 @@
+"""What one sweep of this deployment does, put together."""
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from temporalio.client import Client
+
+from pointwork.ledger.juggernaut_tables import project
+from pointwork.ledger.retention import Retention
+from workers.audit_feed import audit_feed
+from workers.reconciling import reconcile_unknown
+from workers.sweep import LedgerSweep
+from workers.vault_upkeep import VaultUpkeep
+
+if TYPE_CHECKING:
+    from workers.wiring import Parts
+
+
+def ledger_sweep(client: Client, parts: "Parts") -> LedgerSweep:
+    async def reconcile() -> int:
+        credentials, now = parts.settings.credentials, datetime.now(UTC)
+        return (await reconcile_unknown(parts.engine, parts.library, credentials, now)).corrected
+
+    retention = Retention.over_defaults(parts.settings.content_retention_days)
+    return LedgerSweep(
+        client,
+        parts.engine,
+        reconcile,
+        project,
+        upkeep=VaultUpkeep(parts.engine, parts.store, retention),
+        feed=audit_feed(parts.engine, parts.settings.state_dir),
+    )
