@@ -30,6 +30,7 @@ SPEC = task.SpecFacts(
     high_risk=True,
     infrastructure_only=True,
 )
+GATE_RESULT = task.GateResult(stage="implementer", gate="constitution", passed=True)
 DECLARATION = task.TaskDeclaration(
     task_id="invoice-4711",
     caller="billing",
@@ -60,6 +61,7 @@ DECLARATION = task.TaskDeclaration(
     sources=("s-1", "s-2"),
     reviews="invoice-4710",
     worker="night-shift",
+    gate_results=(GATE_RESULT,),
 )
 REQUEST = task.TaskRequest(
     **(DECLARATION.model_dump() | {"task_type": None, "task_class": "high_stakes_logic"}),

@@ -28,6 +28,7 @@ from pointwork.contract.task import (
     OUTPUT_TOKENS_MAX,
     Complexity,
     DataClass,
+    GateResult,
     Lane,
     PrivacyTier,
     Risk,
@@ -245,7 +246,14 @@ def _task(rng: Random, words: Words) -> dict[str, Any]:
         "output_tokens": _often(rng, 512, rng.randint(1, OUTPUT_TOKENS_MAX)),
         "answer_schema": rng.random() < 0.2,
         "spec": _often(rng, None, _spec(rng, words), share=0.85),
+        "gate_results": _often(rng, (), _gate_results(rng), share=0.9),
     }
+
+
+def _gate_results(rng: Random) -> tuple[GateResult, ...]:
+    stage = rng.choice(("stage0", "architect", "implementer"))
+    gate = _often(rng, "constitution", "compiler_and_tests", "strange")
+    return (GateResult(stage=stage, gate=gate, passed=rng.random() < 0.7),)
 
 
 def _spec(rng: Random, words: Words) -> SpecFacts:

@@ -142,6 +142,11 @@ def test_classify_estimates_for_a_pack_that_routes_by_complexity() -> None:
     assert classified("Tidy up this line.", "juggernaut") is Complexity.LOW
 
 
-@pytest.mark.parametrize("pack", ["omega", "no-such-pack"])
-def test_classify_estimates_nothing_where_no_class_states_a_complexity(pack: str) -> None:
+@pytest.mark.req("OM-77")
+def test_classify_estimates_for_a_pack_that_states_likely_costs() -> None:
+    assert classified(f"Fix it: {CODE}", "omega") is Complexity.MEDIUM
+
+
+@pytest.mark.parametrize("pack", ["codex", "socioprophet", "no-such-pack"])
+def test_classify_estimates_nothing_where_nothing_reads_a_complexity(pack: str) -> None:
     assert classified(f"Fix it: {CODE}", pack) is None

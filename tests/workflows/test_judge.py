@@ -66,6 +66,7 @@ async def test_an_answer_that_the_judge_passes_is_the_answer_with_the_judgement_
     assert outcome.cost_nano_usd == sum(each.cost_nano_usd for each in outcome.attempts)
 
 
+@pytest.mark.req("CX-36")
 @pytest.mark.parametrize("judge", [FAIL, *NO_VERDICT], ids=["fail", *IDS])
 async def test_where_the_pack_denies_no_answer_leaves_without_a_pass(
     stack: Stack, judge: Step

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from pointwork.cli.errors import CliError
-from pointwork.cli.evidence import gather, spec_facts
+from pointwork.cli.evidence import gather, parse_gates, spec_facts
 from pointwork.cli.screen import listed
 from pointwork.contract.task import (
     DESCRIPTION_CHARACTERS_MAX,
@@ -37,6 +37,7 @@ _OPTIONS: dict[str, tuple[str, str]] = {
     "task_type": ("--type", "see `pointwork policy show PACK`"),
     "marks": ("--mark", _NAME),
     "measures": ("--measure", "give NAME=NUMBER of at most 12 digits before the point and 6 after"),
+    "gate_results": ("--gate", "give each gate once, 32 at most"),
     "stage": ("--stage", "see `pointwork policy show PACK`"),
     "escalation_reason": ("--escalation-reason", "see `pointwork policy show PACK`"),
     "tools": ("--tool", _NAME),
@@ -88,6 +89,7 @@ def declared(options: Mapping[str, Any], library: "PolicyLibrary") -> TaskDeclar
     bundle = library.active(options["pack"])
     marks, measures = options["mark"] or (), options["measure"] or ()
     fields |= gather(bundle, marks, measures, options["diff"])
+    fields["gate_results"] = parse_gates(options["gate"] or ())
     return declare(limits, **fields, spec=spec_facts(bundle, options["spec"]))
 
 
@@ -141,9 +143,15 @@ def check_against_policy(declaration: TaskDeclaration, library: "PolicyLibrary")
         ("--stage", (declaration.stage,), pack.stages),
         ("--escalation-reason", (declaration.escalation_reason,), pack.escalation_reasons),
         ("--tool", declaration.tools, tools),
+        ("--gate", [each.name for each in declaration.gate_results], _gates(pack)),
     ):
         for name in given:
             _known(option, name, known, bundle)
+
+
+def _gates(pack: "Pack") -> Collection[str]:
+    stages = pack.pipeline.stages if pack.pipeline else ()
+    return [f"{stage.name}.{gate}" for stage in stages for gate in stage.gates]
 
 
 def _marks(pack: "Pack") -> Collection[str]:

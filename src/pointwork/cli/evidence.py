@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pointwork.cli.errors import CliError
 from pointwork.cli.spec import read_block, read_risk
+from pointwork.contract.task import GateResult
 
 if TYPE_CHECKING:
     from pointwork.contract.task import SpecFacts
@@ -38,6 +39,25 @@ def parse_measures(pairs: Sequence[str]) -> dict[str, Decimal]:
             raise CliError(f"--measure {name!r} is given twice", "give it once")
         found[name] = number
     return found
+
+
+def parse_gates(pairs: Sequence[str]) -> tuple[GateResult, ...]:
+    """The results of ``STAGE.GATE=pass`` and ``STAGE.GATE=fail``.
+
+    Raises:
+        CliError: a pair is none.
+    """
+    found = []
+    for pair in pairs:
+        name, _, said = (part.strip() for part in pair.partition("="))
+        stage, _, gate = name.partition(".")
+        if not (stage and gate) or said not in ("pass", "fail"):
+            remedy = (
+                "give STAGE.GATE=pass or STAGE.GATE=fail, as implementer.compiler_and_tests=pass"
+            )
+            raise CliError(f"--gate {pair[:60]!r} is not allowed", remedy)
+        found.append(GateResult(stage=stage, gate=gate, passed=said == "pass"))
+    return tuple(found)
 
 
 def gather(

@@ -51,6 +51,12 @@ SpecFile = Annotated[
 DiffFile = Annotated[
     Path | None, typer.Option("--diff", help="Unified diff: its risk is marked, its lines counted.")
 ]
+GateSaid = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--gate", metavar="STAGE.GATE=pass|fail", help="What an earlier stage's gate said."
+    ),
+]
 Reviews = Annotated[
     str | None, typer.Option("--reviews", metavar="ID", help="Task whose draft this one reviews.")
 ]
@@ -114,6 +120,7 @@ def run(
     risk: HowRisky = Risk.ROUTINE,
     spec: SpecFile = None,
     diff: DiffFile = None,
+    gate: GateSaid = None,
     reviews: Reviews = None,
     stage: StageName = None,
     previous_lane: Previous = None,

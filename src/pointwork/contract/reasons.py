@@ -44,6 +44,7 @@ class ReasonCode(StrEnum):
     SPEC_POLICY_MISSING = "spec_policy_missing"
     SPEC_INFRASTRUCTURE_ONLY = "spec_infrastructure_only"
     ROLE_NOT_IN_SPEC = "role_not_in_spec"
+    GATE_FAILED = "gate_failed"
     SESSION_MISSING = "session_missing"
     SESSION_OVER = "session_over"
     UNSATISFIABLE_LOCAL_ONLY = "unsatisfiable_local_only"
@@ -111,7 +112,8 @@ _REASON_SENTENCES: dict[ReasonCode, str] = {
     ReasonCode.NOT_REQUESTED: "The task asked for another model.",
     ReasonCode.NO_CANDIDATE: "No model of the catalogue is permitted for this task.",
     ReasonCode.CANDIDATES_EXHAUSTED: "Every permitted model was tried and failed.",
-    ReasonCode.FACT_UNKNOWN: "The pack declares its facts, and this mark or measure is not one.",
+    ReasonCode.FACT_UNKNOWN: "The pack declares its facts, and this mark, measure or gate is none.",
+    ReasonCode.GATE_FAILED: "A gate of an earlier stage did not pass, so the next does not begin.",
     ReasonCode.STAGE_UNKNOWN: "The pack's chain stages do not include the task's stage.",
     ReasonCode.ESCALATION_REASON_UNKNOWN: "The escalation reason is not on the pack's list.",
     ReasonCode.SIGNAL_MISSING: "A signal the pack requires is missing, so nothing runs.",

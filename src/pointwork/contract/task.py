@@ -146,6 +146,18 @@ class Constraints(Message):
     """How long after its start the task may still run; None leaves the pack's own limit."""
 
 
+class GateResult(Message):
+    """What a gate said of a stage's work: a compiler and its tests, a constitution, an audit."""
+
+    stage: Name
+    gate: Name
+    passed: bool
+
+    @property
+    def name(self) -> str:
+        return f"{self.stage}.{self.gate}"
+
+
 class TaskDeclaration(Message):
     """What a caller says of a task. ``task_id`` is their idempotency key and the workflow's id."""
 
@@ -193,6 +205,8 @@ class TaskDeclaration(Message):
     """Ids of the sources the text gives; an answer may cite these and no other (GR-008)."""
     reviews: TaskId | None = added(None)
     """The task whose draft this one reviews (CX-44)."""
+    gate_results: Annotated[tuple[GateResult, ...], Field(max_length=32)] = added(())
+    """What the gates of the stages before said of the work this task builds on (CX-36)."""
     worker: Name | None = added(None)
     """Which worker of the caller's engine asks: costs and budgets are kept for each (JG-25)."""
 

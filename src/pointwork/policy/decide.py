@@ -141,12 +141,16 @@ _UNMOVED = frozenset({Trigger.DEFAULT, Trigger.REQUESTED, Trigger.PARALLEL})
 
 
 def _move(facts: Facts, ranked: Ranked, entry: Entry, trigger: str) -> Move | None:
-    """The typed move to ``entry``; None where the task uses what its route begins with."""
+    """The typed move to ``entry``; None where the task uses what its route begins with.
+
+    A task that comes to its route's own beginning after an override's model failed has moved too.
+    """
     if facts.bundle.pack.schema_version == "pointwork/pack/1":
         return None  # decisions recorded under that schema carry no moves
     failed, by_name = facts.given.failed, facts.bundle.index.by_name
     last = by_name.get(failed[-1].model) if failed else None
-    if trigger in _UNMOVED or trigger == ranked.home or last is entry:
+    is_home = trigger in _UNMOVED or trigger == ranked.home
+    if last is entry or (is_home and last is None):
         return None
     ranks = list(Lane)
     before = last.lane_rank if last else ranked.default_rank

@@ -61,6 +61,8 @@ WRONG_TASKS = [
     Wrong("measure-too-big", run("--measure", "a=1e13"), ("--measure", "digits")),
     Wrong("measure-twice", run("--measure", "a=1", "--measure", "a=2"), ("--measure", "twice")),
     Wrong("unknown-stage", run("--stage", "dream"), ("--stage", "dream", "omega 1.0")),
+    Wrong("gate-no-pair", run("--gate", "tests=maybe"), ("--gate", "tests=maybe", "STAGE.GATE")),
+    Wrong("unknown-gate", run("--gate", "a.b=pass"), ("--gate", "a.b", "reads none")),
     Wrong("unknown-reason", run("--escalation-reason", "no"), ("--escalation-reason", "'no'")),
     Wrong("unknown-tool", run("--tool", "hammer"), ("--tool", "hammer", "reads none")),
     Wrong("unknown-complexity", run("--complexity", "odd"), ("--complexity", "odd", "medium")),

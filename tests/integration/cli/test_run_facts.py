@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pointwork.contract.decision import DecisionInput
+from pointwork.contract.reasons import ReasonCode
 from pointwork.contract.task import TaskRequest
 from tests.fakes.scripted_provider import Says
 from tests.integration.cli.conftest import Call, Called
@@ -72,6 +73,24 @@ async def test_the_facts_of_a_chain_make_a_socioprophet_task(
     assert given.previous_lane == "standard"
     assert (given.tools, given.subject) == (("read",), "user-1")
     assert given.escalation_reason == "irreversible_decision"
+
+
+async def test_what_a_gate_said_is_declared_and_stops_the_next_stage(
+    stack: Stack, pointwork: CallAside
+) -> None:
+    await pointwork(
+        *("run", "Judge it.", "--id", "facts-4", "--pack", "codex", "--class", "judge"),
+        *("--sensitivity", "public", "--gate", "implementer.compiler_and_tests=fail"),
+        *("--gate", "implementer.constitution=pass", "--no-wait", "--json"),
+    )
+    outcome = await stack.recorded("facts-4")
+    [record] = stack.outcomes.decisions("facts-4")
+    assert [(e.name, e.passed) for e in record.input.request.gate_results] == [
+        ("implementer.compiler_and_tests", False),
+        ("implementer.constitution", True),
+    ]
+    assert record.plan.reason is ReasonCode.GATE_FAILED
+    assert outcome.attempts == ()
 
 
 async def test_complexity_review_corpus_and_sources_are_declared(

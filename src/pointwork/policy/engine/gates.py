@@ -52,6 +52,24 @@ def _spec_obeyed(facts: Facts) -> Refusal | None:
     return None
 
 
+def _earlier_gates_passed(facts: Facts) -> Refusal | None:
+    """Tests, constitution and audit block, however sure any model is of the work (CX-36).
+
+    The stage's own owner may work again on what failed, and who owns no stage is asked as before.
+    """
+    results, pipeline = facts.given.request.gate_results, facts.bundle.pack.pipeline
+    if not results:
+        return None
+    stages = pipeline.stages if pipeline else ()
+    places = {f"{s.name}.{gate}": at for at, s in enumerate(stages) for gate in s.gates}
+    mine = next((at for at, s in enumerate(stages) if s.owner == facts.task_class), 0)
+    strange = sorted({each.name for each in results} - places.keys())
+    if strange:
+        return ReasonCode.FACT_UNKNOWN, ", ".join(strange)
+    failed = sorted({e.name for e in results if not e.passed and places[e.name] < mine})
+    return (ReasonCode.GATE_FAILED, ", ".join(failed)) if failed else None
+
+
 def _session_open(facts: Facts) -> Refusal | None:
     row = facts.row
     if row.in_session and facts.given.request.conversation is None:
@@ -104,6 +122,7 @@ GATES: tuple[Gate, ...] = (
     _stage_known,
     _escalation_known,
     _spec_obeyed,
+    _earlier_gates_passed,
     _session_open,
     _signals_present,
     _guardrail_allows,

@@ -49,6 +49,11 @@ def _closed(code: ReasonCode, detail: str | None = None) -> Test:
     return lambda seen: seen.closed_by(code, detail)
 
 
+def _blocked(owner: str) -> Test:
+    closed = _closed(ReasonCode.GATE_FAILED)
+    return lambda seen: seen.given.classification.task_class == owner and closed(seen)
+
+
 def _shown(code: ReasonCode) -> Test:
     return lambda seen: seen.shows(code)
 
@@ -81,6 +86,9 @@ def _gates(pack: Pack) -> Iterator[Rule]:
         yield Rule("spec_role", words, _closed(ReasonCode.ROLE_NOT_IN_SPEC))
         words = "A spec that is infrastructure-only calls no model."
         yield Rule("spec_infrastructure", words, _closed(ReasonCode.SPEC_INFRASTRUCTURE_ONLY))
+    for stage in pack.pipeline.stages[1:] if pack.pipeline else ():
+        words = f"The stage {stage.name} does not begin where a gate of an earlier one failed."
+        yield Rule(f"gates:{stage.name}", words, _blocked(stage.owner))
     for name in pack.required_signals:
         words = f"A task is denied while the signal {name} is missing."
         yield Rule(f"signal:{name}", words, _closed(ReasonCode.SIGNAL_MISSING, name))

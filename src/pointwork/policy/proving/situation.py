@@ -35,6 +35,7 @@ from pointwork.contract.task import (
     Constraints,
     ContentRef,
     DataClass,
+    GateResult,
     Lane,
     Measure,
     Name,
@@ -123,6 +124,7 @@ class Situation(Document):
     subject: Name | None = None
     conversation_id: Name | None = None
     spec: SpecFacts | None = None
+    gate_results: tuple[GateResult, ...] = ()
     without_signals: tuple[Name, ...] = ()
     """Endpoints whose state nobody read."""
     budget_spent: Usd | None = None
@@ -194,6 +196,7 @@ class Situation(Document):
             subject=self.subject,
             conversation=self.conversation_id,
             spec=self.spec,
+            gate_results=self.gate_results,
             constraints=Constraints(max_output_tokens=self.output_tokens),
             content=ContentRef(digest="a" * 64, bytes=self.input_bytes, media_type="text/plain"),
             answer_schema=SCHEMA_REF if self.answer_schema else None,

@@ -55,6 +55,7 @@ def what_ifs(given: DecisionInput, bundle: "PolicyBundle") -> Iterator[WhatIf]:
     yield from _declarations(given)
     yield from _facts(given, bundle.pack)
     yield from _spec(given, bundle)
+    yield from _gates(given)
     yield from _session(given, bundle)
     yield from _chain(given, bundle.pack)
     yield from _receipts(given, bundle)
@@ -147,6 +148,17 @@ def _spec(given: DecisionInput, bundle: "PolicyBundle") -> Iterator[WhatIf]:
     if spec.local_only:
         free = cited.model_copy(update={"local_only": False})
         yield WhatIf("spec", "A spec that is not local-only", _asked(spec=free))
+
+
+def _gates(given: DecisionInput) -> Iterator[WhatIf]:
+    results = given.request.gate_results
+    for failed in sorted({each.name for each in results if not each.passed}):
+        passed = tuple(
+            each.model_copy(update={"passed": True}) if each.name == failed else each
+            for each in results
+        )
+        words = f"The gate {failed} passing, with --gate {failed}=pass"
+        yield WhatIf(f"gate {failed}", words, _asked(gate_results=passed))
 
 
 def _session(given: DecisionInput, bundle: "PolicyBundle") -> Iterator[WhatIf]:
