@@ -16,7 +16,7 @@ from pointwork.gateway.declaring import Defaults
 from pointwork.gateway.limits import Limits
 from pointwork.ledger.outcomes import OutcomeLog
 from workers.settings import GatewaySettings
-from workers.wiring import Parts, signal_activities
+from workers.wiring import Parts, codec_of, signal_activities
 
 _log = logging.getLogger("workers.gateway")
 _BACKLOG = 2048
@@ -37,7 +37,16 @@ def build_gateway(temporal: Client, parts: Parts, settings: GatewaySettings) -> 
         ),
     )
     read_signals = signal_activities(parts).read_signals
-    return Gateway(client, parts.engine, parts.vault, parts.library, read_signals, options)
+    return Gateway(
+        client,
+        parts.engine,
+        parts.vault,
+        parts.library,
+        read_signals,
+        options,
+        codec=codec_of(parts.settings),
+        namespace=parts.settings.temporal_namespace,
+    )
 
 
 async def serve_gateway(

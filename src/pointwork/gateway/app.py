@@ -15,7 +15,7 @@ from pointwork.client import PointworkClient
 from pointwork.contract.failures import PointworkError
 from pointwork.contract.snapshot import Snapshot
 from pointwork.contract.task import TaskRequest
-from pointwork.gateway import health, messages_api, routing_api
+from pointwork.gateway import codec_api, health, messages_api, routing_api
 from pointwork.gateway.access import Callers
 from pointwork.gateway.console.build import add_console
 from pointwork.gateway.declaring import Defaults
@@ -28,6 +28,7 @@ from pointwork.ledger.approvals import ApprovalBook
 from pointwork.ledger.outcomes import OutcomeLog
 from pointwork.ledger.vault import Vault
 from pointwork.policy.bundle import PolicyLibrary
+from pointwork.privacy.codec import EncryptingCodec
 
 ReadSignals = Callable[[TaskRequest], Snapshot | None]
 """The live facts that a decision about a task would read now; None where no pack has its name."""
@@ -56,6 +57,8 @@ class Gateway:
         library: PolicyLibrary,
         read_signals: ReadSignals,
         options: GatewayOptions | None = None,
+        codec: EncryptingCodec | None = None,
+        namespace: str = "default",
     ) -> None:
         self.client = client
         self.engine = engine
@@ -63,6 +66,8 @@ class Gateway:
         self.library = library
         self.read_signals = read_signals
         self.options = options or GatewayOptions()
+        self.codec = codec
+        self.namespace = namespace
         self.outcomes = OutcomeLog(engine)
         self.approvals = ApprovalBook(engine)
         self.callers = Callers(AccessKeys(engine))
@@ -93,6 +98,7 @@ def build_app(gateway: Gateway) -> FastAPI:
     app.include_router(tasks.router, prefix="/v1")
     app.include_router(messages_api.router, prefix="/v1")
     app.include_router(routing_api.router)
+    app.include_router(codec_api.router)
     add_console(app, gateway)
     return app
 

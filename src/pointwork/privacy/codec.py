@@ -8,6 +8,7 @@ import hmac
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol, Self
 
 from cryptography.exceptions import InvalidTag
@@ -27,6 +28,8 @@ from pointwork.contract.names import SWEEP_SCHEDULE
 
 ENCODING = b"binary/encrypted"
 ENCODING_FIELD, KEY_ID_FIELD = "encoding", "encryption-key-id"
+WORKFLOW_FIELD = "bound-to-workflow"
+"""Where a payload belongs, for who looks at it alone; within a workflow it is not read."""
 KEYS_SETTING = "POINTWORK_PAYLOAD_KEYS"
 PLAINTEXT_SETTING = "POINTWORK_PAYLOAD_PLAINTEXT_ACCEPTED"
 
@@ -52,6 +55,15 @@ class KeySource(Protocol):
     def find(self, key_id: str) -> bytes | None:
         """32 bytes; None where no key has this id."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A payload for a person's eyes."""
+
+    payload: Payload
+    workflow_id: str | None
+    """The workflow it was sealed for; None where it was not opened."""
 
 
 class EncryptingCodec(PayloadCodec, WithSerializationContext):
@@ -85,7 +97,8 @@ class EncryptingCodec(PayloadCodec, WithSerializationContext):
         """
         key_id = self._keys.active
         cipher, bound_to = self._cipher(key_id), self._bound_to(key_id)
-        return [_sealed(each, key_id, cipher, bound_to) for each in payloads]
+        place = self._place[1] if self._place else ""
+        return [_sealed(each, key_id, cipher, bound_to, place) for each in payloads]
 
     async def decode(self, payloads: Sequence[Payload]) -> list[Payload]:
         """Open each payload.
@@ -95,6 +108,21 @@ class EncryptingCodec(PayloadCodec, WithSerializationContext):
                 made for another workflow.
         """
         return [self._opened(each) for each in payloads]
+
+    def shown(self, payload: Payload, namespace: str) -> Shown:
+        """The payload for a person's eyes, opened for the workflow it names itself.
+
+        Only for showing: that it opens proves for which workflow it was sealed, not where it lies.
+        One that is not sealed, or does not open, comes back as it is.
+        """
+        workflow_id = payload.metadata.get(WORKFLOW_FIELD, b"").decode(errors="replace")
+        if not is_encrypted(payload) or not workflow_id:
+            return Shown(payload, None)
+        bound = self.with_context(WorkflowSerializationContext(namespace, workflow_id))
+        try:
+            return Shown(bound._opened(payload), workflow_id)
+        except PayloadRefusedError:
+            return Shown(payload, None)
 
     def _opened(self, payload: Payload) -> Payload:
         if payload.metadata.get(ENCODING_FIELD) != ENCODING:
@@ -149,10 +177,16 @@ def key_id_of(payload: Payload) -> str:
     return key_id if _SHOWABLE.fullmatch(key_id) else "(unreadable)"
 
 
-def _sealed(payload: Payload, key_id: str, cipher: AESGCM, bound_to: bytes) -> Payload:
+def _sealed(
+    payload: Payload, key_id: str, cipher: AESGCM, bound_to: bytes, workflow_id: str
+) -> Payload:
     nonce = os.urandom(_NONCE_BYTES)
     return Payload(
-        metadata={ENCODING_FIELD: ENCODING, KEY_ID_FIELD: key_id.encode()},
+        metadata={
+            ENCODING_FIELD: ENCODING,
+            KEY_ID_FIELD: key_id.encode(),
+            WORKFLOW_FIELD: workflow_id.encode(),
+        },
         data=nonce + cipher.encrypt(nonce, payload.SerializeToString(), bound_to),
     )
 

@@ -17,6 +17,7 @@ from temporalio.converter import (
 from pointwork.privacy.codec import (
     ENCODING_FIELD,
     KEY_ID_FIELD,
+    WORKFLOW_FIELD,
     EncryptingCodec,
     PayloadRefusedError,
     is_encrypted,
@@ -67,9 +68,13 @@ async def sealed(ring: Ring = OLD, data: bytes = CANARY) -> Payload:
     return found
 
 
-async def test_a_sealed_payload_shows_its_key_and_nothing_of_its_content() -> None:
+async def test_a_sealed_payload_shows_its_key_and_workflow_and_nothing_of_its_content() -> None:
     found = await sealed()
-    assert dict(found.metadata) == {ENCODING_FIELD: b"binary/encrypted", KEY_ID_FIELD: b"old"}
+    assert dict(found.metadata) == {
+        ENCODING_FIELD: b"binary/encrypted",
+        KEY_ID_FIELD: b"old",
+        WORKFLOW_FIELD: b"task-1",
+    }
     assert CANARY not in found.SerializeToString()
     assert is_encrypted(found)
     assert not is_encrypted(payload())
