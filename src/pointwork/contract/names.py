@@ -73,7 +73,3 @@ class SearchAttribute(StrEnum):
     STATUS = "PointworkStatus"
     WAITS_FOR = "PointworkWaitsFor"
     COST_USD = "PointworkCostUsd"
-
-
-CODEC_PATH = "/console/codec"
-"""Where the gateway shows sealed payloads: below the console, where its session's cookie goes."""

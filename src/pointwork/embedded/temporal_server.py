@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, files
 from itertools import zip_longest
 from pathlib import Path
 
-from pointwork.contract.names import CODEC_PATH, NAMESPACE_DEFAULT, SearchAttribute
+from pointwork.contract.names import NAMESPACE_DEFAULT, SearchAttribute
 from pointwork.embedded.directory import EmbeddedError, Endpoints, StateDirectory
 from pointwork.embedded.part import PartSpec
 
@@ -134,7 +134,6 @@ def server_spec(directory: StateDirectory, endpoints: Endpoints) -> PartSpec:
             *_search_attribute_flags(),
             *("--log-level", "error", "--ui-disable-news-fetch"),
             *("--disable-config-file", "--disable-config-env"),
-            *_codec_flags(endpoints),
         ),
         cwd=directory.path,
         env=_ENVIRONMENT,
@@ -144,13 +143,6 @@ def server_spec(directory: StateDirectory, endpoints: Endpoints) -> PartSpec:
         stop_grace_seconds=_STOP_GRACE_SECONDS,
         start_attempts=_START_ATTEMPTS,
     )
-
-
-def _codec_flags(endpoints: Endpoints) -> tuple[str, ...]:
-    """Where the server's UI asks for sealed payloads in the clear."""
-    if endpoints.payload_keys is None or endpoints.gateway_url is None:
-        return ()
-    return ("--ui-codec-endpoint", f"{endpoints.gateway_url}{CODEC_PATH}")
 
 
 def port_of(address: str) -> int:

@@ -15,9 +15,9 @@ from google.protobuf.json_format import MessageToJson, Parse, ParseError
 from temporalio.api.common.v1 import Payload, Payloads
 
 from pointwork.contract.identity import Identity
-from pointwork.contract.names import CODEC_PATH
 from pointwork.gateway.access import allowed, bearer, caller_of
 from pointwork.gateway.console.access import find_signed
+from pointwork.gateway.console.sessions import PATH
 from pointwork.gateway.permissions import Right
 from pointwork.gateway.problems import ProblemError, bad_request
 from pointwork.ledger.task_record import TaskRecords
@@ -25,6 +25,7 @@ from pointwork.ledger.task_record import TaskRecords
 if TYPE_CHECKING:
     from pointwork.gateway.app import Gateway
 
+CODEC_PATH = f"{PATH}/codec"
 PAYLOADS_MAX = 5_000
 
 router = APIRouter(prefix=CODEC_PATH, tags=["Temporal"])
@@ -49,28 +50,32 @@ async def decode(request: Request) -> Response:
         ProblemError: 400 for what are no payloads, 401 and 403 for who may not, 404 where nothing
             is sealed.
     """
-    gateway: Gateway = request.app.state.gateway
     headers = _page_headers(request)
+    try:
+        body = await _decoded(request)
+    except ProblemError as problem:
+        # The page is let read why, too.
+        problem.headers = headers | problem.headers
+        raise
+    return Response(body, media_type="application/json", headers=headers)
+
+
+async def _decoded(request: Request) -> str:
+    gateway: Gateway = request.app.state.gateway
     reader = allowed(await _reader(request), Right.READ_RECORD)
     if gateway.codec is None:
-        raise ProblemError(
-            404, "nothing_sealed", "no payload keys are set here: payloads are plain"
-        )
+        raise ProblemError(404, "nothing_sealed", "no payload keys are set: payloads are plain")
     namespace = request.headers.get("x-namespace", gateway.namespace)
     if namespace != gateway.namespace:
-        detail = (
-            f"x-namespace: {namespace[:64]!r} is not served here; this is {gateway.namespace!r}"
-        )
+        detail = f"x-namespace: {namespace[:64]!r} is not this one, {gateway.namespace!r}"
         raise ProblemError(403, "other_namespace", detail, "x-namespace")
-    asked = _payloads(await request.body())
     opened, shown = [], set()
-    for payload in asked:
+    for payload in _payloads(await request.body()):
         found = gateway.codec.shown(payload, namespace)
         opened.append(found.payload)
         shown |= {found.workflow_id} if found.workflow_id else set()
     await asyncio.to_thread(_note, gateway, reader, sorted(shown))
-    body = MessageToJson(Payloads(payloads=opened))
-    return Response(body, media_type="application/json", headers=headers)
+    return MessageToJson(Payloads(payloads=opened))
 
 
 async def _reader(request: Request) -> Identity:

@@ -17,9 +17,9 @@ from temporalio.client import Client
 from temporalio.converter import WorkflowSerializationContext
 
 from pointwork.contract.identity import Role
-from pointwork.contract.names import CODEC_PATH
 from pointwork.embedded.temporal_server import temporal_binary
 from pointwork.gateway.app import Gateway
+from pointwork.gateway.codec_api import CODEC_PATH
 from pointwork.ledger.payload_keys import create_payload_keys
 from pointwork.ledger.task_record import TaskRecords
 from pointwork.privacy.codec import EncryptingCodec
@@ -147,6 +147,8 @@ async def test_without_a_key_that_opens_something_or_the_right_nothing_is_shown(
         (await ask(visitor, payload, account=house.account())).status_code,
     ]
     assert statuses == [401, 401, 401, 403]
+    told = await ask(visitor, payload, origin=PAGE)
+    assert told.headers["access-control-allow-origin"] == PAGE
 
 
 async def test_another_namespace_is_refused(
