@@ -100,7 +100,7 @@ def _real_task(engine: Engine, vault: Vault, task_id: str, at: datetime, model: 
     attempts = AttemptLog(engine, vault)
     call = invoke(task_id, model)
     accept(vault, task_id, at, _GENESIS_CALLER)
-    record = decision(task_id, at, _GENESIS_CALLER)
+    record = decision(task_id, at, _GENESIS_CALLER, [call.candidate])
     reserve(BudgetBook(engine), record, day_windows(at), call)
     start = attempts.begin(call, f"{task_id}/1", at)
     attempts.finish(start.attempt_id, **answer(at))

@@ -93,7 +93,9 @@ def invoke(task_id: str, model: str = MODELS[0]) -> Invoke:
     return Invoke(task_id=task_id, number=1, candidate=candidate, content=CONTENT, temperature=0.2)
 
 
-def decision(task_id: str, at: datetime, caller: str = "bench") -> DecisionRecord:
+def decision(
+    task_id: str, at: datetime, caller: str = "bench", candidates: Sequence[Candidate] = ()
+) -> DecisionRecord:
     request = TaskRequest(task_id=task_id, caller=caller, content=CONTENT, submitted_at=at)
     return DecisionRecord(
         decision_id=f"{task_id}/decision/1",
@@ -114,6 +116,7 @@ def decision(task_id: str, at: datetime, caller: str = "bench") -> DecisionRecor
             class_source=ClassSource.DECLARED,
             sensitivity=Sensitivity.INTERNAL,
             policy=POLICY,
+            candidates=tuple(candidates),
         ),
         decided_at=at,
     )

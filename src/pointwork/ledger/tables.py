@@ -62,7 +62,11 @@ class ApprovalState(StrEnum):
 
 class Task(LedgerTable, table=True):
     __tablename__ = "task"
-    __table_args__ = (Index(None, "created_at", "task_id"), Index(None, "caller", "created_at"))
+    __table_args__ = (
+        Index(None, "created_at", "task_id"),
+        Index(None, "caller", "created_at"),
+        Index(None, "pack", "created_at"),
+    )
     task_id: str = Field(primary_key=True)
     request_digest: str
     caller: str
@@ -232,6 +236,7 @@ class Outcome(LedgerTable, table=True):
         # Covers the search for the dearest tasks of a time, so that it reads no outcome's body.
         Index(None, "finished_at", "cost_nano_usd", "pack", "task_id"),
         Index(None, "audit_sequence", unique=True),
+        Index(None, "status", "task_id"),
     )
     task_id: str = Field(primary_key=True)
     pack: str | None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Engine, Select, and_, or_, select
+from sqlalchemy import Engine, Select, and_, bindparam, or_, select
 
 from pointwork.contract.failures import PointworkError
 from pointwork.contract.outcome import TaskStatus
@@ -15,6 +15,8 @@ from pointwork.ledger.engine import read
 from pointwork.ledger.tables import Approval, ApprovalState, Outcome, Task, table_of
 
 PAGE_ROWS_MAX = 200
+_RARE_MAX = 2_000
+"""Fewer are looked up one by one; more are met soon enough on the way from the newest."""
 
 _TASK, _OUTCOME, _APPROVAL = table_of(Task), table_of(Outcome), table_of(Approval)
 
@@ -52,8 +54,10 @@ class TaskPage:
 class TaskList:
     """Reads tasks from the vault's rows and the outcomes. Thread-safe, no state."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, rare_max: int = _RARE_MAX) -> None:
+        """``rare_max``: so many tasks that ended in one way are looked up one by one."""
         self._engine = engine
+        self._rare_max = rare_max
 
     def caller_of(self, task_id: str) -> str | None:
         """Who submitted the task; None where it is not known."""
@@ -95,6 +99,11 @@ class TaskList:
         if cursor is not None:
             query = query.where(_after(cursor))
         with read(self._engine) as connection:
+            if status in _TERMINAL:
+                asked = {"so": status, "most": self._rare_max + 1}
+                rare = connection.execute(_ENDED_SO, asked).scalars().all()
+                if len(rare) <= self._rare_max:
+                    query = query.where(_TASK.c.task_id.in_(rare))
             rows = connection.execute(query.limit(count + 1)).all()
         entries = tuple(_entry(row) for row in rows[:count])
         last = entries[-1] if len(rows) > count else None
@@ -117,6 +126,12 @@ def _narrowed(
             return query.where(_APPROVAL.c.task_id.is_not(None))
         case _:
             return query.where(_OUTCOME.c.status == status)
+
+
+_TERMINAL = frozenset(each for each in TaskStatus if each.is_terminal)
+_ENDED_SO = (
+    select(_OUTCOME.c.task_id).where(_OUTCOME.c.status == bindparam("so")).limit(bindparam("most"))
+)
 
 
 def _after(cursor: str) -> Any:
