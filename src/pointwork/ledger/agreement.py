@@ -9,10 +9,23 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, ColumnElement, Connection, and_, cast, func, or_, select
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    ColumnElement,
+    Connection,
+    and_,
+    cast,
+    func,
+    literal,
+    not_,
+    or_,
+    select,
+)
 
 from pointwork.contract.canonical import sha256_hex
-from pointwork.ledger.holds import ATTEMPT, OUTCOME
+from pointwork.contract.outcome import Settlement
+from pointwork.ledger.holds import ATTEMPT, OUTCOME, PART
 from pointwork.ledger.tables import (
     Approval,
     ApproverKey,
@@ -33,6 +46,8 @@ _CONTENT = table_of(VaultContent)
 _VAULT_KEY = table_of(VaultKey)
 _ROWS_PER_FETCH = 500
 
+_CANDIDATE_FIELDS = ("model", "vendor", "endpoint", "site")
+_HAS_CANDIDATES = '"candidates":[{'
 _OUTCOME_FIELDS = ("task_id", "status", "failure", "class_source", "task_class", "served_model")
 _DECISION_FIELDS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("task_id", ("task_id",)),
@@ -52,6 +67,7 @@ def disagreements(connection: Connection) -> Iterator[str]:
     yield from _changed_rules(connection)
     yield from _changed_decisions(connection)
     yield from _changed_columns(connection)
+    yield from _changed_attempts(connection)
     yield from _changed_approvals(connection)
     yield from _lost_answers(connection)
 
@@ -114,6 +130,49 @@ def _changed_columns(connection: Connection) -> Iterator[str]:
     )
     for decision_id in connection.execute(decisions).scalars():
         yield f"a column of decision {decision_id} differs from the decision itself"
+
+
+def _changed_attempts(connection: Connection) -> Iterator[str]:
+    """Whom a call went to is what its decision permitted.
+
+    Looks for the bytes of the field in the canonical JSON, where a text's quotes would be escaped.
+    """
+    query = (
+        select(ATTEMPT.c.attempt_id)
+        .join(PART, PART.c.part_id == ATTEMPT.c.attempt_id)
+        .outerjoin(_DECISION, _DECISION.c.decision_id == PART.c.decision_id)
+        .where(
+            or_(
+                _DECISION.c.decision_id.is_(None),
+                ATTEMPT.c.settlement.not_in([*Settlement]),
+                and_(
+                    _holds(connection, _DECISION.c.body, literal(_HAS_CANDIDATES)),
+                    or_(
+                        *(
+                            not_(_says(connection, _DECISION.c.body, name, ATTEMPT.c[name]))
+                            for name in _CANDIDATE_FIELDS
+                        )
+                    ),
+                ),
+            )
+        )
+    )
+    for attempt_id in connection.execute(query).scalars():
+        yield f"attempt {attempt_id} is not a call that its decision tells of"
+
+
+def _says(
+    connection: Connection, body: ColumnElement[str], name: str, value: ColumnElement[Any]
+) -> ColumnElement[bool]:
+    """Unknown, which no condition counts, where there is no body or no value."""
+    return _holds(connection, body, literal(f'"{name}":"') + value + literal('"'))
+
+
+def _holds(
+    connection: Connection, body: ColumnElement[str], text: ColumnElement[str]
+) -> ColumnElement[bool]:
+    place = func.strpos if connection.dialect.name == "postgresql" else func.instr
+    return place(body, text) > 0
 
 
 def _lost_answers(connection: Connection) -> Iterator[str]:

@@ -56,7 +56,12 @@ class Steps:
     async def reserve(self, task_id: str, prompt: ContentRef) -> Reservation:
         windows = (window("day", DAY_LIMIT_NANO_USD),)
         hold = Reserve(
-            record=decision(task_id, windows=windows, task_ceiling_nano_usd=10**6),
+            record=decision(
+                task_id,
+                windows=windows,
+                candidates=(invoke(task_id).candidate,),
+                task_ceiling_nano_usd=10**6,
+            ),
             part_id=f"{task_id}/1",
             invoke=invoke(task_id).model_copy(update={"content": prompt}),
             expires_in_seconds=3600,

@@ -23,15 +23,18 @@ UNTOLD = frozenset(
     {
         "attempt.finish_reason",
         "attempt.provider_request_id",
+        "attempt.served_model",
         "hold_part.expires_in_seconds",
         "hold_part.price_version",
+        "hold_part.task_ceiling_nano_usd",
         "task.request_digest",
         "vault_content.sealed",
         "vault_key.master_key_id",
         "vault_key.wrapped",
     }
 )
-"""Columns of which there is one copy: words for people, and what has a seal of its own.
+"""Columns of which there is one copy: words for people, what has a seal of its own, and what is
+read only while its task runs: the time and the ceiling of a hold.
 
 Content, its key and the request's digest are authenticated where they are opened. So are times,
 whose every column ends in ``_at``, in the outcome's and the chain's own words. The name

@@ -156,6 +156,7 @@ async def test_a_worker_that_starts_sets_the_schedule_up_and_leaves_a_persons_pa
 ) -> None:
     handle = temporal.get_schedule_handle(SWEEP_SCHEDULE)
     await schedule_sweep(temporal)
+    await every_minute(handle)
     await handle.pause()
     await schedule_sweep(temporal)
     found = await once(handle, paused=True)
@@ -180,12 +181,17 @@ async def test_a_worker_of_another_version_sets_its_own_interval_and_leaves_a_pe
     await handle.update(older)
     await once(handle, paused=True)
     await schedule_sweep(temporal)
-    async with asyncio.timeout(60):
-        while (await handle.describe()).schedule.spec.intervals[0].every != timedelta(seconds=60):
-            pass
+    await every_minute(handle)
     await once(handle, paused=True)
     await handle.unpause()
     await once(handle, paused=False)
+
+
+async def every_minute(handle: ScheduleHandle) -> None:
+    """Until the server has taken the interval: whoever reads before that writes it once more."""
+    async with asyncio.timeout(60):
+        while (await handle.describe()).schedule.spec.intervals[0].every != timedelta(seconds=60):
+            pass
 
 
 async def once(handle: ScheduleHandle, *, paused: bool) -> Schedule:
