@@ -1,13 +1,14 @@
 """Hands the audit chain to the governing authority (SP-47). The chain itself is the queue."""
 
 import logging
+from dataclasses import asdict
 from pathlib import Path
 
 from sqlalchemy import Engine
 
 from pointwork.governance.audit_file import FileAuditReceiver
 from pointwork.governance.ports import AuditEvent, AuditReceiver
-from pointwork.ledger.audit import AuditChain, AuditRecord
+from pointwork.ledger.audit import AuditChain
 from workers.governed_signals import GOVERNANCE_FOLDER
 
 _ROWS = 1_000
@@ -32,7 +33,7 @@ class AuditFeed:
                 records = self._chain.records(min(_ROWS, rows_max - taken), since)
                 if not records:
                     break
-                self._receiver.take([_event(each) for each in records])
+                self._receiver.take([AuditEvent(**asdict(each)) for each in records])
                 taken, since = taken + len(records), records[-1].sequence
         except OSError as error:
             _log.warning("the audit events were not taken and wait: %s", error)
@@ -43,14 +44,3 @@ def audit_feed(engine: Engine, state_dir: Path) -> AuditFeed | None:
     """Into the deployment's governance folder; None where nobody governs it from there."""
     folder = state_dir / GOVERNANCE_FOLDER
     return AuditFeed(engine, FileAuditReceiver(folder)) if folder.is_dir() else None
-
-
-def _event(record: AuditRecord) -> AuditEvent:
-    return AuditEvent(
-        sequence=record.sequence,
-        kind=record.kind,
-        task_id=record.task_id,
-        occurred_at=record.occurred_at,
-        body=record.body,
-        hash=record.hash,
-    )

@@ -4,7 +4,6 @@ The hashes chain the lines, so the file also tells whether the ledger's own end 
 """
 
 import fcntl
-import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -78,7 +77,7 @@ class FileAuditReceiver:
         if not lines:
             return 0
         try:
-            return AuditEvent.model_validate(json.loads(lines[-1])).sequence
-        except (ValueError, ValidationError):
+            return AuditEvent.model_validate_json(lines[-1]).sequence
+        except ValidationError:
             msg = f"the last line of {self._path} is no event; move the file away"
             raise OSError(msg) from None

@@ -61,6 +61,15 @@ class ChatMessage(WireModel):
     tool_call_id: str | None = None
 
 
+class ToolOffer(WireModel):
+    """One function as a caller describes it."""
+
+    name: str
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+    strict: bool | None = None
+
+
 def message_of(place: str, fields: dict[str, Any]) -> ChatMessage:
     """A message of another form of request, which stands there at ``place``.
 
@@ -71,15 +80,6 @@ def message_of(place: str, fields: dict[str, Any]) -> ChatMessage:
         return ChatMessage.model_validate(fields)
     except ValidationError as error:
         raise _invalid(place, error) from None
-
-
-class ToolOffer(WireModel):
-    """One function as a caller describes it."""
-
-    name: str
-    description: str | None = None
-    parameters: dict[str, Any] | None = None
-    strict: bool | None = None
 
 
 def tool_of(offer: ToolOffer) -> ToolDefinition:
