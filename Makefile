@@ -19,7 +19,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up test test-whole chromium check format replay record-histories coverage-of-requirements lock clean \
 	bench-overhead bench-classify bench-privacy bench-decide bench-budget bench-peers bench-million bench-soak \
-	bench-gateway bench-console bench-injections bench-names bench-compare mutation mutation-ledger
+	bench-gateway bench-streams bench-console bench-injections bench-names bench-compare mutation mutation-ledger
 
 help: ## list the commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-26s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -107,6 +107,9 @@ bench-peers: $(READY) ## the loads and the kill -9 that other gateways were meas
 
 bench-gateway: $(READY) ## latency and requests/s over HTTP: direct, Pointwork, LiteLLM (fetched from PyPI)
 	$(BIN)/python -m bench.gateway
+
+bench-streams: $(READY) ## when the first token of a streamed answer comes, and what open streams weigh
+	$(BIN)/python -m bench.streams
 
 bench-console: $(READY) ## how fast a page of the console is with 100,000 tasks, beside an empty ledger
 	$(BIN)/python -m bench.console

@@ -11,6 +11,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities.restoring import Restorer, restored
+from activities.showing import TokenSinks, shown
 from pointwork.contract.failures import FailureType, ProviderFailureKind
 from pointwork.contract.money import usage_cost_nano_usd
 from pointwork.contract.names import ActivityName
@@ -127,6 +128,7 @@ class InvokeActivities:
         contracts: AnswerContracts,
         budget_refused: type[Exception],
         door: Door,
+        sinks: TokenSinks,
     ) -> None:
         self._attempts = attempts
         self._content = content
@@ -136,6 +138,7 @@ class InvokeActivities:
         self._contracts = contracts
         self._budget_refused = budget_refused
         self._door = door
+        self._sinks = sinks
         self._well_at: dict[str, datetime] = {}
 
     @activity.defn(name=ActivityName.INVOKE_MODEL)
@@ -159,7 +162,8 @@ class InvokeActivities:
         start, request, mapping = ready
         began = time.monotonic()
         try:
-            response = await self._complete(call, request)
+            async with shown(self._sinks, call, request, mapping, self._restorer) as showing:
+                response = await self._complete(call, showing)
             reach(Failpoint.AFTER_BODY)
         except ProviderError as error:
             raise await self._failed(call, start.attempt_id, error, began) from None

@@ -7,6 +7,14 @@ from pointwork.contract.tools import ToolCall
 from pointwork.providers.port import CompletionResponse, ProviderError
 
 
+class StreamRestoring(Protocol):
+    def feed(self, chunk: str) -> str:
+        """What can be shown after ``chunk``."""
+        ...
+
+    def finish(self) -> str: ...
+
+
 class Restorer(Protocol):
     def restore(self, text: str, mapping: bytes) -> tuple[str, int]:
         """The text with its placeholders filled in, and how many the model made up."""
@@ -14,6 +22,10 @@ class Restorer(Protocol):
 
     def restore_arguments(self, arguments: str, mapping: bytes) -> tuple[str, int] | None:
         """Likewise of a call's arguments, still JSON; None where that cannot be."""
+        ...
+
+    def stream(self, mapping: bytes) -> StreamRestoring:
+        """The same for a text that comes in pieces."""
         ...
 
 

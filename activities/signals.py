@@ -52,7 +52,9 @@ class Signals(Protocol):
     ) -> SignalReading: ...
 
 
-class ActivePolicy(Protocol):
+class PolicyInForce(Protocol):
+    """The rules of one moment."""
+
     def ref(self, pack: str) -> PolicyRef | None: ...
     def endpoints(self, pack: str) -> tuple[str, ...]: ...
     def windows(self, request: TaskRequest, moment: datetime) -> tuple[WindowSpec, ...]: ...
@@ -60,6 +62,12 @@ class ActivePolicy(Protocol):
         self, request: TaskRequest, settings: Sequence[BudgetSetting], moment: datetime
     ) -> tuple[WindowSpec, ...]: ...
     def takes_overlay(self, pack: str) -> bool: ...
+
+
+class ActivePolicy(Protocol):
+    def now(self) -> PolicyInForce:
+        """The rules that decide a task which begins now; an owner may go back at any time."""
+        ...
 
 
 class GovernedSignals(Protocol):
@@ -86,21 +94,22 @@ class SignalActivities:
     @activity.defn(name=ActivityName.READ_SIGNALS)
     def read_signals(self, request: TaskRequest) -> Snapshot | None:
         """The snapshot, with the pack version pinned; None where no pack has the task's name."""
-        ref = self._policy.ref(request.pack)
+        policy = self._policy.now()
+        ref = policy.ref(request.pack)
         if ref is None:
             return None
         now = datetime.now(UTC)
-        standing = self._policy.standing(request, self._settings.in_force(request.pack), now)
-        windows = {each.key: each for each in self._policy.windows(request, now)}
+        standing = policy.standing(request, self._settings.in_force(request.pack), now)
+        windows = {each.key: each for each in policy.windows(request, now)}
         windows |= {each.key: each for each in standing}
-        endpoints = self._policy.endpoints(request.pack)
+        endpoints = policy.endpoints(request.pack)
         reading = self._signals.read(
             window_keys=list(windows),
             endpoints=endpoints,
             conversation=request.conversation,
             queue=TaskQueue.GPU,
             now=now,
-            overlay_of=request.pack if self._policy.takes_overlay(request.pack) else None,
+            overlay_of=request.pack if policy.takes_overlay(request.pack) else None,
             overrides_of=(request.pack, request.task_id),
         )
         snapshot = Snapshot(

@@ -84,6 +84,12 @@ def pages_of(tasks: TaskList) -> dict[str, str]:
         "tasks found by id": f"/console/tasks?q={some[:6]}",
         "one task": f"/console/tasks/{some}",
         "the inbox": "/console/inbox",
+        "budgets": "/console/budgets",
+        "one budget": "/console/budgets/one?pack=omega&period=day",
+        "performance": "/console/performance",
+        "costs by model": "/console/costs",
+        "costs by caller": "/console/costs?by=caller",
+        "costs by day": "/console/costs?by=day",
         "GET /v1/tasks": "/v1/tasks",
     }
 

@@ -4,11 +4,12 @@ back."""
 import json
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from string import Template
+from typing import Any
 
 from sqlalchemy import Engine
 
@@ -44,15 +45,17 @@ class Deployment:
         limits_usd: dict[str, str],
         models: Sequence[str],
         workers: tuple[str, ...] = (WORKER,),
+        row: Mapping[str, Any] | None = None,
     ) -> None:
         """``limits_usd``: by the pack's name, what each caller may spend.
 
-        Each of ``models`` is a model of the mock upstream, and the class of that name is for it.
+        Each of ``models`` is a model of the mock upstream, and the class of that name is for it,
+        with the fields of ``row`` besides.
         """
         self.state_dir = folder / "state"
         self._app = folder / "app"
         self._workers = workers
-        write_application(self._app, base_url, limits_usd, models)
+        write_application(self._app, base_url, limits_usd, models, row)
         settings = Settings(state_dir=self.state_dir)
         self._ledger_url = settings.ledger_address
         self._master_key = settings.master_key_path
@@ -72,6 +75,10 @@ class Deployment:
     async def stop(self) -> None:
         await self._embedded.stop()
         self.engine.dispose()
+
+    @property
+    def pids(self) -> dict[str, int]:
+        return dict(self._embedded.pids)
 
     def kill_worker(self) -> None:
         """``kill -9``; the supervisor starts it again."""
@@ -94,7 +101,11 @@ class Deployment:
 
 
 def write_application(
-    folder: Path, base_url: str, limits_usd: dict[str, str], models: Sequence[str]
+    folder: Path,
+    base_url: str,
+    limits_usd: dict[str, str],
+    models: Sequence[str],
+    row: Mapping[str, Any] | None = None,
 ) -> None:
     """A folder to run the workers from: this checkout's code with the bench's policies."""
     folder.mkdir()
@@ -112,7 +123,9 @@ def write_application(
     # JSON is YAML, in one line.
     rows = {
         "families": json.dumps({model: {**FAMILY, "models": [model]} for model in models}),
-        "classes": json.dumps({model: {**CLASS, "rungs": [[model]]} for model in models}),
+        "classes": json.dumps(
+            {model: {**CLASS, **(row or {}), "rungs": [[model]]} for model in models}
+        ),
     }
     for pack, limit in limits_usd.items():
         path = policies / pack / "1.0.yaml"

@@ -35,8 +35,8 @@ from pointwork.contract.prompt import Prompt
 from pointwork.contract.task import Sensitivity, TaskDeclaration
 from pointwork.embedded import Embedded
 from pointwork.ledger.engine import open_engine, read
+from pointwork.ledger.holds import OUTCOME
 from pointwork.ledger.outcomes import OutcomeLog
-from pointwork.ledger.sweeper import OUTCOME
 from pointwork.ledger.vault import MasterKeys, Vault
 from pointwork.providers.port import CompletionRequest, CompletionResponse, OnProgress
 from workers.settings import Settings

@@ -23,6 +23,7 @@ from pointwork.executors.json_contracts import (
     contract_schema,
 )
 from pointwork.executors.reviewing import review_prompt
+from pointwork.policy.active import Policies
 from pointwork.policy.bundle import PolicyLibrary, UnknownBundleError, UnknownPackError
 from pointwork.policy.engine.windows import (
     Subjects,
@@ -38,7 +39,7 @@ from pointwork.privacy.findings import Detection
 from pointwork.privacy.language.host import LanguageUnavailableError
 from pointwork.privacy.placeholders import Placeholders
 from pointwork.privacy.redact import LanguageReading, RedactionError, redact
-from pointwork.privacy.restore import restore, restore_arguments
+from pointwork.privacy.restore import StreamRestorer, restore, restore_arguments
 from pointwork.privacy.second_opinion import SECOND_OPINION
 
 
@@ -104,6 +105,9 @@ class PlaceholderRestorer:
             return None
         return restored.text, restored.unknown
 
+    def stream(self, mapping: bytes) -> StreamRestorer:
+        return StreamRestorer(Placeholders.from_bytes(mapping))
+
 
 class JsonSchemaCheck:
     """The deterministic check of an answer (SP-39)."""
@@ -140,10 +144,18 @@ class ReviewWriting:
 
 
 class LibraryPolicy:
-    """The policy library as the activities see it."""
+    """The active policies as the activities see them."""
 
-    def __init__(self, library: PolicyLibrary) -> None:
-        self._library = library
+    def __init__(self, policies: Policies) -> None:
+        self._policies = policies
+
+    def now(self) -> "LibraryPolicy":
+        """The same of this moment, so that all that one task reads is of one version."""
+        return LibraryPolicy(self._policies.now())
+
+    @property
+    def _library(self) -> PolicyLibrary:
+        return self._policies.now()
 
     def ref(self, pack: str) -> PolicyRef | None:
         try:
@@ -153,8 +165,9 @@ class LibraryPolicy:
 
     def superseded_by(self, bundle_sha256: str) -> PolicyRef | None:
         """The version of the same pack that is active now, where it is another (design 7)."""
+        library = self._library
         try:
-            active = self._library.active(self._library.by_hash(bundle_sha256).pack.pack).ref
+            active = library.active(library.by_hash(bundle_sha256).pack.pack).ref
         except (UnknownBundleError, UnknownPackError):
             return None
         return active if active.bundle_sha256 != bundle_sha256 else None
@@ -210,12 +223,12 @@ class LibraryPolicy:
 class DiffMarks:
     """High-Risk groups of a diff that stands in the text, for packs that define them (CX-93)."""
 
-    def __init__(self, library: PolicyLibrary) -> None:
-        self._library = library
+    def __init__(self, policies: Policies) -> None:
+        self._policies = policies
 
     def marks(self, pack: str, text: str) -> tuple[str, ...]:
         try:
-            groups = self._library.active(pack).pack.high_risk_groups
+            groups = self._policies.now().active(pack).pack.high_risk_groups
         except UnknownPackError:
             return ()
         diff = diff_in(text) if groups else ""

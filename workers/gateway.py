@@ -1,6 +1,7 @@
 """``python -m workers gateway``: the HTTP surface, one replica of as many as are wanted."""
 
 import asyncio
+import ipaddress
 import logging
 import socket
 from collections.abc import Callable, Iterator
@@ -75,6 +76,7 @@ async def serve_gateway(
         if server.started:
             host, port = listener.getsockname()[:2]
             url = f"http://{host}:{port}"
+            gateway.live.url = settings.stream_url or _own_url(host, url)
             _log.info("gateway listens on %s", url)
             ready(url)
         stop = asyncio.create_task(stopped.wait())
@@ -95,6 +97,11 @@ def _listener(settings: GatewaySettings) -> socket.socket:
         # protocol; without it a short answer waits 40 ms for the client to acknowledge its headers.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
+
+
+def _own_url(host: str, url: str) -> str:
+    """Where this host's workers reach the listener; empty where its address tells nobody that."""
+    return "" if ipaddress.ip_address(host).is_unspecified else url
 
 
 class _Server(uvicorn.Server):

@@ -109,6 +109,10 @@ class GatewaySettings(BaseSettings):
     """0 takes any free port."""
     listen_fd: int | None = None
     """A listening socket that whoever started the process opened; it wins over host and port."""
+    stream_url: str = Field(default="", pattern=r"^(https?://\S+)?$")
+    """Where workers reach this replica to send an answer as it is written, such as
+    ``http://10.0.0.7:8780``: an address of this house. Empty takes the address it listens on,
+    unless that is every address; then answers are sent whole."""
     pack: str = "omega"
     """The pack of requests that name none."""
     max_output_tokens: int = Field(default=1024, ge=1, le=OUTPUT_TOKENS_MAX)

@@ -33,6 +33,7 @@ from pointwork.contract.failures import FailureType
 from pointwork.contract.names import SWEEP_LEDGER, SWEEP_SCHEDULE, WORKFLOW_QUEUE
 from pointwork.contract.outcome import TaskOutcome, TaskStatus
 from pointwork.contract.sweep import SweepPlace, Swept
+from pointwork.ledger.listeners import Listeners
 from pointwork.ledger.outcomes import OutcomeLog
 from pointwork.ledger.overrides import OverrideBook
 from pointwork.ledger.sweeper import (
@@ -100,6 +101,7 @@ class LedgerSweep:
             before, last.unrecorded_after if last else None
         )
         await asyncio.to_thread(OverrideBook(self._engine).expire, datetime.now(UTC))
+        await asyncio.to_thread(Listeners(self._engine).forget, datetime.now(UTC))
         reconciled = await self._reconcile() if self._reconcile else 0
         if self._project:
             await asyncio.to_thread(self._project, self._engine, datetime.now(UTC))

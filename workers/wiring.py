@@ -28,6 +28,7 @@ from activities.verify import VerifyActivities
 from pointwork.contract.canonical import canonical_json
 from pointwork.contract.names import WORKFLOW_QUEUE, TaskQueue
 from pointwork.executors.corpora import CorpusShelf
+from pointwork.ledger.activations import ActivationLog
 from pointwork.ledger.approvals import ApprovalBook
 from pointwork.ledger.attempts import AttemptLog, BudgetRefusedError
 from pointwork.ledger.budget_settings import BudgetSettings
@@ -37,6 +38,7 @@ from pointwork.ledger.content import SealedContent
 from pointwork.ledger.engine import open_engine
 from pointwork.ledger.incidents import record_policy_incident
 from pointwork.ledger.ledger_file import check_ledger_file
+from pointwork.ledger.listeners import Listeners
 from pointwork.ledger.migrate import migrate
 from pointwork.ledger.outcomes import OutcomeLog
 from pointwork.ledger.policies import RevisionStore
@@ -47,6 +49,7 @@ from pointwork.ledger.signals import SignalStore
 from pointwork.ledger.traffic import Traffic
 from pointwork.ledger.vault import MasterKeys, Vault
 from pointwork.ledger.vault_rows import ledger_id
+from pointwork.policy.active import ActivePolicies
 from pointwork.policy.bundle import PolicyBundle, PolicyLibrary
 from pointwork.policy.documents.catalogue import Endpoint
 from pointwork.policy.documents.load import load_library
@@ -79,6 +82,7 @@ from workers.notices import Notices
 from workers.providers import connect_provider, is_usable
 from workers.refusals import RefusedVerdicts
 from workers.settings import Credentials, Settings
+from workers.streaming import GatewaySinks
 from workers.sweeping import ledger_sweep
 from workflows.route_task import RouteTask
 from workflows.sweep_ledger import SweepLedger
@@ -112,6 +116,11 @@ class Parts:
     """Reads for names before text leaves; None where the settings leave that out."""
     store: SealedBytes = field(default_factory=InTable)
     """Where sealed bytes lie outside the ledger's table."""
+
+    @property
+    def policies(self) -> ActivePolicies:
+        """What decides new tasks, as the ledger says at every look."""
+        return ActivePolicies(self.library, ActivationLog(self.engine), RevisionStore(self.engine))
 
     @property
     def usable_endpoints(self) -> frozenset[str]:
@@ -215,7 +224,7 @@ def with_stored_revisions(engine: Engine, library: PolicyLibrary) -> PolicyLibra
     stored = (revisions.find(sha256) for sha256 in revisions.hashes() if sha256 not in at_hand)
     older = [PolicyBundle.model_validate_json(text) for text in stored if text is not None]
     active = [library.active(pack) for pack in library.packs]
-    return PolicyLibrary(active, [*library.all(), *older])
+    return PolicyLibrary(active, library.all(), stored=older, unreleased=library.unreleased)
 
 
 def cloud_providers(library: PolicyLibrary, credentials: Credentials) -> dict[str, Provider]:
@@ -236,6 +245,7 @@ def invoke_activities(parts: Parts, providers: Mapping[str, Provider]) -> Invoke
         NamedContracts(),
         BudgetRefusedError,
         LedgerDoor(OutcomeLog(parts.engine), endpoints_of(parts.library)),
+        GatewaySinks(Listeners(parts.engine), parts.vault),
     )
 
 
@@ -247,9 +257,9 @@ def activities_of(queue: TaskQueue, parts: Parts) -> ActivityList:
                 parts.content,
                 ScanText(),
                 parts.inference,
-                LibraryPolicy(parts.library),
+                LibraryPolicy(parts.policies),
                 PromptShape(),
-                DiffMarks(parts.library),
+                DiffMarks(parts.policies),
             )
             return [classify.classify]
         case TaskQueue.LEDGER:
@@ -276,7 +286,7 @@ def activities_of(queue: TaskQueue, parts: Parts) -> ActivityList:
         case TaskQueue.APPROVALS:
             approvals = ApprovalActivities(
                 KeyedApprovals(parts.engine, lambda: parts.vault.master_keys),
-                LibraryPolicy(parts.library),
+                LibraryPolicy(parts.policies),
                 Notices(parts.settings.notices),
             )
             return [approvals.human_approval]
@@ -292,7 +302,7 @@ def signal_activities(parts: Parts) -> SignalActivities:
     return SignalActivities(
         SignalStore(parts.engine),
         BudgetSettings(parts.engine),
-        LibraryPolicy(parts.library),
+        LibraryPolicy(parts.policies),
         parts.usable_endpoints,
         governed_signals(
             parts.library,

@@ -146,6 +146,7 @@ def call_of(trail: Trail, candidate: Candidate, number: int) -> Invoke:
         temperature=temperature_of(trail, candidate),
         seed=request.constraints.seed,
         contract=trail.decided().plan.contract,
+        streams_tokens=trail.decided().plan.tokens_stream,
     )
 
 

@@ -276,6 +276,7 @@ PLAN = decision.Plan(
     judge=CANDIDATE,
     on_judged_fail="hold",
     self_critique=True,
+    tokens_stream=True,
     branches=2,
     parallel_shortfall=decision.ParallelShortfall.SINGLE_VENDOR,
     batch_key="juggernaut/code/gpt-4o",

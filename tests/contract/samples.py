@@ -172,6 +172,7 @@ INVOKE = outcome.Invoke(
     temperature=0.5,
     seed=7,
     contract="plan",
+    streams_tokens=True,
 )
 BRANCH = outcome.BranchSummary(
     number=1,

@@ -49,7 +49,15 @@ class Meets:
     then: Says | Fails = field(default_factory=Says)
 
 
-Step = Says | Fails | Hangs | Meets
+@dataclass(frozen=True)
+class Writes:
+    """Write the beginning of an answer, wait until the test lets it go on, then do ``then``."""
+
+    pieces: tuple[str, ...]
+    then: Says | Fails | Hangs = field(default_factory=Says)
+
+
+Step = Says | Fails | Hangs | Meets | Writes
 
 
 @dataclass
@@ -66,6 +74,7 @@ class Script:
         self._steps_at: dict[tuple[str, str], list[Step]] = {}
         self.calls: dict[str, list[Call]] = defaultdict(list)
         self._called: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
+        self._go_on: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(0))
 
     def write(self, task_id: str, *steps: Step) -> None:
         self._steps[task_id] = list(steps)
@@ -84,6 +93,13 @@ class Script:
             # A call that a stalled machine loses is made again, and hangs again.
             return remaining[0]
         return remaining.pop(0) if remaining else Says()
+
+    def let_go_on(self, task_id: str) -> None:
+        """Let what the task's next call writes come to its end."""
+        self._go_on[task_id].release()
+
+    async def may_go_on(self, task_id: str) -> None:
+        await self._go_on[task_id].acquire()
 
     async def called(self, task_id: str) -> None:
         """Return once the task's first call has arrived."""
@@ -109,6 +125,12 @@ class ScriptedProvider:
         if isinstance(step, Meets):
             await self._script.met(request.request_id.split("/")[0], step.calls)
             step = step.then
+        written = ""
+        if isinstance(step, Writes):
+            for piece in step.pieces:
+                _write(request, piece)
+            await self._script.may_go_on(request.request_id.split("/")[0])
+            written, step = "".join(step.pieces), step.then
         match step:
             case Fails():
                 raise ProviderError(
@@ -121,8 +143,7 @@ class ScriptedProvider:
                 await asyncio.Event().wait()
                 raise AssertionError("unreachable")
             case Says():
-                if request.on_text is not None and step.text:
-                    request.on_text(step.text)
+                _write(request, step.text.removeprefix(written))
                 return CompletionResponse(
                     text=step.text,
                     served_model=step.served_model or request.model,
@@ -135,3 +156,8 @@ class ScriptedProvider:
 
     async def aclose(self) -> None:
         return None
+
+
+def _write(request: CompletionRequest, piece: str) -> None:
+    if request.on_text is not None and piece:
+        request.on_text(piece)

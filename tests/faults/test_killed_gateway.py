@@ -8,12 +8,15 @@ from typing import Any
 import httpx2
 import pytest
 
+from pointwork.client import GatewayClient, SyncGatewayClient
 from pointwork.contract.outcome import TaskStatus
+from pointwork.contract.task import Sensitivity, TaskDeclaration
 from pointwork.gateway.declaring import task_id_of
 from pointwork.ledger.access_keys import AccessKeys
 from pointwork.ledger.identities import Identities, service_of
-from tests.faults.installation import Installation
-from tests.faults.processes import Worker, until
+from tests.fakes.slow_model import ANSWER
+from tests.faults.installation import PROMPT, Installation
+from tests.faults.processes import READY_SECONDS_MAX, Worker, until
 from tests.faults.test_random_kills import assert_sound, closed, scene
 from workers.settings import GatewaySettings
 
@@ -75,4 +78,44 @@ async def test_fifty_callers_of_a_killed_gateway_ask_again_and_get_the_one_answe
         assert [each["choices"] for each in repeated] == [each["choices"] for each in answers]
         assert await closed(installed, task_ids) == [TaskStatus.SUCCEEDED] * REQUESTS
         assert on.model.calls == REQUESTS
+        assert_sound(installed, task_ids)
+
+
+@pytest.mark.req("DC-23")
+async def test_a_client_that_waits_when_its_gateway_is_killed_is_answered_by_the_next(
+    tmp_path: Path,
+) -> None:
+    keys = ["waits-1", "waits-2"]
+    first_task, second_task = (
+        TaskDeclaration(
+            task_id=key,
+            caller=CALLER,
+            task_class="summarisation_formatting",
+            sensitivity=Sensitivity.PUBLIC,
+        )
+        for key in keys
+    )
+    task_ids = [task_id_of(CALLER, key) for key in keys]
+    async with scene(tmp_path) as on:
+        installed = on.installed
+        token = account(installed)
+        await installed.worker(threads=8)
+        first, url = await gateway(installed)
+        patience = float(READY_SECONDS_MAX)
+        async with GatewayClient(url, token, retry_seconds=patience) as client:
+            with SyncGatewayClient(url, token, retry_seconds=patience) as blocking:
+                running = asyncio.create_task(client.run(PROMPT, first_task))
+                other = asyncio.create_task(asyncio.to_thread(blocking.run, PROMPT, second_task))
+                await until(lambda: on.model.calls == len(keys))
+                await first.kill()
+                settings = GatewaySettings(port=int(url.rpartition(":")[2]))
+                await installed.worker("gateway", gateway=settings)
+                on.model.gate.set()
+                outcomes = [await running, await other]
+                assert await client.answer_text(outcomes[0]) == ANSWER
+                assert await asyncio.to_thread(blocking.answer_text, outcomes[1]) == ANSWER
+
+        assert [each.task_id for each in outcomes] == task_ids
+        assert await closed(installed, task_ids) == [TaskStatus.SUCCEEDED] * len(keys)
+        assert on.model.calls == len(keys)
         assert_sound(installed, task_ids)

@@ -133,6 +133,26 @@ def test_production_takes_a_pack_that_asks_for_a_release_only_with_one(policies:
         load_library(policies, "embedded", profile="production")
 
 
+@pytest.mark.req("SP-52")
+def test_production_tells_which_earlier_versions_are_not_released(policies: Path) -> None:
+    with document(policies).open("a") as pack:
+        pack.write("release_required: true\n")
+    later = document(policies).read_text().replace('version: "1.0"', 'version: "1.1"')
+    later = later.replace("release_required: true", "release_required: false")
+    (policies / "omega" / "1.1.yaml").write_text(later)
+    seal_all(policies)
+    first = load_library(policies, "embedded").deployed("omega")[0].pack_sha256
+
+    def unreleased() -> frozenset[str]:
+        return load_library(
+            policies, "embedded", profile="production", release_keys=KEYS
+        ).unreleased
+
+    assert unreleased() == {first}
+    release(policies, first)
+    assert unreleased() == set()
+
+
 def test_the_keys_of_the_authority_are_read_from_a_file(tmp_path: Path) -> None:
     path = tmp_path / "keys.json"
     path.write_text(json.dumps({"fabric-1": base64.b64encode(PUBLIC_KEY).decode()}))

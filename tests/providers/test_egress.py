@@ -277,3 +277,27 @@ async def test_exchanges_of_calls_side_by_side_are_apart() -> None:
 
     async with http_client(vendor.base_url, transport=vendor.transport) as client:
         assert await asyncio.gather(*(one_call(client) for _ in range(20))) == [200] * 20
+
+
+async def test_a_call_waits_for_no_other_call_to_the_same_endpoint() -> None:
+    """Those that a worker may have open are the worker's to count; a hundred are open here."""
+    open_now, is_full = 0, asyncio.Event()
+
+    async def answers_when_all_are_there(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        nonlocal open_now
+        await reader.readuntil(b"\r\n\r\n")
+        open_now += 1
+        if open_now == 100:
+            is_full.set()
+        await is_full.wait()
+        writer.write(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(answers_when_all_are_there, "127.0.0.1", 0, backlog=128)
+    port = server.sockets[0].getsockname()[1]
+    async with asyncio.timeout(60), http_client(f"http://127.0.0.1:{port}") as client:
+        answers = await asyncio.gather(*(client.get("/v1") for _ in range(100)))
+    assert {answer.status_code for answer in answers} == {204}
+    server.close()

@@ -15,6 +15,8 @@ ROOT = Path(__file__).parents[2]
 DEPLOYED = ("src", "activities", "workers", "workflows")
 DEPARTURE = "src/pointwork/providers/departure.py"
 EGRESS = "src/pointwork/providers/egress.py"
+GATEWAY_CLIENT = "src/pointwork/client/gateway.py"
+"""The callers' side of the gateway: it hands a task to Pointwork, and no vendor knows its form."""
 
 OPENS_CONNECTIONS = (
     *("aiohttp", "anyio", "azure", "boto3", "botocore", "curl_cffi", "ftplib", "grpc", "h11", "h2"),
@@ -27,6 +29,7 @@ OPENS_CONNECTIONS = (
 """Modules that open connections, and SDKs that hold a client of their own."""
 ALLOWED = {
     (EGRESS, "httpx2"): "makes every HTTP client",
+    (GATEWAY_CLIENT, "httpx2"): "makes the callers' client of Pointwork's own gateway",
     (EGRESS, "httpcore2"): "reads which address a connection led to",
     ("src/pointwork/providers/anthropic.py", "anthropic"): "the SDK is given the egress's client",
     ("src/pointwork/providers/anthropic.py", "httpx2"): "types of the egress's client",
@@ -40,6 +43,7 @@ ALLOWED = {
     ("src/pointwork/providers/openai_embeddings.py", "openai"): "the SDK is given the client",
     ("src/pointwork/providers/origin.py", "httpx2"): "reads a URL as the client would",
     ("src/pointwork/providers/relays.py", "httpx2"): "types and failures of the egress's client",
+    ("src/pointwork/providers/stream_sender.py", "httpx2"): "types and failures of the client",
     ("workers/otlp.py", "httpx2"): "names of the egress's failures",
     ("workers/notices.py", "httpx2"): "names of the egress's failures",
     ("workers/notices.py", "smtplib"): "names of the mail server's failures",
@@ -165,7 +169,7 @@ def test_no_connection_is_opened_by_hand() -> None:
     assert found == {"src/pointwork/embedded/temporal_server.py"}
 
 
-def test_http_clients_are_made_in_the_egress_only() -> None:
+def test_http_clients_are_made_in_the_egress_and_for_the_gateway_only() -> None:
     makers = {
         file
         for file, node in calls(*HTTP_CLIENTS)
@@ -173,7 +177,14 @@ def test_http_clients_are_made_in_the_egress_only() -> None:
         and isinstance(node.func.value, ast.Name)
         and node.func.value.id in {"httpx2", "httpcore2"}
     }
-    assert makers == {EGRESS}
+    assert makers == {EGRESS, GATEWAY_CLIENT}
+
+
+def test_nothing_that_routes_tasks_loads_the_client_of_the_gateway() -> None:
+    clients = {"GatewayClient", "SyncGatewayClient", "gateway"}
+    names = {f"pointwork.client.{each}" for each in clients}
+    loads = {file for file, tree in files() if names & set(imported(tree))}
+    assert loads == {"src/pointwork/client/__init__.py"}
 
 
 def test_every_sdk_is_handed_the_egresss_client() -> None:

@@ -68,6 +68,8 @@ VOICES_PACK = "voices"
 """The omega pack with a critic, judges and a self-critique, each in a class of its own."""
 SELF_CRITICAL_PACK = "self-critical"
 """The codex pack whose Architect questions its own draft."""
+REVISED_PACK = "revised"
+"""The omega pack as version 1.1; its version 1.0 sent bulk work to a vendor, and unredacted."""
 STRICT_PACK, LENIENT_PACK = "strict", "lenient"
 """The omega pack with a small budget a day for each caller; only the first stops hard."""
 AGREEMENT = {
@@ -207,8 +209,21 @@ def with_more_packs(library: PolicyLibrary) -> PolicyLibrary:
             omega.model_copy(update={"pack": pack}),
             *(_small_budget(omega, name) for name in (STRICT_PACK, LENIENT_PACK)),
             juggernaut.model_copy(update={"pack": thrifty}),
-        ]
+            changed(omega, pack={"pack": REVISED_PACK, "version": "1.1", "supersedes": "1.0"}),
+        ],
+        retired=[_bulk_in_the_cloud(omega)],
     )
+
+
+def _bulk_in_the_cloud(omega: PolicyBundle) -> PolicyBundle:
+    name, family = "bulk_generation", "gpt_class"
+    rows = {each: row.model_dump() for each, row in omega.pack.classes.items()}
+    rows[name]["rungs"] = [[family]]
+    ceilings = {each: dict(cells) for each, cells in omega.pack.ceilings.items()}
+    ceilings[name][family] = ceilings["high_stakes_logic"][family]
+    privacy = omega.pack.privacy.model_dump() | {"redact_before_egress": False}
+    given = {"pack": REVISED_PACK, "classes": rows, "ceilings": ceilings, "privacy": privacy}
+    return changed(omega, pack=given)
 
 
 def _in_pairs(omega: PolicyBundle) -> dict[str, Any]:

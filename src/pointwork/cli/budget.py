@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,13 +10,9 @@ import typer
 
 from pointwork.cli.approvals import As, Reason, check_reason, signed_verdict
 from pointwork.cli.budget_words import (
-    Named,
     alert_document,
     alert_line,
-    budget_rows,
-    parse_alert_at,
-    parse_limit,
-    parse_named,
+    options_named,
     show_budgets,
 )
 from pointwork.cli.deployment import connect, load_policy, open_ledger
@@ -36,8 +31,9 @@ from pointwork.cli.screen import OK, Screen, usd
 from pointwork.contract.approval import ApprovalVerdict
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
+    from decimal import Decimal
 
+    from pointwork.budgeting import Named
     from pointwork.contract.approval import ApprovalRequest
 
 app = typer.Typer(
@@ -66,7 +62,9 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Every budget of now: its limit and who set it, what is spent, held and left."""
-    library, now = load_policy(policies_dir, host), datetime.now(UTC)
+    from pointwork.budgeting import budget_rows
+
+    library, now = load_policy(policies_dir, host, state_dir), datetime.now(UTC)
     if pack is not None and pack != "all":
         library.active(pack)
     rows = [
@@ -95,8 +93,13 @@ def set_(
     as_json: AsJson = False,
 ) -> None:
     """Set a limit from now on; open holds stay, whatever it is."""
-    named = parse_named(load_policy(policies_dir, host), pack, scope, subject, period)
-    _set(named, parse_limit(limit), parse_alert_at(alert_at), reason, by, state_dir, as_json)
+    from pointwork.budgeting import parse_alert_at, parse_limit, parse_named
+
+    library = load_policy(policies_dir, host, state_dir)
+    with options_named():
+        named = parse_named(library, pack, scope, subject, period)
+        limit_nano_usd, share = parse_limit(limit), parse_alert_at(alert_at)
+    _set(named, limit_nano_usd, share, reason, by, state_dir, as_json)
 
 
 @app.command()
@@ -113,7 +116,11 @@ def unset(
     as_json: AsJson = False,
 ) -> None:
     """Give a budget back to its pack: the pack's own limit, or none."""
-    named = parse_named(load_policy(policies_dir, host), pack, scope, subject, period)
+    from pointwork.budgeting import parse_named
+
+    library = load_policy(policies_dir, host, state_dir)
+    with options_named():
+        named = parse_named(library, pack, scope, subject, period)
     _set(named, None, None, reason, by, state_dir, as_json)
 
 
@@ -129,6 +136,7 @@ def resume(
     as_json: AsJson = False,
 ) -> int:
     """Let tasks proceed after a hard stop, and those that wait run over the limit."""
+    from pointwork.budgeting import waiting_for
     from pointwork.ledger.budget_stops import StopBook
 
     check_reason(reason)
@@ -139,7 +147,7 @@ def resume(
     if not stopped:
         standing = ", ".join(book.standing()) or "none is"
         raise CliError(f"no budget {window!r} is stopped", f"stopped budgets: {standing}")
-    waiting = _waiting_for(engine, stopped) if tasks else []
+    waiting = waiting_for(engine, stopped) if tasks else []
     for each in waiting:
         _refuse_own(each, by)
     # Tasks first: where one cannot be reached, the stop stands and the command can be repeated.
@@ -213,9 +221,9 @@ def seen(
 
 
 def _set(
-    named: Named,
+    named: "Named",
     limit_nano_usd: int | None,
-    alert_ratio: Decimal | None,
+    alert_ratio: "Decimal | None",
     reason: str,
     by: str,
     state_dir: Path,
@@ -245,12 +253,6 @@ def _set(
     back = named.pack_limit_nano_usd
     own = "no limit of its own" if back is None else f"the pack's {usd(back)}"
     return screen.say(f"{named.words}: {own} again.", OK)
-
-
-def _waiting_for(engine: "Engine", windows: Sequence[str]) -> "list[ApprovalRequest]":
-    from pointwork.ledger.approvals import ApprovalBook
-
-    return [each for each in ApprovalBook(engine).waiting() if {*each.windows} & {*windows}]
 
 
 async def _approve_all(

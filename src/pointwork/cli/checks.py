@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pointwork.cli.deployment import load_policy
+from pointwork.cli.deployment import deployed_policy, load_policy
 from pointwork.cli.errors import CliError
 from pointwork.contract.failures import PointworkError
 
@@ -76,16 +76,33 @@ def check_sqlite() -> Check:
     return Check("sqlite", Verdict.OK, f"{number}, which is safe in WAL mode")
 
 
-def check_policy(policies_dir: Path | None, host: str) -> "tuple[Check, PolicyLibrary | None]":
+def check_policy(
+    policies_dir: Path | None, host: str, state_dir: Path
+) -> "tuple[Check, PolicyLibrary | None]":
     from pointwork.policy.documents.strict_yaml import PolicyError
 
     try:
-        library = load_policy(policies_dir, host)
+        library = deployed_policy(policies_dir, host)
     except (PolicyError, PointworkError, CliError) as error:
         return Check("policy", Verdict.FAIL, str(error), "correct it; nothing routes without"), None
-    names = [library.active(pack).pack for pack in library.packs]
-    packs = ", ".join(f"{each.pack} {each.version}" for each in names)
+    packs = ", ".join(_in_force(library, policies_dir, host, state_dir))
     return Check("policy", Verdict.OK, packs), library
+
+
+def _in_force(
+    library: "PolicyLibrary", policies_dir: Path | None, host: str, state_dir: Path
+) -> Iterator[str]:
+    """Each pack with the version that decides new tasks; the newest where no ledger can be read."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        active = load_policy(policies_dir, host, state_dir)
+    except (SQLAlchemyError, PointworkError, CliError, LookupError, ValueError):
+        active = library  # the checks of the ledger say what is wrong with it
+    for name in library.packs:
+        version, newest = active.active(name).pack.version, library.active(name).pack.version
+        back = f" (rolled back from {newest})" if version != newest else ""
+        yield f"{name} {version}{back}"
 
 
 def check_disk(state_dir: Path) -> Check:

@@ -9,7 +9,14 @@ import typer
 from pointwork.cli.deployment import load_policy
 from pointwork.cli.errors import CliError, ExitCode
 from pointwork.cli.evidence import parse_measures
-from pointwork.cli.options import HOST_DEFAULT, AsJson, HostName, PoliciesDir
+from pointwork.cli.options import (
+    HOST_DEFAULT,
+    STATE_DIR_DEFAULT,
+    AsJson,
+    HostName,
+    PoliciesDir,
+    StateDir,
+)
 from pointwork.cli.plan_words import show_models
 from pointwork.cli.route_task import (
     Class,
@@ -86,6 +93,7 @@ def decide(
     caller: Caller = None,
     worker: WorkerName = None,
     justification: Justification = "",
+    state_dir: StateDir = STATE_DIR_DEFAULT,
     policies_dir: PoliciesDir = None,
     host: HostName = HOST_DEFAULT,
     as_json: AsJson = False,
@@ -101,7 +109,7 @@ def decide(
 
     if task_class is not None and task_type is not None:
         raise CliError("--class and --type are both given", "declare one of them")
-    bundle = load_policy(policies_dir, host).active(pack)
+    bundle = load_policy(policies_dir, host, state_dir).active(pack)
     stated = _stated(options) | _mapped(task_type, bundle)
     situation, facts_given = _situation(file, stated, bundle)
     _check_names(situation, stated, file, bundle)

@@ -43,10 +43,38 @@ def policies_folder(given: Path | None) -> Path:
     return folder
 
 
-def load_policy(given: Path | None, host: str) -> "PolicyLibrary":
+def deployed_policy(given: Path | None, host: str) -> "PolicyLibrary":
+    """The documents alone, whose newest versions are taken for active."""
     from pointwork.policy.documents.load import load_library
 
     return load_library(policies_folder(given), host)
+
+
+def load_policy(given: Path | None, host: str, state_dir: Path) -> "PolicyLibrary":
+    """The rules as they decide new tasks now: the documents, and what an owner went back to.
+
+    Where Pointwork never ran with ``state_dir``, nobody can have gone back.
+    """
+    library = deployed_policy(given, host)
+    engine = ledger_of_activations(state_dir)
+    if engine is None:
+        return library
+    from pointwork.rollback import active_policies
+
+    return active_policies(engine, library).now()
+
+
+def ledger_of_activations(state_dir: Path) -> "Engine | None":
+    """The ledger of ``state_dir``; None where there is none, or none yet with such a log.
+
+    One that an earlier version wrote gets the log when its workers start anew.
+    """
+    from sqlalchemy import inspect
+
+    if not has_ledger(state_dir):
+        return None
+    engine = open_ledger(state_dir)
+    return engine if inspect(engine).has_table("policy_activation") else None
 
 
 def stored_bundle(engine: "Engine", bundle_sha256: str) -> "PolicyBundle | None":

@@ -70,7 +70,7 @@ def doctor(
 
 async def _check_all(state_dir: Path, policies_dir: Path | None, host: str) -> list[Check]:
     """Every check, in the order in which one stands on another."""
-    policy, library = check_policy(policies_dir, host)
+    policy, library = check_policy(policies_dir, host, state_dir)
     checks = [check_python(), check_sqlite(), check_language(), policy, check_disk(state_dir)]
     if not state_dir.is_dir():
         remedy = "run `pointwork up`, or give the folder it runs with"

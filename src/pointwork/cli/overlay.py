@@ -163,7 +163,7 @@ def _subject(pack: str, policies_dir: Path | None, host: str, state_dir: Path) -
     from pointwork.ledger.overlays import OverlayLog
     from pointwork.policy.engine.approved_routes import approved_routes
 
-    bundle = load_policy(policies_dir, host).active(pack)
+    bundle = load_policy(policies_dir, host, state_dir).active(pack)
     rules = bundle.pack.overlay
     if rules is None:
         raise CliError(

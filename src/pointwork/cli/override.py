@@ -77,7 +77,7 @@ def create(
     check_reason(reason)
     now = datetime.now(UTC)
     bounds = parse_bounds(scope, duration, task, conversation, until, now)
-    bundle = load_policy(policies_dir, host).active(pack)
+    bundle = load_policy(policies_dir, host, state_dir).active(pack)
     _check_named(bundle, model, task_class, bounds)
     engine = open_ledger(state_dir)
     _check_to_come(engine, bounds)
@@ -128,7 +128,7 @@ def acknowledge(
     engine, now = open_ledger(state_dir), datetime.now(UTC)
     book = OverrideBook(engine)
     request, asked = book.approval(override_id, now), book.find(override_id, now).asked
-    bundle = load_policy(policies_dir, host).active(asked.pack)
+    bundle = load_policy(policies_dir, host, state_dir).active(asked.pack)
     approved = ApprovalVerdict.APPROVED
     signed = signed_verdict(request, approved, reason, approver, state_dir)
     try:

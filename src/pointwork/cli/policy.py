@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from pointwork.cli import policy_change, policy_seal, policy_test
+from pointwork.cli import policy_change, policy_rollback, policy_seal, policy_test
 from pointwork.cli.deployment import load_policy, policies_folder
 from pointwork.cli.errors import CliError
 from pointwork.cli.options import (
@@ -32,6 +32,8 @@ app.command("seal")(policy_seal.seal)
 app.command("diff")(policy_change.diff)
 app.command("plan")(policy_change.plan)
 app.command("test")(policy_test.run_cases)
+app.command("rollback")(policy_rollback.rollback)
+app.command("activations")(policy_rollback.activations)
 
 
 @app.command()
@@ -87,10 +89,13 @@ def _row(name: str, bundle: "PolicyBundle") -> dict[str, object]:
 
 @app.command("list")
 def list_packs(
-    policies_dir: PoliciesDir = None, host: HostName = HOST_DEFAULT, as_json: AsJson = False
+    state_dir: StateDir = STATE_DIR_DEFAULT,
+    policies_dir: PoliciesDir = None,
+    host: HostName = HOST_DEFAULT,
+    as_json: AsJson = False,
 ) -> None:
     """The packs, and which version of each decides new tasks."""
-    library = load_policy(policies_dir, host)
+    library = load_policy(policies_dir, host, state_dir)
     active = {library.active(pack).sha256 for pack in library.packs}
     bundles = sorted(library.all(), key=lambda each: (each.pack.pack, each.pack.effective))
     screen = Screen(as_json=as_json)
@@ -100,7 +105,7 @@ def list_packs(
         )
     rows = table("PACK", "VERSION", "EFFECTIVE", "STATE", "CLASSES", "SHA-256", right=["CLASSES"])
     for each in bundles:
-        pack, state = each.pack, "active" if each.sha256 in active else "retired"
+        pack, state = each.pack, "active" if each.sha256 in active else "not active"
         since, classes = pack.effective.isoformat(), str(len(pack.classes))
         rows.add_row(pack.pack, pack.version, since, state, classes, each.pack_sha256[:12])
     return screen.show(rows)
@@ -143,7 +148,7 @@ def show(
     if as_json:
         policy = bundle.ref.model_dump(mode="json")
         return screen.document({"policy": policy, "pack": bundle.pack.model_dump(mode="json")})
-    screen.show(facts(_header(bundle)))
+    screen.show(facts([*_header(bundle), *policy_rollback.put_in_force(bundle, state_dir)]))
     screen.line()
     screen.show(_classes(bundle.pack))
     screen.line()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
-from pointwork.cli.deployment import load_policy, open_ledger, stored_bundle
+from pointwork.cli.deployment import load_policy, open_ledger
 from pointwork.cli.errors import CliError, ExitCode
 from pointwork.cli.options import (
     HOST_DEFAULT,
@@ -101,6 +101,7 @@ def plan(
     processed further out than before; bad input exits with 64 here.
     """
     from pointwork.policy.reading.replan import replan
+    from pointwork.rollback import recorded
 
     places: dict[str, Any] = {"policies_dir": policies_dir, "host": host, "state_dir": state_dir}
     bundle = named_bundle("NEW", new, **places)
@@ -113,7 +114,8 @@ def plan(
     elif against is not None:
         raise CliError("--against is given without --facts", "records name their own rules")
     else:
-        decided, source = _recorded(state_dir, bundle, last), "recorded decisions"
+        decided = recorded(open_ledger(state_dir), bundle.pack.pack, last)
+        source = "recorded decisions"
     found = replan(decided, bundle)
     screen = Screen(as_json=as_json)
     if as_json:
@@ -147,21 +149,9 @@ def _against(new: "PolicyBundle", against: str | None, places: dict[str, Any]) -
                 f"NEW supersedes {pack.pack} {pack.supersedes}, which is not held here",
                 "name other rules with --against",
             ) from error
-    return load_policy(places["policies_dir"], places["host"]).active(pack.pack)
-
-
-def _recorded(state_dir: Path, new: "PolicyBundle", last: int) -> "list[Decided]":
-    from pointwork.ledger.decisions import first_decisions
-    from pointwork.policy.reading.replan import Decided
-
-    engine = open_ledger(state_dir)
-    records = first_decisions(engine, new.pack.pack, last)
-    hashes = {each.plan.policy.bundle_sha256 for each in records}
-    bundles = {sha256: stored_bundle(engine, sha256) for sha256 in hashes}
-    return [
-        Decided(each.task_id, each.input, each.plan, bundles[each.plan.policy.bundle_sha256])
-        for each in records
-    ]
+    return load_policy(places["policies_dir"], places["host"], places["state_dir"]).active(
+        pack.pack
+    )
 
 
 def _situations(path: Path, old: "PolicyBundle", new: "PolicyBundle") -> "list[Decided]":

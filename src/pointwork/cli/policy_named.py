@@ -33,7 +33,7 @@ def named_bundle(
     """
     if "/" in name or name.endswith((".yaml", ".yml")):
         return _document(argument, Path(name), policies_dir, host)
-    library = load_policy(policies_dir, host)
+    library = load_policy(policies_dir, host, state_dir)
     if name in library.packs:
         return library.active(name)
     pack, _, version = name.partition("@")

@@ -160,7 +160,7 @@ def run(
     given = dict(locals())  # by name, because naming some forty options again invites a mix-up
     prompt = read_prompt(text, file, system, image or [])
     answer_schema = read_schema(schema) if schema is not None else None
-    library = load_policy(policies_dir, host)
+    library = load_policy(policies_dir, host, state_dir)
     declaration = declared(given, library)
     check_against_policy(declaration, library)
     check_plain_fields(declaration)

@@ -9,10 +9,18 @@ import typer
 
 from pointwork.cli.deployment import load_policy
 from pointwork.cli.errors import CliError, ExitCode
-from pointwork.cli.options import HOST_DEFAULT, AsJson, HostName, PoliciesDir
+from pointwork.cli.options import (
+    HOST_DEFAULT,
+    STATE_DIR_DEFAULT,
+    AsJson,
+    HostName,
+    PoliciesDir,
+    StateDir,
+)
 from pointwork.cli.screen import FAIL, OK, Screen, facts, listed, shown, table
 
 if TYPE_CHECKING:
+    from pointwork.policy.documents.pack import Pack
     from pointwork.policy.specs.high_risk import ChangeRisk, HighRiskGroup
     from pointwork.policy.specs.spec_block import SpecBlock, SpecRules
 
@@ -24,6 +32,7 @@ app = typer.Typer(help="Check specs, and tell the risk of a change.", no_args_is
 @app.command()
 def check(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The spec, a Markdown document.")],
+    state_dir: StateDir = STATE_DIR_DEFAULT,
     policies_dir: PoliciesDir = None,
     host: HostName = HOST_DEFAULT,
     as_json: AsJson = False,
@@ -31,7 +40,7 @@ def check(
     """Check a spec's section on models: the first thing that is wrong, with file and line."""
     from pointwork.policy.specs.spec_block import SpecRules
 
-    rules = getattr(load_policy(policies_dir, host).active(_PACK).pack, "spec", None)
+    rules = getattr(_pack(policies_dir, host, state_dir), "spec", None)
     if not isinstance(rules, SpecRules):
         raise _silent_pack("spec")
     show_block(Screen(as_json=as_json), read_block(file, rules), file)
@@ -40,15 +49,20 @@ def check(
 @app.command()
 def risk(
     diff: Annotated[str, typer.Argument(metavar="DIFF", help="A unified diff; - reads stdin.")],
+    state_dir: StateDir = STATE_DIR_DEFAULT,
     policies_dir: PoliciesDir = None,
     host: HostName = HOST_DEFAULT,
     as_json: AsJson = False,
 ) -> None:
     """Tell whether a change is High-Risk: the groups it falls into, and where."""
-    groups = getattr(load_policy(policies_dir, host).active(_PACK).pack, "high_risk_groups", None)
+    groups = getattr(_pack(policies_dir, host, state_dir), "high_risk_groups", None)
     if not groups:
         raise _silent_pack("high_risk_groups")
     show_risk(Screen(as_json=as_json), read_risk(diff, groups))
+
+
+def _pack(policies_dir: Path | None, host: str, state_dir: Path) -> "Pack":
+    return load_policy(policies_dir, host, state_dir).active(_PACK).pack
 
 
 def _silent_pack(field: str) -> CliError:

@@ -315,6 +315,8 @@ class Plan(Message):
     """Tasks of one key may share a model's batch (JG-55)."""
     cache_ttl_seconds: Annotated[int, Field(ge=0)] = added(0)
     """How long the answer may serve an equal request; 0 is not at all (JG-56)."""
+    tokens_stream: bool = added(False)
+    """The answer may be shown as it is written: nothing after it could refuse it (JG-42)."""
     override_id: str = added("")
     default_route: str = added("")
     """What the task would have used without the override: a model, or ``held`` or ``denied``."""

@@ -19,6 +19,12 @@ def format_usd(amount_nano_usd: int) -> str:
     return f"${whole}.{fraction.rstrip('0').ljust(4, '0')}"
 
 
+def format_signed_usd(amount_nano_usd: int) -> str:
+    """As ``format_usd``, of an amount that may lie below zero: ``-$0.0100``."""
+    sign = "-" if amount_nano_usd < 0 else ""
+    return f"{sign}{format_usd(abs(amount_nano_usd))}"
+
+
 class PriceTier(BaseModel):
     """Prices in nano-USD per million tokens from a given prompt length on."""
 

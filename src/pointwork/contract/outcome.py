@@ -369,3 +369,5 @@ class Invoke(Message):
     seed: int | None = None
     contract: Name | None = added(None)
     """Named contract whose schema the answer is asked to follow."""
+    streams_tokens: bool = added(False)
+    """Whoever listens may be shown the text as it comes."""

@@ -9,6 +9,7 @@ from fastapi.responses import JSONResponse
 
 from pointwork.client import PointworkClient
 from pointwork.contract.approval import ApprovalRequest
+from pointwork.contract.failures import TaskFailedError
 from pointwork.contract.outcome import TaskOutcome
 from pointwork.contract.prompt import AnswerSchema, Prompt
 from pointwork.contract.task import TaskDeclaration
@@ -73,6 +74,35 @@ class Answering:
             PointworkError: as ``PointworkClient.run``.
         """
         running = asyncio.create_task(self._client.run(prompt, declaration, schema))
+        return await self._watched(running, declaration.task_id, open_seconds, person_seconds)
+
+    async def follow(
+        self, task_id: str, *, open_seconds: float, person_seconds: float | None
+    ) -> TaskOutcome | StillRuns:
+        """The recorded outcome of a task that was submitted, however it ended; else as ``run``.
+
+        Raises:
+            TaskNotFoundError: it was never started.
+        """
+        running = asyncio.create_task(self._ended(task_id))
+        return await self._watched(running, task_id, open_seconds, person_seconds)
+
+    async def _ended(self, task_id: str) -> TaskOutcome:
+        try:
+            return await self._client.result(task_id)
+        except TaskFailedError:
+            recorded = await self._client.outcome(task_id)
+            if recorded is None:
+                raise
+            return recorded
+
+    async def _watched(
+        self,
+        running: "asyncio.Task[TaskOutcome]",
+        task_id: str,
+        open_seconds: float,
+        person_seconds: float | None,
+    ) -> TaskOutcome | StillRuns:
         limit = open_seconds if person_seconds is None else min(open_seconds, person_seconds)
         deadline = asyncio.get_running_loop().time() + limit
         look_after = _FIRST_LOOK_SECONDS
@@ -83,9 +113,9 @@ class Answering:
                 if running.done():
                     return running.result()
                 if left <= 0 or person_seconds is None:
-                    waits = await self.open_approval(declaration.task_id)
+                    waits = await self.open_approval(task_id)
                     if left <= 0 or waits is not None:
-                        return StillRuns(declaration.task_id, waits)
+                        return StillRuns(task_id, waits)
                 look_after = _LOOK_SECONDS
         finally:
             if not running.done():

@@ -20,13 +20,20 @@ from pointwork.gateway.access import Callers
 from pointwork.gateway.console.build import add_console
 from pointwork.gateway.declaring import Defaults
 from pointwork.gateway.limits import BodyLimit, CallLimits, Limits
+from pointwork.gateway.live_answers import LiveAnswers
+from pointwork.gateway.live_answers import router as live_answers
 from pointwork.gateway.openai import chat, embeddings, model_names, responses
 from pointwork.gateway.problems import ProblemError, problem_of, respond
 from pointwork.gateway.tasks import routes as tasks
+from pointwork.gateway.tasks import submitting
 from pointwork.ledger.access_keys import AccessKeys
+from pointwork.ledger.activations import ActivationLog
 from pointwork.ledger.approvals import ApprovalBook
+from pointwork.ledger.listeners import Listeners
 from pointwork.ledger.outcomes import OutcomeLog
+from pointwork.ledger.policies import RevisionStore
 from pointwork.ledger.vault import Vault
+from pointwork.policy.active import ActivePolicies
 from pointwork.policy.bundle import PolicyLibrary
 from pointwork.privacy.codec import EncryptingCodec
 
@@ -64,12 +71,15 @@ class Gateway:
         self.engine = engine
         self.vault = vault
         self.library = library
+        self.policies = ActivePolicies(library, ActivationLog(engine), RevisionStore(engine))
         self.read_signals = read_signals
         self.options = options or GatewayOptions()
         self.codec = codec
         self.namespace = namespace
         self.outcomes = OutcomeLog(engine)
         self.approvals = ApprovalBook(engine)
+        self.listeners = Listeners(engine)
+        self.live = LiveAnswers()
         self.callers = Callers(AccessKeys(engine))
         self.calls = CallLimits(self.options.limits)
 
@@ -96,9 +106,11 @@ def build_app(gateway: Gateway) -> FastAPI:
     app.include_router(embeddings.router, prefix="/v1")
     app.include_router(model_names.router, prefix="/v1")
     app.include_router(tasks.router, prefix="/v1")
+    app.include_router(submitting.router, prefix="/v1")
     app.include_router(messages_api.router, prefix="/v1")
     app.include_router(routing_api.router)
     app.include_router(codec_api.router)
+    app.include_router(live_answers)
     add_console(app, gateway)
     return app
 

@@ -90,10 +90,56 @@ def declare(
         **_given(deadline_seconds=fields.pop("deadline_seconds", None)),
     }
     fields |= _routed(asked.model, library, fields, defaults.pack)
-    fields["caller"] = _budget_caller(caller, fields.get("caller"))
+    draft = _checked(caller, library, fields, limits)
+    task_id = _task_id(request, caller)
+    return Declared(draft.model_copy(update={"task_id": task_id}), wait)
+
+
+def declare_task(
+    request: Request,
+    caller: Identity,
+    library: PolicyLibrary,
+    stated: TaskDeclaration,
+    defaults: Defaults,
+) -> TaskDeclaration:
+    """The declaration of a task that is stated in Pointwork's own terms.
+
+    Its ``task_id`` is the idempotency key. What it leaves out has the gateway's defaults.
+
+    Raises:
+        ProblemError: something is unknown, not allowed, or said twice and differently.
+    """
+    given = stated.model_dump(mode="json", exclude_unset=True)
+    key, wished = given.pop("task_id"), given.pop("requested_model", None)
+    limits = {"max_output_tokens": defaults.max_output_tokens, **given.pop("constraints", {})}
+    fields = {"pack": defaults.pack, **_stated(request, given)}
+    if "wait_seconds" in fields:
+        raise bad_request(
+            "not_served",
+            "pointwork-wait-seconds: this request never waits; ask for the task with "
+            "`GET /v1/tasks/ID?wait_seconds=…`",
+            "pointwork-wait-seconds",
+        )
+    if request.headers.get(IDEMPOTENCY_HEADER, key) != key:
+        raise bad_request(
+            "said_twice", f"{IDEMPOTENCY_HEADER} and task.task_id differ; give one", "task_id"
+        )
+    draft = _checked(caller, library, fields, limits)
+    if wished is not None and wished not in library.active(draft.pack).models:
+        raise _no_model(wished)
+    return draft.model_copy(
+        update={"task_id": task_id_of(caller.name, key), "requested_model": wished}
+    )
+
+
+def _checked(
+    caller: Identity, library: PolicyLibrary, fields: dict[str, Any], limits: Mapping[str, Any]
+) -> TaskDeclaration:
+    """The declaration of ``fields``, still without its id."""
+    stated = fields | {"caller": _budget_caller(caller, fields.get("caller"))}
     try:
         constraints = Constraints(**limits)
-        draft = TaskDeclaration(task_id="none", constraints=constraints, **fields)
+        draft = TaskDeclaration(task_id="none", constraints=constraints, **stated)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         param = ".".join(str(each) for each in first["loc"])
@@ -101,8 +147,7 @@ def declare(
             "invalid_declaration", f"pointwork.{param}: {first['msg']}", param
         ) from None
     _check_class(library, draft)
-    task_id = _task_id(request, caller)
-    return Declared(draft.model_copy(update={"task_id": task_id}), wait)
+    return draft
 
 
 def _stated(request: Request, stated: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from pointwork.gateway.declaring import Asked
 from pointwork.gateway.openai.messages import ChatMessage, ToolOffer, message_of, prompt_of, tool_of
 from pointwork.gateway.problems import ProblemError, anthropic_error, bad_request
 from pointwork.gateway.question import EventForm, Question
+from pointwork.gateway.rules import Rules
 from pointwork.gateway.wire_model import WireModel
 
 router = APIRouter(tags=["Anthropic"])
@@ -142,11 +143,13 @@ def _data_url(place: str, block: Block) -> str:
 
 
 @router.post("/messages", response_model=None)
-async def create_message(body: MessagesRequest, request: Request, caller: Submitter) -> Response:
+async def create_message(
+    body: MessagesRequest, request: Request, caller: Submitter, rules: Rules
+) -> Response:
     """Answer as one durable task; 202 with a link where a person must decide first."""
     limits = {"max_output_tokens": body.max_tokens, "temperature": body.temperature}
     asked = Asked(body.model, body.pointwork, limits)
-    question = Question(request, caller, asked, body.prompt)
+    question = Question(request, caller, rules, asked, body.prompt)
     if body.stream:
         return await question.streamed(MessageEvents(question.task_id, body.model))
     return await question.whole(_message)

@@ -19,6 +19,7 @@ from pointwork.contract.failures import (
     TaskNotFoundError,
     TaskRefusedError,
 )
+from pointwork.ledger.vault import ContentUnavailableError
 
 PROBLEM_TYPE = "application/problem+json"
 
@@ -74,6 +75,9 @@ def problem_of(error: PointworkError) -> ProblemError:
             return ProblemError(404, "task_not_found", str(error))
         case TaskRefusedError():
             return bad_request("task_refused", str(error))
+        case ContentUnavailableError():
+            gone = FailureType.CONTENT_UNAVAILABLE
+            return ProblemError(FAILURE_STATUS[gone], gone, str(error))
         case ServiceUnavailableError():
             return ProblemError(503, "unavailable", str(error), headers={"retry-after": "1"})
         case _:

@@ -27,11 +27,12 @@ from pointwork.contract.task import (
 )
 from pointwork.gateway.access import Auditor, Submitter
 from pointwork.gateway.problems import ProblemError
+from pointwork.gateway.rules import Rules
 from pointwork.juggernaut.model_selector import SelectionRecord, select
 from pointwork.juggernaut.performance_tracker import PerformanceTracker
 from pointwork.juggernaut.routing_policies import routing_policies
 from pointwork.ledger.costs import CostBy, CostReport, Costs, Days
-from pointwork.policy.bundle import PolicyBundle, UnknownPackError
+from pointwork.policy.bundle import PolicyBundle, PolicyLibrary, UnknownPackError
 
 if TYPE_CHECKING:
     from pointwork.gateway.app import Gateway
@@ -62,11 +63,9 @@ class SelectRequest(BaseModel):
 
 
 @router.get("/policies")
-async def list_policies(
-    request: Request, caller: Submitter, pack: PackName = PACK
-) -> dict[str, Any]:
+async def list_policies(caller: Submitter, rules: Rules, pack: PackName = PACK) -> dict[str, Any]:
     """The active policies of a pack: its models by priority, its ceilings, tokens, temperature."""
-    bundle = _bundle(request, pack)
+    bundle = _bundle(rules, pack)
     try:
         listed = [each.model_dump(mode="json") for each in routing_policies(bundle)]
     except ValueError as error:
@@ -101,11 +100,11 @@ async def show_costs(
 
 @router.get("/performance")
 async def show_performance(
-    request: Request, caller: Auditor, pack: PackName = PACK
+    request: Request, caller: Auditor, rules: Rules, pack: PackName = PACK
 ) -> dict[str, Any]:
     """How each model did in the window that the next change of order would read."""
     gateway: Gateway = request.app.state.gateway
-    bundle = _bundle(request, pack)
+    bundle = _bundle(rules, pack)
     now = datetime.now(UTC)
     tracker = PerformanceTracker(gateway.engine)
     try:
@@ -116,10 +115,12 @@ async def show_performance(
 
 
 @router.post("/select")
-async def select_model(body: SelectRequest, request: Request, caller: Submitter) -> dict[str, Any]:
+async def select_model(
+    body: SelectRequest, request: Request, caller: Submitter, rules: Rules
+) -> dict[str, Any]:
     """The model that a task would go to now, with its estimate. No model is called."""
     gateway: Gateway = request.app.state.gateway
-    bundle = _bundle(request, PACK)
+    _bundle(rules, PACK)
     asked = _request(body, caller)
     snapshot = await asyncio.to_thread(gateway.read_signals, asked)
     if snapshot is None:
@@ -127,7 +128,7 @@ async def select_model(body: SelectRequest, request: Request, caller: Submitter)
     record = select(
         body.task_type,
         body.complexity,
-        policies=[bundle],
+        policies=[rules.by_hash(snapshot.policy.bundle_sha256)],
         request=asked,
         snapshot=snapshot,
         input_tokens_max=body.input_tokens,
@@ -169,10 +170,9 @@ def _selection(record: SelectionRecord) -> dict[str, Any]:
     }
 
 
-def _bundle(request: Request, pack: str) -> PolicyBundle:
-    gateway: Gateway = request.app.state.gateway
+def _bundle(rules: PolicyLibrary, pack: str) -> PolicyBundle:
     try:
-        return gateway.library.active(pack)
+        return rules.active(pack)
     except UnknownPackError as error:
         raise ProblemError(404, "unknown_pack", str(error), "pack") from None
 

@@ -25,13 +25,16 @@ from sqlalchemy import (
 
 from pointwork.contract.canonical import sha256_hex
 from pointwork.contract.outcome import Settlement
+from pointwork.ledger.activations import changed_activations
 from pointwork.ledger.holds import ATTEMPT, OUTCOME, PART
+from pointwork.ledger.incident_steps import changed_steps
 from pointwork.ledger.tables import (
     Approval,
     ApproverKey,
     Audit,
     Decision,
     PolicyRevision,
+    Task,
     VaultContent,
     VaultKey,
     table_of,
@@ -42,6 +45,7 @@ _AUDIT = table_of(Audit)
 _DECISION = table_of(Decision)
 _KEY = table_of(ApproverKey)
 _REVISION = table_of(PolicyRevision)
+_TASK = table_of(Task)
 _CONTENT = table_of(VaultContent)
 _VAULT_KEY = table_of(VaultKey)
 _ROWS_PER_FETCH = 500
@@ -65,11 +69,14 @@ def disagreements(connection: Connection) -> Iterator[str]:
     bodies; the chain itself is I7's matter.
     """
     yield from _changed_rules(connection)
+    yield from changed_activations(connection)
+    yield from changed_steps(connection)
     yield from _changed_decisions(connection)
     yield from _changed_columns(connection)
     yield from _changed_attempts(connection)
     yield from _changed_approvals(connection)
     yield from _lost_answers(connection)
+    yield from _mislaid_tasks(connection)
 
 
 def _changed_rules(connection: Connection) -> Iterator[str]:
@@ -197,6 +204,18 @@ def _lost_answers(connection: Connection) -> Iterator[str]:
     )
     for attempt_id in connection.execute(query).scalars():
         yield f"the answer of attempt {attempt_id} is not in the vault"
+
+
+def _mislaid_tasks(connection: Connection) -> Iterator[str]:
+    """A task is open exactly while it has no outcome."""
+    query = (
+        select(_TASK.c.task_id, _TASK.c.is_open)
+        .outerjoin(OUTCOME, OUTCOME.c.task_id == _TASK.c.task_id)
+        .where(_TASK.c.is_open == OUTCOME.c.task_id.is_not(None))
+    )
+    for row in connection.execute(query):
+        said = "open, and has an outcome" if row.is_open else "closed, and has no outcome"
+        yield f"task {row.task_id} is marked as {said}"
 
 
 def _within(connection: Connection, body: ColumnElement[str], *path: str) -> ColumnElement[Any]:

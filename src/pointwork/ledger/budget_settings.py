@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, bindparam, case, func, insert, or_, select, update
 
 from pointwork.contract.budget_windows import EVERY_PACK, BudgetSetting, limit_in_force
+from pointwork.contract.failures import PointworkError
 from pointwork.ledger import audit
 from pointwork.ledger.budget_tables import BudgetSettingRow
 from pointwork.ledger.engine import read, transact
@@ -15,6 +16,10 @@ from pointwork.ledger.tables import BudgetWindow, table_of
 
 SETTING = table_of(BudgetSettingRow)
 _WINDOW = table_of(BudgetWindow)
+
+
+class SettingConflictError(PointworkError):
+    """Somebody set the limit since it was read; nothing was changed."""
 
 
 class BudgetSettings:
@@ -45,6 +50,7 @@ class BudgetSettings:
         reason: str,
         now: datetime,
         pack_limit_nano_usd: int | None = None,
+        expected_version: int | None = None,
     ) -> BudgetSetting:
         """Set a budget's limit, in the windows open now and in those to come.
 
@@ -64,9 +70,12 @@ class BudgetSettings:
             pack_limit_nano_usd: the pack's own limit for the same budget, where it has one: what
                 open windows go back to where ``limit_nano_usd`` is None and no setting for each
                 subject takes its place.
+            expected_version: the version of the limit that is to be replaced, as
+                ``limit_in_force`` tells it; None replaces whichever stands.
 
         Raises:
             ValueError: an argument is none of these, or an amount is out of range.
+            SettingConflictError: the limit has another version than ``expected_version``.
         """
 
         def write(connection: Connection) -> BudgetSetting:
@@ -83,6 +92,7 @@ class BudgetSettings:
             version = _next_version(connection)
             row = {**body, "alert_ratio": alert_ratio, "version": version, "set_at": now}
             setting = BudgetSetting.model_validate(row)
+            _check_version(connection, setting, expected_version)
             connection.execute(_INSERT, row)
             _put_in_open_windows(connection, setting, pack_limit_nano_usd, now)
             # The chain's lock comes last, here as everywhere.
@@ -122,16 +132,29 @@ def _latest(rows: Any) -> list[BudgetSetting]:
     return list(found.values())
 
 
+def _check_version(
+    connection: Connection, setting: BudgetSetting, expected_version: int | None
+) -> None:
+    _, version = limit_in_force(_of_budget(connection, setting), setting.subject)
+    if expected_version not in (None, version):
+        msg = "the limit was set by somebody else meanwhile; look at it and set it again"
+        raise SettingConflictError(msg)
+
+
+def _of_budget(connection: Connection, setting: BudgetSetting) -> list[BudgetSetting]:
+    return [
+        each
+        for each in settings_in(connection, [setting.pack])
+        if (each.scope, each.period) == (setting.scope, setting.period)
+    ]
+
+
 def _put_in_open_windows(
     connection: Connection, setting: BudgetSetting, pack_limit_nano_usd: int | None, now: datetime
 ) -> None:
     """New limits for the windows that the setting is for, in the order of their keys."""
     budget = f"{setting.pack}/{setting.scope}/"
-    of_budget = [
-        each
-        for each in settings_in(connection, [setting.pack])
-        if (each.scope, each.period) == (setting.scope, setting.period)
-    ]
+    of_budget = _of_budget(connection, setting)
     open_now = select(_WINDOW.c.window_key, _WINDOW.c.scope).where(
         _WINDOW.c.window_key.startswith(budget, autoescape=True),
         _WINDOW.c.period == setting.period,

@@ -30,11 +30,12 @@ class ContentUnavailableError(PointworkError):
 
 @dataclass(frozen=True, slots=True)
 class DataKey:
-    """A task's key, as the three keys derived from it."""
+    """A task's key, as the keys derived from it."""
 
     sealing: bytes = field(repr=False)
     digesting: bytes = field(repr=False)
     requesting: bytes = field(repr=False)
+    streaming: bytes = field(repr=False)
 
     @classmethod
     def derive(cls, secret: bytes) -> "DataKey":
@@ -42,6 +43,7 @@ class DataKey:
             sealing=_mac(secret, b"pointwork seal"),
             digesting=_mac(secret, b"pointwork digest"),
             requesting=_mac(secret, b"pointwork request"),
+            streaming=_mac(secret, b"pointwork tokens"),
         )
 
     def ref(self, data: bytes, media_type: str) -> ContentRef:

@@ -108,6 +108,17 @@ def find(connection: Connection, name: str) -> Identity | None:
     return _identity(row) if row else None
 
 
+def is_owner(connection: Connection, name: str) -> bool:
+    """Whether ``name`` is a person who has the role owner now."""
+    known = find(connection, name)
+    return (
+        known is not None
+        and known.kind is IdentityKind.PERSON
+        and known.disabled_at is None
+        and Role.OWNER in known.roles
+    )
+
+
 def person_of(name: str, role: Role, now: datetime) -> Identity:
     """A person who is known by nothing but a name."""
     return Identity(name=name, subject=name, roles=(role,), created_at=now)

@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, Engine, bindparam, func, select, update
+from sqlalchemy import BigInteger, Connection, Engine, bindparam, cast, func, select, update
 
 from pointwork.contract.overlay import ModelWindow
 from pointwork.ledger.cost_rollup import COST_DAY
@@ -43,6 +43,15 @@ class PolicyRow:
     description: str
     config: Mapping[str, Any]
     """The policy in JSON, in the structure that the seed gives it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CallSums:
+    """The calls of some days that ended, to all models together."""
+
+    calls: int
+    succeeded: int
+    succeeded_ms: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -110,6 +119,29 @@ def overspent(engine: Engine, since: datetime) -> list[str]:
         for each in windows
         if each.period in ("day", "week") and each.spent_nano_usd > _budget_of(each, terms)
     ]
+
+
+def call_sums(engine: Engine, since: date, now: datetime) -> CallSums:
+    """The calls sent from the UTC day ``since`` up to ``now``: closed days, and those still open.
+
+    Today and yesterday are read from their calls where no sweeper has closed them, and so is every
+    day from the first one on that cost something and is not closed.
+    """
+    first = datetime.combine(since, time(), UTC)
+    yesterday = now.astimezone(UTC).date() - timedelta(days=1)
+    with read(engine) as connection:
+        closed = connection.execute(_CLOSED_SUMS, {"first": first}).one()
+        after = closed.last or first
+        days = {"first": after.date(), "today": yesterday}
+        open_day = connection.execute(_DAYS.limit(1), days).scalar() or yesterday
+    open_from = max(after, datetime.combine(open_day, time(), UTC))
+    windows = ModelWindows(engine).read(open_from, now, pack=PACK)
+    return CallSums(
+        calls=int(closed.calls) + sum(each.requests for each in windows),
+        succeeded=int(closed.succeeded) + sum(each.succeeded for each in windows),
+        succeeded_ms=int(closed.succeeded_ms)
+        + sum(each.succeeded * (each.average_ms or 0) for each in windows),
+    )
 
 
 def _budgets(engine: Engine, now: datetime) -> list[dict[str, Any]]:
@@ -229,6 +261,18 @@ _LAST_REVISION = (
     .limit(1)
 )
 _LAST_WINDOW = select(func.max(MODEL_PERFORMANCE.c.window_end))
+_CLOSED_SUMS = select(
+    func.coalesce(func.sum(MODEL_PERFORMANCE.c.total_requests), 0).label("calls"),
+    func.coalesce(func.sum(MODEL_PERFORMANCE.c.successful_requests), 0).label("succeeded"),
+    func.coalesce(
+        func.sum(
+            cast(MODEL_PERFORMANCE.c.successful_requests, BigInteger)
+            * MODEL_PERFORMANCE.c.avg_response_time_ms
+        ),
+        0,
+    ).label("succeeded_ms"),
+    func.max(MODEL_PERFORMANCE.c.window_end).label("last"),
+).where(MODEL_PERFORMANCE.c.window_start >= bindparam("first"))
 _DAYS = (
     select(COST_DAY.c.day)
     .distinct()

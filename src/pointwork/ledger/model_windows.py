@@ -67,7 +67,8 @@ class ModelWindows:
         calls, ratings = _CALLS, _RATINGS
         if pack is not None:
             bounds["of_pack"] = pack
-            calls = calls.join(_TASK, _TASK.c.task_id == ATTEMPT.c.task_id).where(_OF_PACK)
+            # By the calls' own column: a join makes SQLite begin with every task of the pack.
+            calls = calls.where(ATTEMPT.c.pack == bindparam("of_pack"))
             ratings = ratings.join(_TASK, _TASK.c.task_id == OUTCOME.c.task_id).where(_OF_PACK)
         with read(self._engine) as connection:
             closed = [_call(row) for row in connection.execute(calls, bounds)]

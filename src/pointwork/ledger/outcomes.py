@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, bindparam, insert, select
+from sqlalchemy import Connection, Engine, bindparam, insert, select, update
 
 from pointwork.contract.canonical import canonical_json, sha256_hex
 from pointwork.contract.decision import ClassSource, DecisionRecord
@@ -28,13 +28,14 @@ from pointwork.ledger.selections import PACK as JUGGERNAUT
 from pointwork.ledger.selections import refuse_selections
 from pointwork.ledger.settling import settle_parts
 from pointwork.ledger.signals import raise_mark
-from pointwork.ledger.tables import DraftReview, Incident, PartState, table_of
+from pointwork.ledger.tables import DraftReview, Incident, PartState, Task, table_of
 
 MISSING_CLASSIFICATION = "missing_classification"
 """Incident: a task was denied because nobody could say what class it is (OM-86)."""
 
 _INCIDENT = table_of(Incident)
 _REVIEW = table_of(DraftReview)
+_TASK = table_of(Task)
 
 
 class OutcomeLog:
@@ -149,6 +150,7 @@ def _log(
     }
     sequence = audit.append(connection, "outcome", body, now, task_id=task_id)
     connection.execute(_INSERT_OUTCOME, _row(final, pack, is_restricted, sequence))
+    connection.execute(_CLOSE_TASK, {"of_task": task_id})
     if final.reviews is not None and final.status is TaskStatus.SUCCEEDED:
         review = {"draft_task_id": final.reviews, "review_task_id": task_id, "reviewed_at": now}
         connection.execute(insert(_REVIEW), review)
@@ -267,4 +269,5 @@ _ATTEMPTS = WITH_PART.where(ATTEMPT.c.task_id == bindparam("of_task")).order_by(
     ATTEMPT.c.number, ATTEMPT.c.send
 )
 _INSERT_OUTCOME = insert(OUTCOME)
+_CLOSE_TASK = update(_TASK).where(_TASK.c.task_id == bindparam("of_task")).values(is_open=False)
 _INSERT_INCIDENT = insert_if_absent(_INCIDENT, "task_id", "code")

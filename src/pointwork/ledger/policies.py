@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import Connection, Engine, bindparam, select
+from sqlalchemy import Connection, Engine, bindparam, func, select
 
 from pointwork.contract.failures import PointworkError
 from pointwork.contract.snapshot import PolicyRef
@@ -65,6 +65,12 @@ class RevisionStore:
             row = connection.execute(_FIND, {"of_bundle": bundle_sha256}).first()
         return row.canonical_json if row else None
 
+    def kept_since(self, pack: str | None = None) -> dict[tuple[str, str], datetime]:
+        """When each version was first stored, by pack and version; of one pack, or of all."""
+        with read(self._engine) as connection:
+            rows = connection.execute(_SINCE).all()
+        return {(row.pack, row.version): row.since for row in rows if pack in (None, row.pack)}
+
     def hashes(self) -> list[str]:
         """Hashes of all bundles, oldest first."""
         return [ref.bundle_sha256 for ref in self.list()]
@@ -86,6 +92,9 @@ class RevisionStore:
 
 _INSERT = insert_if_absent(_REVISION, "bundle_sha256")
 _FIND = select(_REVISION).where(_REVISION.c.bundle_sha256 == bindparam("of_bundle"))
+_SINCE = select(
+    _REVISION.c.pack, _REVISION.c.version, func.min(_REVISION.c.created_at).label("since")
+).group_by(_REVISION.c.pack, _REVISION.c.version)
 _LIST = select(
     _REVISION.c.pack, _REVISION.c.version, _REVISION.c.pack_sha256, _REVISION.c.bundle_sha256
 ).order_by(_REVISION.c.created_at, _REVISION.c.bundle_sha256)

@@ -15,10 +15,9 @@ from pointwork.ledger.clock import seconds_from_now
 from pointwork.ledger.engine import read, transact
 from pointwork.ledger.holds import PART, lock_task
 from pointwork.ledger.settling import Posting, Settled, settle_parts
-from pointwork.ledger.tables import Outcome, PartState, Task, table_of
+from pointwork.ledger.tables import PartState, Task, table_of
 
 TASK = table_of(Task)
-OUTCOME = table_of(Outcome)
 ROWS_PER_PAGE = 1000
 
 
@@ -113,8 +112,7 @@ def unrecorded_tasks(
                 "has_no_money_left"
             ),
         )
-        .outerjoin(OUTCOME, OUTCOME.c.task_id == TASK.c.task_id)
-        .where(OUTCOME.c.task_id.is_(None), TASK.c.created_at < accepted_before)
+        .where(TASK.c.is_open, TASK.c.created_at < accepted_before)
         .order_by(*_TASK_ORDER)
         .limit(ROWS_PER_PAGE)
     )

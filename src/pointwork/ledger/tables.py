@@ -15,9 +15,12 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Index,
     Text,
+    text,
+    true,
 )
 from sqlmodel import Field
 
+from pointwork.ledger.activation_tables import PolicyActivationRow as PolicyActivationRow
 from pointwork.ledger.budget_tables import BudgetAlert as BudgetAlert
 from pointwork.ledger.budget_tables import BudgetAllowance as BudgetAllowance
 from pointwork.ledger.budget_tables import BudgetSettingRow as BudgetSettingRow
@@ -33,8 +36,10 @@ from pointwork.ledger.cost_tables import Overrun as Overrun
 from pointwork.ledger.identity_tables import AccessKeyRow as AccessKeyRow
 from pointwork.ledger.identity_tables import ApprovalVerdictRow as ApprovalVerdictRow
 from pointwork.ledger.identity_tables import IdentityRow as IdentityRow
+from pointwork.ledger.incident_tables import IncidentStep as IncidentStep
 from pointwork.ledger.override_tables import OverrideUse as OverrideUse
 from pointwork.ledger.override_tables import RouteOverride as RouteOverride
+from pointwork.ledger.stream_tables import StreamListener as StreamListener
 from pointwork.ledger.vault_tables import LedgerIdentity as LedgerIdentity
 from pointwork.ledger.vault_tables import SupersededMasterKey as SupersededMasterKey
 from pointwork.ledger.vault_tables import VaultContent as VaultContent
@@ -66,12 +71,21 @@ class Task(LedgerTable, table=True):
         Index(None, "created_at", "task_id"),
         Index(None, "caller", "created_at"),
         Index(None, "pack", "created_at"),
+        Index(
+            "ix_task_open",
+            "created_at",
+            "task_id",
+            sqlite_where=text("is_open = 1"),
+            postgresql_where=text("is_open"),
+        ),
     )
     task_id: str = Field(primary_key=True)
     request_digest: str
     caller: str
     pack: str
     created_at: datetime = time()
+    is_open: bool = Field(default=True, sa_column_kwargs={"server_default": true()})
+    """No outcome is on record, so that lists of running tasks look at no other."""
 
 
 class PolicyRevision(LedgerTable, table=True):
@@ -255,6 +269,7 @@ class Outcome(LedgerTable, table=True):
 
 class Incident(LedgerTable, table=True):
     __tablename__ = "incident"
+    __table_args__ = (Index(None, "occurred_at"),)
     task_id: str = Field(primary_key=True)
     code: str = Field(primary_key=True)
     detail: str

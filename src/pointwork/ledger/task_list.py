@@ -121,7 +121,7 @@ def _narrowed(
         case None:
             return query
         case "running":
-            return query.where(_OUTCOME.c.task_id.is_(None))
+            return query.where(_TASK.c.is_open)
         case TaskStatus.PENDING_APPROVAL:
             return query.where(_APPROVAL.c.task_id.is_not(None))
         case _:

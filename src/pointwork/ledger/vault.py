@@ -245,6 +245,18 @@ class Vault:
         """As ``open``, as part of the caller's transaction."""
         return self._opened(task_id, ref, find_content(connection, task_id, ref))
 
+    def stream_key(self, task_id: str) -> bytes:
+        """32 bytes that seal the pieces of the task's answer on their way to its caller.
+
+        Raises:
+            ContentUnavailableError: the vault does not know the task, or its key was destroyed.
+        """
+        with read(self._engine) as connection:
+            row = find_key(connection, task_id)
+        if row is None:
+            raise ContentUnavailableError(f"the vault has no key of task {task_id}")
+        return self._keys.key(task_id, row.master_key_id, row.wrapped).streaming
+
     def destroy_key(
         self, task_id: str, now: datetime, *, by: str = "", reason: str = ""
     ) -> Erasure:

@@ -1,6 +1,7 @@
 """Pack, priced catalogue and host profile as one value with one hash: all that ``decide`` reads."""
 
 from collections.abc import Iterable, Mapping
+from copy import copy
 from functools import cached_property
 from typing import Any, Self
 
@@ -10,6 +11,7 @@ from pointwork.contract.canonical import canonical_json, sha256_hex
 from pointwork.contract.snapshot import PolicyRef
 from pointwork.policy.documents.catalogue import HostProfile, PricedModel
 from pointwork.policy.documents.pack import Pack
+from pointwork.policy.documents.revisions import number_of
 from pointwork.policy.engine.index import PackIndex, build_index
 
 
@@ -64,11 +66,48 @@ class PolicyLibrary:
     """The active bundle of each pack, and every bundle by hash, to remake old decisions."""
 
     def __init__(
-        self, active: Iterable[PolicyBundle], retired: Iterable[PolicyBundle] = ()
+        self,
+        active: Iterable[PolicyBundle],
+        retired: Iterable[PolicyBundle] = (),
+        *,
+        stored: Iterable[PolicyBundle] = (),
+        unreleased: Iterable[str] = (),
     ) -> None:
+        """Hold the bundles.
+
+        Args:
+            active: what decides new tasks, one of each pack.
+            retired: the other versions that are deployed, with the models and prices of today.
+            stored: bundles that only a ledger still has, which decided with models of their time.
+            unreleased: ``pack_sha256`` of deployed versions that may not decide here for want of a
+                release (SP-52).
+        """
+        self.unreleased = frozenset(unreleased)
         self._active = {bundle.pack.pack: bundle for bundle in active}
+        deployed = [*retired, *self._active.values()]
+        self._deployed = {(each.pack.pack, each.pack.version): each for each in deployed}
         now = {each.sha256: each for each in self._active.values()}
-        self._by_hash = {each.sha256: each for each in retired if each.sha256 not in now} | now
+        others = [each for each in (*stored, *deployed) if each.sha256 not in now]
+        self._by_hash = {each.sha256: each for each in others} | now
+
+    def now(self) -> "PolicyLibrary":
+        """Itself: without a log of activations it is the same at every moment."""
+        return self
+
+    def with_active(self, bundles: Iterable[PolicyBundle]) -> "PolicyLibrary":
+        """The same bundles, of which these are the active ones of their packs."""
+        chosen = {each.pack.pack: each for each in bundles}
+        if not chosen:
+            return self
+        other = copy(self)
+        other._active = self._active | chosen
+        other._by_hash = self._by_hash | {each.sha256: each for each in chosen.values()}
+        return other
+
+    def deployed(self, pack: str) -> tuple[PolicyBundle, ...]:
+        """Every deployed version of the pack, oldest first; its seal was checked as it was read."""
+        found = [each for (name, _), each in self._deployed.items() if name == pack]
+        return tuple(sorted(found, key=lambda each: number_of(each.pack.version)))
 
     @property
     def packs(self) -> tuple[str, ...]:

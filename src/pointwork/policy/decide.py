@@ -35,6 +35,7 @@ from pointwork.policy.engine.ranking import DOWNGRADE_TRIGGER, Ordering, Ranked,
 from pointwork.policy.engine.role_table import role_table
 from pointwork.policy.engine.safe_lane import cheapest_safe_lane
 from pointwork.policy.engine.sensitivity import effective_data_classes, effective_sensitivity
+from pointwork.policy.engine.streaming import tokens_may_stream
 from pointwork.policy.engine.voices import voices_of
 
 _ORDERINGS: dict[str, Ordering] = {
@@ -197,6 +198,7 @@ def _run(facts: Facts, refused: Refused, ranked: Ranked) -> Plan:
         trigger = _trigger(facts, ranked, entry)
         candidates.append(candidate_of(facts, entry, trigger, _move(facts, ranked, entry, trigger)))
     adviser, voices = adviser_of(facts, refused, ranked), voices_of(facts, refused, ranked)
+    owed = obligations_of(facts, ranked, [*([adviser] if adviser else []), *voices.models])
     row_ceilings = pack.ceilings.get(facts.task_class, {}).values()
     ceilings = (*row_ceilings, facts.row.ceiling or 0, facts.cost_grant_nano_usd)
     override = facts.override if ranked.is_overridden else None
@@ -208,9 +210,7 @@ def _run(facts: Facts, refused: Refused, ranked: Ranked) -> Plan:
         data_classes=facts.data_classes,
         candidates=tuple(candidates),
         rejected=_rejections(facts, refused, ranked),
-        obligations=obligations_of(
-            facts, ranked, [*([adviser] if adviser else []), *voices.models]
-        ),
+        obligations=owed,
         windows=facts.windows,
         task_ceiling_nano_usd=max(ceilings),
         justification=given.request.justification.strip()
@@ -226,6 +226,7 @@ def _run(facts: Facts, refused: Refused, ranked: Ranked) -> Plan:
         judge=candidate_of(facts, voices.judge, Trigger.DEFAULT) if voices.judge else None,
         on_judged_fail=voices.on_fail,
         self_critique=voices.is_self_critical,
+        tokens_stream=tokens_may_stream(facts, owed, voices, adviser),
         branches=ranked.branches,
         parallel_shortfall=ranked.shortfall,
         batch_key=_batch_key(facts, candidates[0]),

@@ -23,7 +23,6 @@ from pointwork.providers.departure import Clearance
 from pointwork.providers.origin import Origin
 
 CONNECT_TIMEOUT_SECONDS = 10.0
-CONNECTIONS_MAX = 64
 CONNECTIONS_IDLE_MAX = 8
 RESPONSE_BYTES_MAX = 64 * 2**20
 """One answer on the wire. A token of text costs about 300 bytes as a stream event."""
@@ -149,6 +148,7 @@ def http_client(
     *,
     credential: tuple[str, str] | None = None,
     read_timeout_seconds: float | None = None,
+    connections_idle_max: int = CONNECTIONS_IDLE_MAX,
     transport: httpx2.AsyncBaseTransport | None = None,
 ) -> httpx2.AsyncClient:
     """Make the client of one endpoint.
@@ -170,7 +170,9 @@ def http_client(
         trust_env=False,
         retries=0,
         limits=httpx2.Limits(
-            max_connections=CONNECTIONS_MAX, max_keepalive_connections=CONNECTIONS_IDLE_MAX
+            # How many calls are open is the worker's to bound; here one more would wait, and fail.
+            max_connections=None,
+            max_keepalive_connections=connections_idle_max,
         ),
     )
     timeout = httpx2.Timeout(

@@ -166,7 +166,7 @@ def test_a_budget_over_every_pack_is_shown_once(budget: Call) -> None:
             ("set", "5", *OMEGA_DAY, "--scope", "caller", "--for", "a b", *WHY),
             "--for 'a b' is no name",
         ),
-        (("set", "5", *OMEGA_DAY, "--for", "codex", *WHY), "does not go with --scope pack"),
+        (("set", "5", *OMEGA_DAY, "--for", "codex", *WHY), "does not go with scope pack"),
         (("set", "5", *OMEGA_DAY, "--alert-at", "1.5", *WHY), "--alert-at '1.5' is no share"),
         (("set", "5", *OMEGA_DAY, "--reason", "  "), "reason"),
         (("set", "5", *OMEGA_DAY, *WHY, "--as", "mallory"), "mallory"),

@@ -9,10 +9,14 @@ from typing import Any
 
 import pytest
 from temporalio.api.common.v1 import Payload
-from temporalio.client import WorkflowHistory
+from temporalio.client import WorkflowFailureError, WorkflowHistory
+from temporalio.exceptions import ChildWorkflowError
 from temporalio.testing import WorkflowEnvironment
+from temporalio.worker import Worker
 
+from examples.child_workflow import QUEUE, Digest, DigestActivities, digest
 from pointwork.client import PointworkClient
+from pointwork.client.child import failure_of
 from pointwork.contract.approval import ApprovalVerdict
 from pointwork.contract.failures import FailureType, ProviderFailureKind, TaskFailedError
 from pointwork.contract.outcome import TaskStatus
@@ -278,3 +282,32 @@ async def decrypted(stack: Stack, history: WorkflowHistory) -> str:
     codec = payload_codec(keys_of(stack))
     document = json.loads((await opened(history, codec, stack.temporal.namespace)).to_json())
     return "\n".join(texts(document))
+
+
+async def test_a_task_as_a_child_is_opened_by_both_workflows_and_tells_nothing_to_others(
+    keyed_stack: Stack,
+) -> None:
+    stack, steps = keyed_stack, DigestActivities(keyed_stack.client)
+    activities = [steps.seal_digest]
+    async with Worker(stack.temporal, task_queue=QUEUE, workflows=[Digest], activities=activities):
+        outcome = await digest(stack.temporal, stack.client, ["A line.", "Another line."])
+        parent_id = outcome.task_id.removesuffix("-whole")
+        denied = stack.declare(
+            task_class="high_stakes_logic", sensitivity="proprietary", description=DESCRIBED
+        )
+        request = await stack.client.seal(Prompt.from_text("Decide this."), denied)
+        with pytest.raises(WorkflowFailureError) as failed:
+            await stack.temporal.execute_workflow(
+                Digest.run,
+                args=[[request], stack.declare()],
+                id=f"{parent_id}-denied",
+                task_queue=QUEUE,
+            )
+    assert outcome.status is TaskStatus.SUCCEEDED
+    assert isinstance(failed.value.cause, ChildWorkflowError)
+    assert failure_of(failed.value.cause) is FailureType.POLICY_DENIED
+    histories = [await history_of(stack, each) for each in (parent_id, f"{parent_id}-denied")]
+    read = [each for history in histories for each in texts(raw(history))]
+    assert "RouteTask" in read
+    # Pack and class stand in search attributes; nothing else of the request is to be read.
+    assert not [each for each in read if DESCRIBED in each or "media_type" in each]

@@ -1,13 +1,17 @@
 """Who may ask what: every route that takes an id, for each role, over own and others' tasks."""
 
+import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
 
 import httpx2
 import pytest
 
 from pointwork.contract.identity import IdentityKind, Role
 from pointwork.gateway.access import Callers
+from pointwork.gateway.declaring import task_id_of
 from pointwork.gateway.limits import CallLimits, Limits
 from pointwork.gateway.problems import ProblemError
 from pointwork.ledger.access_keys import AccessKeys
@@ -25,6 +29,14 @@ CHAT = {
 async def http(house: House) -> AsyncIterator[httpx2.AsyncClient]:
     async with httpx2.AsyncClient(base_url=house.url) as client:
         yield client
+
+
+def submission(account: Account, **changed: Any) -> dict[str, Any]:
+    """The body of ``POST /v1/tasks``."""
+    task = {"task_id": uuid4().hex, "caller": account.name, "sensitivity": "public"}
+    prompt = {"turns": [{"speaker": "user", "parts": [{"kind": "text", "text": "Tidy up."}]}]}
+    stated = {"task_class": "summarisation_formatting"} | changed
+    return {"task": task | stated, "prompt": prompt}
 
 
 async def task_of(house: House, http: httpx2.AsyncClient, account: Account) -> str:
@@ -52,6 +64,110 @@ async def test_without_a_key_that_opens_something_nothing_is_said(
     assert what in answered.json()["error"]["message"]
 
 
+async def test_no_task_is_submitted_without_a_key(house: House, http: httpx2.AsyncClient) -> None:
+    account = house.account()
+    refused = await http.post("/v1/tasks", json=submission(account))
+    assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Bearer")
+    assert (await http.get("/v1/tasks", headers=account.headers())).json()["data"] == []
+
+
+@pytest.mark.req("DC-23")
+async def test_a_task_is_accepted_at_once_and_a_wait_for_it_returns_how_it_ended(
+    house: House, http: httpx2.AsyncClient
+) -> None:
+    account = house.account()
+    body = submission(account)
+    taken = await http.post("/v1/tasks", json=body, headers=account.headers())
+    task_id = task_id_of(account.name, body["task"]["task_id"])
+    assert (taken.status_code, taken.json()["id"]) == (202, task_id)
+    assert taken.headers["location"] == f"/v1/tasks/{task_id}"
+    held = await http.get(f"{taken.headers['location']}?wait_seconds=60", headers=account.headers())
+    assert (held.json()["is_final"], held.json()["status"]) == (True, "succeeded")
+    again = await http.post("/v1/tasks", json=body, headers=account.headers())
+    assert again.json() == taken.json()
+    assert len(house.stack.script.calls[task_id]) == 1
+
+
+async def test_what_a_task_leaves_out_has_the_gateways_defaults(
+    house: House, http: httpx2.AsyncClient
+) -> None:
+    account = house.account()
+    headers = account.headers(pointwork_class="summarisation_formatting")
+    body = submission(account)
+    del body["task"]["task_class"]
+    taken = await http.post("/v1/tasks", json=body, headers=headers)
+    await house.stack.recorded(taken.json()["id"])
+    record = house.gateway.outcomes.latest_decision(taken.json()["id"])
+    assert record is not None
+    request, defaults = record.input.request, house.gateway.options.defaults
+    assert (request.pack, request.task_class) == (defaults.pack, "summarisation_formatting")
+    assert request.constraints.max_output_tokens == defaults.max_output_tokens
+
+
+@pytest.mark.parametrize(
+    ("headers", "changed", "code"),
+    [
+        ({"pointwork_class": "high_stakes_logic"}, {}, "said_twice"),
+        ({"idempotency_key": "another"}, {}, "said_twice"),
+        ({"pointwork_wait_seconds": "5"}, {}, "not_served"),
+        ({"pointwork_sensitivity": "loud"}, {"sensitivity": "loud"}, "invalid_request"),
+        ({"pointwork_worker": "no name!"}, {}, "invalid_declaration"),
+        ({}, {"task_class": "no_such_class"}, "unknown_class"),
+        ({}, {"pack": "no_such_pack"}, "unknown_pack"),
+        ({}, {"requested_model": "no-such-model"}, "model_not_found"),
+        ({}, {"temperature": 0.5}, "invalid_request"),
+        ({}, {"description": "two\nlines"}, "invalid_request"),
+    ],
+)
+async def test_a_task_that_contradicts_itself_or_the_packs_is_refused_and_not_recorded(
+    house: House,
+    http: httpx2.AsyncClient,
+    headers: dict[str, str],
+    changed: dict[str, Any],
+    code: str,
+) -> None:
+    account = house.account()
+    body = submission(account, **changed)
+    refused = await http.post("/v1/tasks", json=body, headers=account.headers(**headers))
+    assert (refused.status_code, refused.json()["error"]["code"]) == (
+        404 if code == "model_not_found" else 400,
+        code,
+    )
+    assert (await http.get("/v1/tasks", headers=account.headers())).json()["data"] == []
+
+
+@pytest.mark.parametrize("where", ["Tidy up.", "T"], ids=["prompt", "answer_schema"])
+async def test_half_of_a_surrogate_pair_is_refused_as_no_text(
+    house: House, http: httpx2.AsyncClient, where: str
+) -> None:
+    account = house.account()
+    body = json.dumps(submission(account) | {"answer_schema": {"title": "T"}})
+    body = body.replace(f'"{where}"', r'"\ud800"')
+    headers = account.headers(content_type="application/json")
+    refused = await http.post("/v1/tasks", content=body, headers=headers)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "task_refused")
+    assert "surrogate pair" in refused.json()["error"]["message"]
+
+
+async def test_a_wait_ends_when_a_person_is_asked_unless_it_is_for_them(
+    house: House, http: httpx2.AsyncClient
+) -> None:
+    account = house.account()
+    body = submission(account, task_class="high_stakes_logic", sensitivity=None)
+    taken = await http.post("/v1/tasks", json=body, headers=account.headers())
+    url, headers = taken.headers["location"], account.headers()
+    held = (await http.get(f"{url}?wait_seconds=600", headers=headers)).json()
+    assert (held["is_final"], held["status"]) == (False, "pending_approval")
+    assert held["approval"]["task_id"] == taken.json()["id"]
+    for_person = f"{url}?wait_seconds=0.01&for_person=true"
+    assert (await http.get(for_person, headers=headers)).json()["is_final"] is False
+    too_long = await http.get(f"{url}?wait_seconds=3601", headers=headers)
+    assert (too_long.status_code, too_long.json()["error"]["param"]) == (400, "query.wait_seconds")
+    await http.post(f"{url}/cancel", headers=headers)
+    ended = (await http.get(f"{url}?wait_seconds=60", headers=headers)).json()
+    assert (ended["is_final"], ended["status"]) == (True, "cancelled")
+
+
 @pytest.mark.parametrize(
     ("roles", "kind", "others", "answers"),
     [
@@ -76,6 +192,10 @@ async def test_others_tasks_are_seen_by_role_and_are_not_found_otherwise(
     assert (await http.get(f"/v1/tasks/{task_id}", headers=headers)).status_code == others
     seen = await http.get(f"/v1/tasks/{task_id}/answer", headers=headers)
     assert seen.status_code == answers
+    decided = await http.get(f"/v1/tasks/{task_id}/decision", headers=headers)
+    assert decided.status_code == others
+    held = await http.get(f"/v1/tasks/{task_id}?wait_seconds=9", headers=headers)
+    assert held.status_code == others
     listed = (await http.get("/v1/tasks", headers=headers)).json()["data"]
     assert (task_id in [each["task_id"] for each in listed]) is (others == 200)
     if others == 404:
@@ -116,8 +236,9 @@ async def test_who_only_reads_or_approves_submits_nothing(
     house: House, http: httpx2.AsyncClient, roles: tuple[Role, ...]
 ) -> None:
     account = house.person(*roles)
-    answered = await http.post("/v1/chat/completions", json=CHAT, headers=account.headers())
-    assert (answered.status_code, answered.json()["error"]["code"]) == (403, "not_permitted")
+    for path, body in (("/v1/chat/completions", CHAT), ("/v1/tasks", submission(account))):
+        answered = await http.post(path, json=body, headers=account.headers())
+        assert (answered.status_code, answered.json()["error"]["code"]) == (403, "not_permitted")
     listed = (await http.get("/v1/tasks", headers=account.headers())).json()["data"]
     assert account.name not in [each["caller"] for each in listed]
 

@@ -17,6 +17,7 @@ from pointwork.contract.task import ContentRef
 from pointwork.ledger.attempts import AttemptLog, BudgetRefusedError
 from pointwork.ledger.budgets import BudgetBook
 from pointwork.ledger.content import SealedContent
+from pointwork.ledger.listeners import Listeners
 from pointwork.ledger.outcomes import OutcomeLog
 from pointwork.ledger.signals import SignalStore
 from pointwork.ledger.vault import TaskDraft, Vault
@@ -25,6 +26,7 @@ from tests.fakes.scripted_provider import Script, ScriptedProvider
 from tests.integration.ledger.conftest import MASTER_KEYS
 from tests.integration.ledger.records import decision, invoke, outcome, window
 from workers.adapters import NamedContracts, PlaceholderRestorer
+from workers.streaming import GatewaySinks
 
 DAY_LIMIT_NANO_USD = 10**9
 
@@ -44,6 +46,7 @@ class Steps:
             NamedContracts(),
             BudgetRefusedError,
             OpenDoor(),
+            GatewaySinks(Listeners(engine), self._vault),
         )
         self._log = OutcomeActivities(OutcomeLog(engine))
 

@@ -9,6 +9,7 @@ import pytest
 
 from pointwork.contract.decision import WindowSpec
 from pointwork.contract.money import NANO_PER_USD
+from pointwork.ledger.budget_settings import SettingConflictError
 from tests.integration.ledger.conftest import Ledger
 from tests.integration.ledger.records import NOW, window
 from tests.integration.ledger.spending import DAY, PACK_LIMIT, Office, end, hold, refused_by
@@ -197,6 +198,29 @@ def test_setters_at_once_get_versions_of_their_own_and_the_last_is_in_force(
     (in_force,) = office.settings.in_force("omega")
     assert in_force == max(made, key=lambda each: each.version)
     assert office.limits(DAY) == {DAY: in_force.limit_nano_usd}
+
+
+def test_of_setters_who_replace_the_same_limit_one_succeeds_and_the_others_change_nothing(
+    office: Office,
+) -> None:
+    """A limit for each caller counts for a caller's own: whoever saw the older one saw another."""
+    shown = office.set(500, *EACH_CALLER).version
+
+    def work(number: int) -> bool:
+        try:
+            office.set(100 + number, "caller", "tester", expected_version=shown)
+        except SettingConflictError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        taken = list(pool.map(work, range(8)))
+    assert taken.count(True) == 1
+    (own,) = [each for each in office.settings.all_in_force() if each.subject == "tester"]
+    assert (own.version, own.limit_nano_usd) == (shown + 1, 100 + taken.index(True))
+    with pytest.raises(SettingConflictError):
+        office.set(1, "caller", "bob", expected_version=0)
+    assert office.set(1, "caller", "bob", expected_version=shown).version == shown + 2
 
 
 def test_a_limit_set_while_windows_open_is_in_force_in_all_of_them(office: Office) -> None:

@@ -23,6 +23,7 @@ from pointwork.contract.outcome import AttemptState, Invoke, Settlement, TaskSta
 from pointwork.contract.prompt import Prompt
 from pointwork.ledger.attempts import BudgetRefusedError
 from pointwork.ledger.content import SealedContent
+from pointwork.ledger.listeners import Listeners
 from pointwork.providers.openai import OpenAIProvider
 from tests.fakes.open_door import OpenDoor
 from tests.fakes.vendor_flavours import OPENAI
@@ -38,6 +39,7 @@ from tests.integration.ledger.records import (
     window,
 )
 from workers.adapters import NamedContracts, PlaceholderRestorer
+from workers.streaming import GatewaySinks
 
 TIER = PriceTier(
     input_per_mtok=3_000_000_000,
@@ -139,6 +141,7 @@ def activities(ledger: Ledger, provider: OpenAIProvider) -> InvokeActivities:
         NamedContracts(),
         BudgetRefusedError,
         OpenDoor(),
+        GatewaySinks(Listeners(ledger.engine), ledger.vault),
     )
 
 

@@ -18,6 +18,7 @@ from pointwork.contract.outcome import AttemptState, AttemptSummary, Invocation,
 from pointwork.contract.prompt import MEDIA_TYPE_PROMPT, Prompt
 from pointwork.ledger.attempts import BudgetRefusedError
 from pointwork.ledger.content import SealedContent
+from pointwork.ledger.listeners import Listeners
 from pointwork.ledger.reconcile import reconcile_all
 from pointwork.ledger.vault import TaskDraft
 from pointwork.policy.bundle import PolicyLibrary
@@ -35,6 +36,7 @@ from tests.integration.ledger.records import NOW, candidate, invoke, outcome, re
 from workers.adapters import NamedContracts, PlaceholderRestorer
 from workers.reconciling import lookups_of
 from workers.settings import Credentials
+from workers.streaming import GatewaySinks
 
 ESTIMATE, METERED = 10_000, INPUT_TOKENS + OUTPUT_TOKENS
 """In nano-USD, where every token costs one."""
@@ -152,6 +154,7 @@ async def called(ledger: Ledger, call: Invoke, provider: Provider) -> Invocation
         NamedContracts(),
         BudgetRefusedError,
         OpenDoor(),
+        GatewaySinks(Listeners(ledger.engine), ledger.vault),
     )
     try:
         invocation: Invocation = await ActivityEnvironment().run(activities.invoke_model, call)

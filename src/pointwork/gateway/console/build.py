@@ -10,10 +10,16 @@ from starlette.responses import RedirectResponse, Response
 from pointwork.contract.failures import PointworkError
 from pointwork.gateway.console.access import NotSignedInError, find_signed
 from pointwork.gateway.console.assets import serve_asset
+from pointwork.gateway.console.budget import router as budget
+from pointwork.gateway.console.budgets import router as budgets
+from pointwork.gateway.console.costs import router as costs
 from pointwork.gateway.console.inbox import router as inbox
 from pointwork.gateway.console.live import Feed
 from pointwork.gateway.console.live import router as live
 from pointwork.gateway.console.pages import ConsoleHeaders, page
+from pointwork.gateway.console.performance import router as performance
+from pointwork.gateway.console.policies import router as policies
+from pointwork.gateway.console.policy_change import router as policy_change
 from pointwork.gateway.console.sessions import PATH
 from pointwork.gateway.console.signing_in import router as signing_in
 from pointwork.gateway.console.task_pages import router as task_pages
@@ -39,7 +45,19 @@ def add_console(app: FastAPI, gateway: "Gateway") -> None:
         console.add_exception_handler(kind, _problem)
     console.add_api_route("/static/{digest}/{name}", serve_asset, methods=["GET"])
     console.add_api_route("/", _first_page, methods=["GET"])
-    for each in (signing_in, live, tasks, task_pages, inbox):
+    for each in (
+        signing_in,
+        live,
+        tasks,
+        task_pages,
+        inbox,
+        budgets,
+        budget,
+        performance,
+        costs,
+        policies,
+        policy_change,
+    ):
         console.include_router(each)
     # Around all of it, so that an unforeseen error has the headers too.
     app.mount(PATH, ConsoleHeaders(console, lambda: gateway.vault.master_keys))

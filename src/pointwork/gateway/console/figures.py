@@ -1,18 +1,25 @@
-"""How the pages write times, ages, money and states."""
+"""How the pages write times, ages, money, states and addresses."""
 
 from datetime import UTC, datetime
+from urllib.parse import urlencode
 
 from markupsafe import Markup, escape
 
+from pointwork.budgeting import Named
+from pointwork.gateway.console.sessions import PATH
 from pointwork.policy.reading.figures import age
 
 TONES = {
     "succeeded": "good",
+    "met": "good",
+    "open": "good",
     "approved": "good",
     "posted": "good",
     "done": "good",
     "run": "good",
     "failed": "bad",
+    "missed": "bad",
+    "stopped": "bad",
     "denied": "bad",
     "deny": "bad",
     "rejected": "bad",
@@ -24,6 +31,11 @@ TONES = {
     "pending_approval": "warn",
     "waiting": "warn",
     "hold": "warn",
+    "spent": "warn",
+    "near": "warn",
+    "reached": "bad",
+    "overrun": "bad",
+    "not measured": "quiet",
 }
 """The colour of a state's word; one that is not here is under way."""
 
@@ -49,6 +61,14 @@ def stamp(moment: datetime, *, form: str = "full") -> Markup:
 
 def tone(state: str) -> str:
     return TONES.get(state, "info")
+
+
+def budget_url(named: Named) -> str:
+    """The address of a budget's page."""
+    parts = {"pack": named.pack, "scope": named.scope, "period": named.period}
+    if named.scope != "pack":
+        parts["subject"] = named.subject
+    return f"{PATH}/budgets/one?{urlencode(parts)}"
 
 
 def words(name: str) -> str:

@@ -12,12 +12,13 @@ from starlette.responses import RedirectResponse, Response
 
 from pointwork.contract.approval import ApprovalRequest, ApprovalVerdict, SignedVerdict, Verdict
 from pointwork.contract.decision import GrantKind
-from pointwork.contract.failures import PointworkError, TaskNotFoundError, TaskRefusedError
-from pointwork.contract.task import DataClass, TaskId
+from pointwork.contract.failures import TaskNotFoundError, TaskRefusedError
+from pointwork.contract.task import TaskId
 from pointwork.contract.waiting import NO_MONEY
 from pointwork.gateway.console.access import Posted, Signed, Viewer, require
 from pointwork.gateway.console.asked import read_asked
 from pointwork.gateway.console.pages import page
+from pointwork.gateway.console.reasons import BadFormError, check_reason
 from pointwork.gateway.console.sessions import PATH
 from pointwork.gateway.console.task_facts import running_decision
 from pointwork.gateway.permissions import Right, may_read
@@ -25,7 +26,6 @@ from pointwork.gateway.problems import ProblemError, bad_request
 from pointwork.gateway.tasks.routes import readable
 from pointwork.ledger.console_keys import ConsoleKeys, NoConsoleKeyError
 from pointwork.ledger.waiting import Waiting
-from pointwork.privacy.detect import scan
 from pointwork.verdicts import sign
 
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 router = APIRouter()
 
 _VALID_FOR = timedelta(minutes=10)
-_REASON_CHARACTERS_MIN, _REASON_CHARACTERS_MAX = 8, 500
 
 
 @router.get("/inbox")
@@ -99,15 +98,11 @@ async def decide(task_id: TaskId, request: Request, viewer: Viewer, fields: Post
     try:
         signed = await asyncio.to_thread(_signed, request, viewer, found, fields)
         await gateway.client.submit_verdict(signed)
-    except (_BadFormError, NoConsoleKeyError, TaskRefusedError, TaskNotFoundError) as error:
-        is_fault = isinstance(error, _BadFormError)
+    except (BadFormError, NoConsoleKeyError, TaskRefusedError, TaskNotFoundError) as error:
+        is_fault = isinstance(error, BadFormError)
         return await _refused(request, viewer, fields, str(error), status=400 if is_fault else 409)
     said = _said(signed.verdict, is_last=found.approvers_min - given <= 1)
     return RedirectResponse(f"{PATH}/tasks/{task_id}?said={said}", 303)
-
-
-class _BadFormError(PointworkError):
-    """A field of the form is not what it must be; the text says what to change."""
 
 
 def _signed(
@@ -116,12 +111,11 @@ def _signed(
     """The verdict on what the form showed, whatever stands there by now: the task compares."""
     keys: ConsoleKeys = request.app.state.console_keys
     master_keys = request.app.state.gateway.vault.master_keys
-    now, reason = datetime.now(UTC), fields.get("reason", "").strip()
-    _check_reason(reason)
+    now, reason = datetime.now(UTC), check_reason(fields.get("reason", ""))
     verdict = _verdict_named(fields.get("verdict", ""))
     is_chosen = found.asks_for is GrantKind.CHOICE and verdict is ApprovalVerdict.APPROVED
     if is_chosen and not fields.get("choice"):
-        raise _BadFormError("Choose one of the answers first.")
+        raise BadFormError("Choose one of the answers first.")
     try:
         unsigned = Verdict(
             approval_id=found.approval_id,
@@ -138,30 +132,16 @@ def _signed(
             choice=fields.get("choice") if is_chosen else None,
         )
     except (ValidationError, ValueError):
-        raise _BadFormError("The form is not whole; load the page anew.") from None
+        raise BadFormError("The form is not whole; load the page anew.") from None
     key_id, private = keys.of(viewer.name, master_keys)
     return sign(unsigned, private, key_id)
-
-
-def _check_reason(reason: str) -> None:
-    if not _REASON_CHARACTERS_MIN <= len(reason) <= _REASON_CHARACTERS_MAX:
-        raise _BadFormError(
-            f"The reason has {len(reason)} characters; say why in {_REASON_CHARACTERS_MIN} to "
-            f"{_REASON_CHARACTERS_MAX}."
-        )
-    kinds = {each.kind for each in scan(reason).findings if each.data_class is DataClass.CREDENTIAL}
-    if kinds:
-        raise _BadFormError(
-            f"The reason seems to hold a credential ({', '.join(sorted(kinds))}) and is stored in "
-            "plain text; leave it out."
-        )
 
 
 def _verdict_named(name: str) -> ApprovalVerdict:
     try:
         return ApprovalVerdict(name)
     except ValueError:
-        raise _BadFormError("Press one of the two buttons.") from None
+        raise BadFormError("Press one of the two buttons.") from None
 
 
 def _said(verdict: Verdict, *, is_last: bool) -> str:
@@ -170,6 +150,15 @@ def _said(verdict: Verdict, *, is_last: bool) -> str:
     if verdict.choice is not None:
         return "chosen"
     return "approved" if is_last else "counted"
+
+
+def explained(why: str) -> str:
+    """A refused verdict in the words of the rule, and what they mean where they do not say it."""
+    if "may not answer this approval" not in why:
+        return why
+    return (
+        f"{why}. You could not approve yet when it was asked; who may is read anew with a reminder"
+    )
 
 
 async def _refused(
@@ -181,8 +170,7 @@ async def _refused(
     found = await asyncio.to_thread(gateway.approvals.open_of, task_id)
     if found is None:
         raise ProblemError(409, "verdict_refused", why)
-    if "may not answer this approval" in why:
-        why += ". You could not approve yet when it was asked; who may is read anew with a reminder"
+    why = explained(why)
     is_blind = bool(fields.get("blind"))
     return await _approval_page(
         request, viewer, found, is_blind=is_blind, why=why, fields=fields, status=status

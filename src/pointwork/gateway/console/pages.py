@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pointwork.contract.money import format_usd
+from pointwork.contract.money import format_signed_usd, format_usd
 from pointwork.gateway.console import figures
 from pointwork.gateway.console.assets import asset_url
 from pointwork.gateway.console.sessions import COOKIE, LIFE, PATH, Session, seal
@@ -22,8 +22,14 @@ from pointwork.policy.reading.figures import age, milliseconds
 NAVIGATION = (
     ("tasks", "Tasks", f"{PATH}/tasks", "t"),
     ("inbox", "Inbox", f"{PATH}/inbox", "i"),
+    ("budgets", "Budgets", f"{PATH}/budgets", "b"),
+    ("performance", "Performance", f"{PATH}/performance", "p"),
+    ("costs", "Costs", f"{PATH}/costs", "c"),
+    ("policies", "Policies", f"{PATH}/policies", "o"),
 )
 """Name, title, address, and the letter that follows ``g``."""
+OF_THE_RECORD = frozenset({"budgets", "performance", "costs", "policies"})
+"""Pages that need the right to read the record; nobody else is led there."""
 
 LIVE = f"{PATH}/live"
 _POLICY = "; ".join(
@@ -60,16 +66,18 @@ def environment() -> Environment:
     )
     made.filters |= {
         "usd": format_usd,
+        "signed_usd": format_signed_usd,
         "stamp": figures.stamp,
         "clock": figures.clock,
         "utc": figures.utc,
         "tone": figures.tone,
+        "budget_url": figures.budget_url,
         "words": figures.words,
         "age": age,
         "ms": milliseconds,
         "pretty": lambda value: json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True),
     }
-    made.globals |= {"asset": asset_url, "navigation": NAVIGATION, "Right": Right, "base": PATH}
+    made.globals |= {"asset": asset_url, "Right": Right, "base": PATH}
     return made
 
 
@@ -86,8 +94,11 @@ def page(
     request: Request, template: str, context: Mapping[str, Any], *, status: int = 200
 ) -> HTMLResponse:
     """A page for whoever is signed in, or for nobody yet."""
+    signed = getattr(request.state, "signed", None)
+    sees_record = signed is not None and signed.may(Right.READ_RECORD)
     given: dict[str, Any] = {
-        "signed": getattr(request.state, "signed", None),
+        "signed": signed,
+        "navigation": [each for each in NAVIGATION if sees_record or each[0] not in OF_THE_RECORD],
         "path": request.url.path,
         "now": datetime.now(UTC),
         "place": "",

@@ -15,13 +15,14 @@ from pointwork.gateway.openai.completion import Chunks, completion
 from pointwork.gateway.openai.wire import ChatRequest
 from pointwork.gateway.problems import ProblemError, openai_error
 from pointwork.gateway.question import EventForm, Question
+from pointwork.gateway.rules import Rules
 
 router = APIRouter(tags=["OpenAI"])
 
 
 @router.post("/chat/completions", response_model=None)
 async def create_chat_completion(
-    body: ChatRequest, request: Request, caller: Submitter
+    body: ChatRequest, request: Request, caller: Submitter, rules: Rules
 ) -> Response:
     """Answer a chat request as one durable task.
 
@@ -34,7 +35,7 @@ async def create_chat_completion(
         "seed": body.seed,
     }
     asked = Asked(body.model, body.pointwork, limits)
-    question = Question(request, caller, asked, body.prompt, body.answer_schema)
+    question = Question(request, caller, rules, asked, body.prompt, body.answer_schema)
     if body.stream:
         return await question.streamed(ChatEvents(question.task_id, body))
     return await question.whole(completion)
@@ -49,6 +50,9 @@ class ChatEvents(EventForm):
 
     def opened(self) -> Iterator[str]:
         yield _event(self._chunks.first())
+
+    def step(self, step: dict[str, Any]) -> Iterator[str]:
+        yield _event(self._chunks.step(step))
 
     def text(self, piece: str) -> Iterator[str]:
         yield from map(_event, self._chunks.text(piece))

@@ -83,6 +83,10 @@ class Chunks:
     def first(self) -> dict[str, Any]:
         return self._chunk({"role": "assistant", "content": ""})
 
+    def step(self, step: dict[str, Any]) -> dict[str, Any]:
+        """No text: what happens to the task, beside what the API knows (JG-63, JG-64)."""
+        return self._chunk({}) | {"pointwork": step}
+
     def text(self, piece: str) -> Iterator[dict[str, Any]]:
         """A piece of the answer; one that was held back, in pieces that a client can draw."""
         for start in range(0, len(piece), _CHUNK_CHARACTERS):

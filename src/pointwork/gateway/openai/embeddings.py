@@ -3,7 +3,7 @@
 import base64
 import json
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from fastapi import APIRouter, Request, Response
@@ -18,11 +18,9 @@ from pointwork.gateway.answered import governance
 from pointwork.gateway.declaring import AUTO, Asked
 from pointwork.gateway.problems import ProblemError, bad_request
 from pointwork.gateway.question import Question
+from pointwork.gateway.rules import Rules
 from pointwork.gateway.wire_model import WireModel
 from pointwork.policy.bundle import PolicyLibrary
-
-if TYPE_CHECKING:
-    from pointwork.gateway.app import Gateway
 
 router = APIRouter(tags=["OpenAI"])
 _NEEDS = "embedding"
@@ -46,24 +44,24 @@ class EmbeddingRequest(WireModel):
 
 @router.post("/embeddings", response_model=None)
 async def create_embeddings(
-    body: EmbeddingRequest, request: Request, caller: Submitter
+    body: EmbeddingRequest, request: Request, caller: Submitter, rules: Rules
 ) -> Response:
     """Embed up to 64 texts as one task. The space they lie in stands under ``pointwork``.
 
     Raises:
         ProblemError: 400 for too many texts, or a number of dimensions, which the model sets.
     """
-    gateway: Gateway = request.app.state.gateway
     if len(body.texts) > TEXTS_MAX:
         detail = f"input: has {len(body.texts)} texts; give at most {TEXTS_MAX} at a time"
         raise bad_request("too_many_texts", detail, "input")
     if body.dimensions is not None:
         detail = "dimensions: the serving model sets them; leave it out"
         raise bad_request("unsupported_parameter", detail, "dimensions")
-    model, stated = _route(gateway.library, body.model, body.pointwork)
+    model, stated = _route(rules, body.model, body.pointwork)
     turns = (Turn(speaker=Speaker.USER, parts=(TextPart(text=each),)) for each in body.texts)
-    question = Question(request, caller, Asked(model, stated, {}), Prompt(turns=tuple(turns)))
-    _check_class(gateway.library, question.declaration)
+    asked = Asked(model, stated, {})
+    question = Question(request, caller, rules, asked, Prompt(turns=tuple(turns)))
+    _check_class(rules, question.declaration)
     return await question.whole(partial(_embedded, encoding=body.encoding_format))
 
 

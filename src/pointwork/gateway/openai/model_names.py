@@ -1,38 +1,34 @@
 """``GET /v1/models``: the names a request may give as its model."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 
 from pointwork.gateway.access import Reader
 from pointwork.gateway.declaring import AUTO
 from pointwork.gateway.problems import ProblemError
+from pointwork.gateway.rules import Rules
 from pointwork.policy.bundle import PolicyLibrary
-
-if TYPE_CHECKING:
-    from pointwork.gateway.app import Gateway
 
 router = APIRouter(tags=["OpenAI"])
 _OWNER = "pointwork"
 
 
 @router.get("/models")
-async def list_models(request: Request, caller: Reader) -> dict[str, Any]:
+async def list_models(caller: Reader, rules: Rules) -> dict[str, Any]:
     """``auto``, then each class of each pack, then each model of the catalogue."""
-    gateway: Gateway = request.app.state.gateway
-    return {"object": "list", "data": list(_entries(gateway.library))}
+    return {"object": "list", "data": list(_entries(rules))}
 
 
 @router.get("/models/{name:path}")
-async def retrieve_model(name: str, request: Request, caller: Reader) -> dict[str, Any]:
+async def retrieve_model(name: str, caller: Reader, rules: Rules) -> dict[str, Any]:
     """One of them.
 
     Raises:
         ProblemError: 404 where nothing has the name.
     """
-    gateway: Gateway = request.app.state.gateway
-    for entry in _entries(gateway.library):
+    for entry in _entries(rules):
         if entry["id"] == name:
             return entry
     raise ProblemError(

@@ -21,6 +21,7 @@ from pointwork.gateway.declaring import Asked
 from pointwork.gateway.openai.messages import ToolOffer, message_of, prompt_of, tool_of
 from pointwork.gateway.problems import ProblemError, bad_request
 from pointwork.gateway.question import EventForm, Question
+from pointwork.gateway.rules import Rules
 from pointwork.gateway.wire_model import WireModel
 
 router = APIRouter(tags=["OpenAI"])
@@ -114,11 +115,13 @@ def _message(index: int, item: dict[str, Any]) -> dict[str, Any]:
 
 
 @router.post("/responses", response_model=None)
-async def create_response(body: ResponseRequest, request: Request, caller: Submitter) -> Response:
+async def create_response(
+    body: ResponseRequest, request: Request, caller: Submitter, rules: Rules
+) -> Response:
     """Answer as one durable task; 202 with a link where a person must decide first."""
     limits = {"max_output_tokens": body.max_output_tokens, "temperature": body.temperature}
     asked = Asked(body.model, body.pointwork, limits)
-    question = Question(request, caller, asked, body.prompt, body.answer_schema)
+    question = Question(request, caller, rules, asked, body.prompt, body.answer_schema)
     if body.stream:
         return await question.streamed(ResponseEvents(question.task_id, body.model))
     return await question.whole(response_body)

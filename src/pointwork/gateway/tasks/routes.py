@@ -1,4 +1,4 @@
-"""Tasks over HTTP: list, look at, fetch the answer of, and cancel."""
+"""Tasks over HTTP: list, look at, wait for, fetch the answer of, and cancel."""
 
 import asyncio
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +11,8 @@ from pointwork.contract.identity import Identity
 from pointwork.contract.outcome import TaskOutcome, TaskStatus
 from pointwork.contract.task import TaskId
 from pointwork.gateway.access import Reader
+from pointwork.gateway.answering import Answering
+from pointwork.gateway.declaring import WAIT_SECONDS_MAX
 from pointwork.gateway.permissions import Right, callers_seen, is_own, may_read, rights_of
 from pointwork.gateway.problems import ProblemError
 from pointwork.gateway.tasks.views import entry_view, outcome_view, running_view
@@ -50,11 +52,23 @@ async def list_tasks(
 
 
 @router.get("/{task_id}")
-async def retrieve_task(task_id: TaskId, request: Request, caller: Reader) -> dict[str, Any]:
-    """Where a task stands, or how it ended."""
+async def retrieve_task(
+    task_id: TaskId,
+    request: Request,
+    caller: Reader,
+    wait_seconds: Annotated[float, Query(ge=0, le=WAIT_SECONDS_MAX)] = 0.0,
+    for_person: bool = False,
+) -> dict[str, Any]:
+    """Where a task stands, or how it ended.
+
+    With ``wait_seconds`` the request is held until the task ends, or a person must decide first, or
+    so long; with ``for_person`` it is held while they decide too.
+    """
     gateway: Gateway = request.app.state.gateway
     await readable(gateway, task_id, caller)
     outcome = await gateway.client.outcome(task_id)
+    if outcome is None and wait_seconds > 0:
+        outcome = await _held(gateway, caller, task_id, wait_seconds, for_person=for_person)
     if outcome is not None:
         return outcome_view(outcome)
     view, approval = await asyncio.gather(
@@ -75,8 +89,23 @@ async def retrieve_answer(task_id: TaskId, request: Request, caller: Reader) -> 
         return JSONResponse({"task_id": task_id, "status": "running", "text": None}, 202)
     if outcome.status is not TaskStatus.SUCCEEDED:
         return JSONResponse(_unanswered(outcome))
-    text = await asyncio.to_thread(gateway.client.answer_text, outcome)
-    return JSONResponse({"task_id": task_id, "status": outcome.status, "text": text})
+    answer = await asyncio.to_thread(gateway.client.answer, outcome)
+    said = answer.model_dump(mode="json")
+    return JSONResponse({"task_id": task_id, "status": outcome.status, **said})
+
+
+@router.get("/{task_id}/decision")
+async def retrieve_decision(task_id: TaskId, request: Request, caller: Reader) -> dict[str, Any]:
+    """The latest decision with all it read: facts, prices, every refused model. No text."""
+    gateway: Gateway = request.app.state.gateway
+    await readable(gateway, task_id, caller)
+    record = None
+    if await gateway.client.outcome(task_id) is None:
+        record = await gateway.client.decision(task_id)
+    if record is None:
+        record = await asyncio.to_thread(gateway.outcomes.latest_decision, task_id)
+    found = record.model_dump(mode="json") if record is not None else None
+    return {"task_id": task_id, "decision": found}
 
 
 @router.post("/{task_id}/cancel", status_code=202)
@@ -100,6 +129,18 @@ async def readable(gateway: "Gateway", task_id: str, caller: Identity) -> str:
     if owner is None or not may_read(caller, owner):
         raise _not_found(task_id)
     return owner
+
+
+async def _held(
+    gateway: "Gateway", caller: Identity, task_id: str, wait_seconds: float, *, for_person: bool
+) -> TaskOutcome | None:
+    """The outcome, once there is one; None where the task still runs when the wait is over."""
+    seconds = min(wait_seconds, gateway.options.wait.total_seconds())
+    async with gateway.calls.one(caller.name):
+        found = await Answering(gateway.client, gateway.approvals).follow(
+            task_id, open_seconds=seconds, person_seconds=seconds if for_person else None
+        )
+    return found if isinstance(found, TaskOutcome) else None
 
 
 def _unanswered(outcome: TaskOutcome) -> dict[str, Any]:

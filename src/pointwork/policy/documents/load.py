@@ -1,6 +1,7 @@
 """From a folder of documents to a library of bundles; anything wrong stops the load."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from pointwork.policy.bundle import PolicyBundle, PolicyLibrary
@@ -16,7 +17,7 @@ from pointwork.policy.documents.catalogue import (
 from pointwork.policy.documents.pack import Pack
 from pointwork.policy.documents.prices import UnknownPriceError, look_up, price_library_version
 from pointwork.policy.documents.release import Profile, ReleaseKeys, require_release
-from pointwork.policy.documents.revisions import check_revisions
+from pointwork.policy.documents.revisions import TamperedPolicyError, check_revisions
 from pointwork.policy.documents.strict_yaml import PolicyError, place_in, read_document
 
 _PACK_FILE = re.compile(r"^\d+(\.\d+){1,2}\.yaml$")
@@ -53,15 +54,18 @@ def load_library(
         raise PolicyError(f"{policies}: holds no pack; add <pack>/<version>.yaml")
     active: list[PolicyBundle] = []
     retired: list[PolicyBundle] = []
+    unreleased: list[str] = []
     for folder in folders:
         bundles = [
             _bundle(path, read_document(path, Pack), priced, served) for path in _versions(folder)
         ]
         _check_folder(folder, bundles)
-        _check_record(folder, bundles, profile, release_keys)
+        check_revisions(folder, {each.pack.version: each.pack_sha256 for each in bundles})
+        _check_release(folder, bundles[-1], profile, release_keys)
+        unreleased.extend(_unreleased(folder, bundles[:-1], profile, release_keys))
         active.append(bundles[-1])
         retired.extend(bundles[:-1])
-    return PolicyLibrary(active, retired)
+    return PolicyLibrary(active, retired, unreleased=unreleased)
 
 
 def load_pack(path: Path, policies: Path, host: str) -> PolicyBundle:
@@ -142,21 +146,30 @@ def _check_folder(folder: Path, bundles: list[PolicyBundle]) -> None:
             )
 
 
-def _check_record(
-    folder: Path, bundles: list[PolicyBundle], profile: Profile, keys: ReleaseKeys | None
+def _check_release(
+    folder: Path, bundle: PolicyBundle, profile: Profile, keys: ReleaseKeys | None
 ) -> None:
-    """The documents are those on record, and the active one is released where it must be."""
-    check_revisions(folder, {each.pack.version: each.pack_sha256 for each in bundles})
-    active = bundles[-1]
+    """Raises TamperedPolicyError where the version must be released and is not."""
     require_release(
         folder,
-        pack=active.pack.pack,
-        version=active.pack.version,
-        sha256=active.pack_sha256,
-        release_required=active.pack.release_required,
+        pack=bundle.pack.pack,
+        version=bundle.pack.version,
+        sha256=bundle.pack_sha256,
+        release_required=bundle.pack.release_required,
         profile=profile,
         keys=keys,
     )
+
+
+def _unreleased(
+    folder: Path, bundles: list[PolicyBundle], profile: Profile, keys: ReleaseKeys | None
+) -> Iterator[str]:
+    """Earlier versions that nobody may go back to here; they remake old decisions all the same."""
+    for each in bundles:
+        try:
+            _check_release(folder, each, profile, keys)
+        except TamperedPolicyError:
+            yield each.pack_sha256
 
 
 def _profile(policies: Path, host: str, catalogue: Catalogue) -> HostProfile:

@@ -125,6 +125,8 @@ class TaskClass(Document):
     """How near those answers must be to count as one; absent is equal."""
     critic: CriticRule | None = added(None)
     judge: JudgeRule | None = added(None)
+    tokens_stream: bool = added(False)
+    """Text may be shown as a model writes it, where no check stands between it and the caller."""
     self_critique: bool = added(False)
     """The owner drafts, questions its draft and answers: three calls of one model (CX-34)."""
     eval_confidence_min: Ratio | None = added(None)

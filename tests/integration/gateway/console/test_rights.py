@@ -109,3 +109,37 @@ async def test_a_task_that_nobody_has_is_not_found_in_the_same_words(house: Hous
     csrf = await visitor.csrf()
     assert {each.status_code for each in pages} == {404}
     assert said[0].replace(csrf, "") == said[1].replace(csrf, "")
+
+
+OF_THE_RECORD = ("/budgets", "/budgets/one?pack=omega&period=day", "/performance", "/costs")
+OF_OWNERS = ("/budgets/limit", "/budgets/resume", "/budgets/seen", "/costs/review")
+
+
+@pytest.mark.parametrize("role", Role)
+async def test_budgets_and_costs_are_read_with_the_record_and_changed_by_owners(
+    house: House, role: Role
+) -> None:
+    """An owner is told what the empty form lacks; everybody else, that they may not."""
+    visitor = Visitor(house.gateway)
+    await visitor.sign_in(house.person(role))
+    read = {path: (await visitor.get(path)).status_code for path in OF_THE_RECORD}
+    sent = {path: (await visitor.act(path)).status_code for path in OF_OWNERS}
+    assert {*read.values()} == {403 if role is Role.SUBMITTER else 200}
+    assert {*sent.values()} == ({400, 404} if role is Role.OWNER else {403})
+
+
+POLICY_PAGES = ("", "/omega", "/omega?version=1.0", "/omega/diff", "/omega/rollback?to=1.0")
+POLICY_FORMS = {"/omega/rollback": 400, "/omega/overlay": 409}
+"""What an owner is told of an empty form."""
+
+
+@pytest.mark.parametrize("role", Role)
+async def test_policies_are_read_with_the_record_and_changed_by_owners(
+    house: House, role: Role
+) -> None:
+    visitor = Visitor(house.gateway)
+    await visitor.sign_in(house.person(role))
+    read = {path: (await visitor.get(f"/policies{path}")).status_code for path in POLICY_PAGES}
+    sent = {path: (await visitor.act(f"/policies{path}")).status_code for path in POLICY_FORMS}
+    assert {*read.values()} == {403 if role is Role.SUBMITTER else 200}
+    assert sent == (POLICY_FORMS if role is Role.OWNER else dict.fromkeys(POLICY_FORMS, 403))

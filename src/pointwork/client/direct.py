@@ -1,9 +1,9 @@
-"""How a service uses Pointwork from Python: submit a task, wait, read its answer, cancel it."""
+"""Tasks straight on Temporal, by a program that holds the vault's key."""
 
 import asyncio
 import contextlib
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Self
 
 from temporalio.client import (
@@ -14,14 +14,7 @@ from temporalio.client import (
     WorkflowUpdateFailedError,
     WorkflowUpdateRPCTimeoutOrCancelledError,
 )
-from temporalio.common import (
-    Priority,
-    SearchAttributeKey,
-    SearchAttributePair,
-    TypedSearchAttributes,
-    WorkflowIDConflictPolicy,
-    WorkflowIDReusePolicy,
-)
+from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.exceptions import (
     ApplicationError,
     WorkflowAlreadyStartedError,
@@ -29,6 +22,7 @@ from temporalio.exceptions import (
 )
 from temporalio.service import RPCError, RPCStatusCode
 
+from pointwork.client.starting import start_options
 from pointwork.contract.approval import SignedVerdict
 from pointwork.contract.decision import DecisionRecord, Plan
 from pointwork.contract.failures import (
@@ -45,8 +39,6 @@ from pointwork.contract.names import (
     ROUTE_TASK,
     UPDATE_ANSWER,
     UPDATE_VERDICT,
-    WORKFLOW_QUEUE,
-    SearchAttribute,
 )
 from pointwork.contract.outcome import TaskOutcome, TaskStatus, TaskView
 from pointwork.contract.prompt import (
@@ -125,10 +117,10 @@ class PointworkClient:
             TaskRefusedError: the content is empty, too large, or its schema is not a JSON Schema.
             ServiceUnavailableError: Temporal cannot be reached; nothing was started.
         """
-        request = await self._seal(prompt, declaration, schema)
+        request = await self.seal(prompt, declaration, schema)
         try:
             await self._temporal.start_workflow(
-                ROUTE_TASK, request, **_start_options(request), result_type=TaskOutcome
+                ROUTE_TASK, request, **start_options(request), result_type=TaskOutcome
             )
         except WorkflowAlreadyStartedError:
             pass
@@ -155,7 +147,7 @@ class PointworkClient:
         """
         limit = asyncio.timeout(wait_seconds)
         async with limit:
-            request = await self._seal(prompt, declaration, schema)
+            request = await self.seal(prompt, declaration, schema)
             start = _start_operation(request)
             try:
                 return await self._answer(request.task_id, start)
@@ -293,9 +285,16 @@ class PointworkClient:
         """The answer's text alone, empty where the model only calls tools; raises as ``answer``."""
         return self.answer(outcome).text
 
-    async def _seal(
-        self, prompt: Prompt, declaration: TaskDeclaration, schema: AnswerSchema | None
+    async def seal(
+        self, prompt: Prompt, declaration: TaskDeclaration, schema: AnswerSchema | None = None
     ) -> TaskRequest:
+        """Record a task and seal its content, without starting it: for ``child.run_task``.
+
+        What is returned holds references and no text, so a workflow may carry it.
+
+        Raises:
+            TaskIdReusedError, TaskRefusedError: as for ``submit``.
+        """
         contents = [(_PROMPT, checked_prompt(prompt), MEDIA_TYPE_PROMPT)]
         if schema is not None:
             contents.append((_SCHEMA, checked_schema(schema), MEDIA_TYPE_SCHEMA))
@@ -325,24 +324,8 @@ def _start_operation(request: TaskRequest) -> WithStartWorkflowOperation[Any, Ta
         request,
         result_type=TaskOutcome,
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-        **_start_options(request),
+        **start_options(request),
     )
-
-
-def _start_options(request: TaskRequest) -> dict[str, Any]:
-    keyword = SearchAttributeKey.for_keyword
-    facts = [SearchAttributePair(keyword(SearchAttribute.PACK), request.pack)]
-    if request.task_class is not None:
-        facts.append(SearchAttributePair(keyword(SearchAttribute.TASK_CLASS), request.task_class))
-    return {
-        "id": request.task_id,
-        "task_queue": WORKFLOW_QUEUE,
-        "id_reuse_policy": WorkflowIDReusePolicy.REJECT_DUPLICATE,
-        "priority": Priority(priority_key=request.priority, fairness_key=request.caller[:64]),
-        "static_summary": f"{request.pack}: {request.task_class or 'class to be found'}",
-        "task_timeout": timedelta(seconds=30),
-        "search_attributes": TypedSearchAttributes(facts),
-    }
 
 
 def _task_failed(cause: BaseException | None, task_id: str) -> TaskFailedError:
