@@ -31,6 +31,7 @@ def build_gateway(temporal: Client, parts: Parts, settings: GatewaySettings) -> 
         defaults=Defaults(pack=settings.pack, max_output_tokens=settings.max_output_tokens),
         wait=timedelta(seconds=settings.wait_seconds),
         temporal_ui_url=settings.temporal_ui_url,
+        shared_requests_a_second=settings.shared_requests_a_second,
         limits=Limits(
             requests_a_second=settings.requests_a_second,
             burst=settings.burst,

@@ -121,6 +121,8 @@ class GatewaySettings(BaseSettings):
     """Longest a request stays open; its task goes on after it."""
     requests_a_second: float = Field(default=200.0, gt=0)
     """Of one key and one replica, beside ``burst`` and ``in_flight_max``."""
+    shared_requests_a_second: int | None = Field(default=None, ge=1)
+    """Of one key and all replicas together, counted in the ledger; None counts each replica's."""
     burst: int = Field(default=400, ge=1)
     in_flight_max: int = Field(default=200, ge=1)
     temporal_ui_url: str = Field(default="", pattern=r"^(https?://\S+)?$")

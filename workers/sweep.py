@@ -36,6 +36,7 @@ from pointwork.contract.sweep import SweepPlace, Swept
 from pointwork.ledger.listeners import Listeners
 from pointwork.ledger.outcomes import OutcomeLog
 from pointwork.ledger.overrides import OverrideBook
+from pointwork.ledger.rate_leases import RateLeases
 from pointwork.ledger.sweeper import (
     ROWS_PER_PAGE,
     ExpiredPart,
@@ -102,6 +103,7 @@ class LedgerSweep:
         )
         await asyncio.to_thread(OverrideBook(self._engine).expire, datetime.now(UTC))
         await asyncio.to_thread(Listeners(self._engine).forget, datetime.now(UTC))
+        await asyncio.to_thread(RateLeases(self._engine).forget, datetime.now(UTC))
         reconciled = await self._reconcile() if self._reconcile else 0
         if self._project:
             await asyncio.to_thread(self._project, self._engine, datetime.now(UTC))

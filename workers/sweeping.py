@@ -3,10 +3,13 @@
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from sqlalchemy import Engine
 from temporalio.client import Client
 
+from pointwork.juggernaut.publishing import publish_policies
 from pointwork.ledger.juggernaut_tables import project
 from pointwork.ledger.retention import Retention
+from pointwork.ledger.selections import PACK
 from workers.audit_feed import audit_feed
 from workers.reconciling import reconcile_unknown
 from workers.sweep import LedgerSweep
@@ -21,12 +24,18 @@ def ledger_sweep(client: Client, parts: "Parts") -> LedgerSweep:
         credentials, now = parts.settings.credentials, datetime.now(UTC)
         return (await reconcile_unknown(parts.engine, parts.library, credentials, now)).corrected
 
+    def write_tables(engine: Engine, now: datetime) -> None:
+        library = parts.policies.now()
+        if PACK in library.packs:
+            publish_policies(engine, library.active(PACK), now)
+        project(engine, now)
+
     retention = Retention.over_defaults(parts.settings.content_retention_days)
     return LedgerSweep(
         client,
         parts.engine,
         reconcile,
-        project,
+        write_tables,
         upkeep=VaultUpkeep(parts.engine, parts.store, retention),
         feed=audit_feed(parts.engine, parts.settings.state_dir),
     )

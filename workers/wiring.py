@@ -4,7 +4,6 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Engine
@@ -25,7 +24,6 @@ from activities.retrieve import RetrieveActivities
 from activities.signals import SignalActivities
 from activities.sweep import SweepActivities
 from activities.verify import VerifyActivities
-from pointwork.contract.canonical import canonical_json
 from pointwork.contract.names import WORKFLOW_QUEUE, TaskQueue
 from pointwork.executors.corpora import CorpusShelf
 from pointwork.ledger.activations import ActivationLog
@@ -36,7 +34,6 @@ from pointwork.ledger.budgets import BudgetBook
 from pointwork.ledger.comparisons import ComparisonLog
 from pointwork.ledger.content import SealedContent
 from pointwork.ledger.engine import open_engine
-from pointwork.ledger.incidents import record_policy_incident
 from pointwork.ledger.ledger_file import check_ledger_file
 from pointwork.ledger.listeners import Listeners
 from pointwork.ledger.migrate import migrate
@@ -50,11 +47,8 @@ from pointwork.ledger.traffic import Traffic
 from pointwork.ledger.vault import MasterKeys, Vault
 from pointwork.ledger.vault_rows import ledger_id
 from pointwork.policy.active import ActivePolicies
-from pointwork.policy.bundle import PolicyBundle, PolicyLibrary
+from pointwork.policy.bundle import PolicyLibrary
 from pointwork.policy.documents.catalogue import Endpoint
-from pointwork.policy.documents.load import load_library
-from pointwork.policy.documents.release import read_release_keys
-from pointwork.policy.documents.revisions import TamperedPolicyError
 from pointwork.policy.engine.voices import CRITIC_FLAG
 from pointwork.privacy.codec import EncryptingCodec
 from pointwork.privacy.language.host import LanguageHost
@@ -79,6 +73,7 @@ from workers.executors import ExecutorContent, host_detector, local_embedding
 from workers.governed_signals import governed_signals
 from workers.inference import TextInference
 from workers.notices import Notices
+from workers.policy_library import checked_library, with_stored_revisions
 from workers.providers import connect_provider, is_usable
 from workers.refusals import RefusedVerdicts
 from workers.settings import Credentials, Settings
@@ -154,7 +149,7 @@ def open_parts(settings: Settings) -> Parts:
         check_ledger_file(settings.ledger_path, was_used=was_used)
     engine = open_engine(settings.ledger_address)
     migrate(engine)
-    library = with_stored_revisions(engine, _checked_library(engine, settings))
+    library = with_stored_revisions(engine, checked_library(engine, settings))
     master_keys = open_master_keys(engine, settings.master_key_path)
     store = sealed_store(settings, engine)
     vault = Vault(engine, master_keys, store=store)
@@ -194,37 +189,6 @@ def sealed_store(settings: Settings, engine: Engine) -> SealedBytes:
     )
     store.check()
     return store
-
-
-def _checked_library(engine: Engine, settings: Settings) -> PolicyLibrary:
-    """The packs on disk. One that was changed past the record is an incident (OM-83)."""
-    keys = read_release_keys(settings.release_keys) if settings.release_keys else None
-    try:
-        return load_library(
-            settings.policies_dir, settings.host, profile=settings.profile, release_keys=keys
-        )
-    except TamperedPolicyError as error:
-        now = datetime.now(UTC)
-        record_policy_incident(engine, error.pack, error.version, error.fault, str(error), now)
-        raise
-
-
-def with_stored_revisions(engine: Engine, library: PolicyLibrary) -> PolicyLibrary:
-    """Write the bundles at hand into the ledger, and add those the ledger knows from before.
-
-    A task pins its bundle by hash; it must find it after the policy files have moved on.
-    """
-    revisions = RevisionStore(engine)
-    now = datetime.now(UTC)
-    for bundle in library.all():
-        text = canonical_json(bundle).decode()
-        ref = bundle.ref
-        revisions.remember(ref.bundle_sha256, ref.pack, ref.version, ref.pack_sha256, text, now)
-    at_hand = {bundle.sha256 for bundle in library.all()}
-    stored = (revisions.find(sha256) for sha256 in revisions.hashes() if sha256 not in at_hand)
-    older = [PolicyBundle.model_validate_json(text) for text in stored if text is not None]
-    active = [library.active(pack) for pack in library.packs]
-    return PolicyLibrary(active, library.all(), stored=older, unreleased=library.unreleased)
 
 
 def cloud_providers(library: PolicyLibrary, credentials: Credentials) -> dict[str, Provider]:

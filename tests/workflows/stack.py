@@ -41,6 +41,7 @@ from pointwork.verdicts import sign
 from tests.fakes.fixed_inference import FixedInference
 from tests.fakes.policy_facts import changed
 from tests.fakes.scripted_provider import Script, ScriptedProvider
+from workers.policy_library import with_stored_revisions
 from workers.settings import Settings
 from workers.wiring import (
     Parts,
@@ -48,7 +49,6 @@ from workers.wiring import (
     codec_of,
     endpoints_of,
     invoke_activities,
-    with_stored_revisions,
 )
 
 OWNER, OWNER_KEY_ID = "owner", "owner-1"

@@ -18,7 +18,8 @@ from pointwork.policy.bundle import PolicyBundle, PolicyLibrary
 from tests.fakes.policy_facts import changed
 from tests.fakes.scripted_provider import Script
 from tests.workflows.stack import Stack, open_test_parts, running
-from workers.wiring import Parts, with_stored_revisions
+from workers.policy_library import with_stored_revisions
+from workers.wiring import Parts
 
 APPROVED, REJECTED = ApprovalVerdict.APPROVED, ApprovalVerdict.REJECTED
 

@@ -22,7 +22,7 @@ from pointwork.policy.documents.load import load_library
 from tests.fakes.scripted_provider import Script
 from tests.fakes.sealed_policies import seal_all
 from tests.workflows.stack import Stack, open_test_parts, running
-from workers.wiring import with_stored_revisions
+from workers.policy_library import with_stored_revisions
 
 CLAUDE_FIRST = (
     "rungs: [[gpt_class], [claude_class, gemini_class]]",

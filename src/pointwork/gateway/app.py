@@ -15,7 +15,7 @@ from pointwork.client import PointworkClient
 from pointwork.contract.failures import PointworkError
 from pointwork.contract.snapshot import Snapshot
 from pointwork.contract.task import TaskRequest
-from pointwork.gateway import codec_api, health, messages_api, routing_api
+from pointwork.gateway import codec_api, health, messages_api, policies_api, routing_api
 from pointwork.gateway.access import Callers
 from pointwork.gateway.console.build import add_console
 from pointwork.gateway.declaring import Defaults
@@ -24,6 +24,7 @@ from pointwork.gateway.live_answers import LiveAnswers
 from pointwork.gateway.live_answers import router as live_answers
 from pointwork.gateway.openai import chat, embeddings, model_names, responses
 from pointwork.gateway.problems import ProblemError, problem_of, respond
+from pointwork.gateway.shared_rate import SharedRate
 from pointwork.gateway.tasks import routes as tasks
 from pointwork.gateway.tasks import submitting
 from pointwork.ledger.access_keys import AccessKeys
@@ -32,6 +33,7 @@ from pointwork.ledger.approvals import ApprovalBook
 from pointwork.ledger.listeners import Listeners
 from pointwork.ledger.outcomes import OutcomeLog
 from pointwork.ledger.policies import RevisionStore
+from pointwork.ledger.rate_leases import RateLeases
 from pointwork.ledger.vault import Vault
 from pointwork.policy.active import ActivePolicies
 from pointwork.policy.bundle import PolicyLibrary
@@ -49,6 +51,8 @@ class GatewayOptions:
     wait: timedelta = timedelta(minutes=10)
     """Longest a request stays open for its answer; the task goes on after it."""
     limits: Limits = field(default_factory=Limits)
+    shared_requests_a_second: int | None = None
+    """Of one key and all replicas together; None leaves it to ``limits``."""
     temporal_ui_url: str = ""
     """The namespace's page in Temporal's UI, which the console links to; empty links nowhere."""
 
@@ -81,7 +85,9 @@ class Gateway:
         self.listeners = Listeners(engine)
         self.live = LiveAnswers()
         self.callers = Callers(AccessKeys(engine))
-        self.calls = CallLimits(self.options.limits)
+        shared = self.options.shared_requests_a_second
+        rate = SharedRate(RateLeases(engine), shared) if shared else None
+        self.calls = CallLimits(self.options.limits, shared=rate)
 
 
 def build_app(gateway: Gateway) -> FastAPI:
@@ -109,6 +115,7 @@ def build_app(gateway: Gateway) -> FastAPI:
     app.include_router(submitting.router, prefix="/v1")
     app.include_router(messages_api.router, prefix="/v1")
     app.include_router(routing_api.router)
+    app.include_router(policies_api.router)
     app.include_router(codec_api.router)
     app.include_router(live_answers)
     add_console(app, gateway)

@@ -1,7 +1,6 @@
 """Milestone 6's endpoints under ``/api/routing``, in the shapes its clients know (JG-47 to JG-51).
 
-Policies are read here and changed by the packs' own change control: a pack is a signed version, and
-no request over HTTP makes one.
+Its policies are read and written in ``policies_api``.
 """
 
 import asyncio
@@ -30,7 +29,6 @@ from pointwork.gateway.problems import ProblemError
 from pointwork.gateway.rules import Rules
 from pointwork.juggernaut.model_selector import SelectionRecord, select
 from pointwork.juggernaut.performance_tracker import PerformanceTracker
-from pointwork.juggernaut.routing_policies import routing_policies
 from pointwork.ledger.costs import CostBy, CostReport, Costs, Days
 from pointwork.policy.bundle import PolicyBundle, PolicyLibrary, UnknownPackError
 
@@ -60,17 +58,6 @@ class SelectRequest(BaseModel):
     """An upper bound of the prompt's tokens; the estimate is of the worst case."""
     max_output_tokens: Annotated[int, Field(ge=1, le=OUTPUT_TOKENS_MAX)] = 1024
     worker: Name | None = None
-
-
-@router.get("/policies")
-async def list_policies(caller: Submitter, rules: Rules, pack: PackName = PACK) -> dict[str, Any]:
-    """The active policies of a pack: its models by priority, its ceilings, tokens, temperature."""
-    bundle = _bundle(rules, pack)
-    try:
-        listed = [each.model_dump(mode="json") for each in routing_policies(bundle)]
-    except ValueError as error:
-        raise ProblemError(400, "no_routing_policies", str(error), "pack") from None
-    return {"pack": pack, "version": bundle.pack.version, "policies": listed}
 
 
 @router.get("/costs")
@@ -104,7 +91,7 @@ async def show_performance(
 ) -> dict[str, Any]:
     """How each model did in the window that the next change of order would read."""
     gateway: Gateway = request.app.state.gateway
-    bundle = _bundle(rules, pack)
+    bundle = named_pack(rules, pack)
     now = datetime.now(UTC)
     tracker = PerformanceTracker(gateway.engine)
     try:
@@ -120,7 +107,7 @@ async def select_model(
 ) -> dict[str, Any]:
     """The model that a task would go to now, with its estimate. No model is called."""
     gateway: Gateway = request.app.state.gateway
-    _bundle(rules, PACK)
+    named_pack(rules, PACK)
     asked = _request(body, caller)
     snapshot = await asyncio.to_thread(gateway.read_signals, asked)
     if snapshot is None:
@@ -170,7 +157,7 @@ def _selection(record: SelectionRecord) -> dict[str, Any]:
     }
 
 
-def _bundle(rules: PolicyLibrary, pack: str) -> PolicyBundle:
+def named_pack(rules: PolicyLibrary, pack: str) -> PolicyBundle:
     try:
         return rules.active(pack)
     except UnknownPackError as error:

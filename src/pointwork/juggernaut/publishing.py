@@ -1,4 +1,4 @@
-"""Puts the pack's routing policies into their table when a worker starts (JG-43)."""
+"""Puts the pack's routing policies into their table (JG-43)."""
 
 from datetime import datetime
 

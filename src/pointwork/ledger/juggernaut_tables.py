@@ -1,8 +1,8 @@
 """Fills Juggernaut's tables from the ledger's own rows (JG-43 to JG-46).
 
 ``model_selections`` follows every call at once (``selections``). The other three are written from
-time to time: policies when a worker starts, budgets and closed performance windows by the
-sweeper. A row's id follows from what it tells of, so writing it again changes it in place.
+time to time: policies, budgets and closed performance windows by the sweeper, and a policy when it
+is written. A row's id follows from what it tells of, so writing it again changes it in place.
 """
 
 import json
@@ -88,6 +88,14 @@ def keep_policies(engine: Engine, policies: Iterable[PolicyRow], now: datetime) 
                 connection.execute(_CHANGE_POLICY, {"of_id": row.id, **wanted, "updated_at": now})
 
     transact(engine, write)
+
+
+def policies_written_at(engine: Engine) -> dict[str, datetime]:
+    """When each active policy was last changed, by name."""
+    query = select(ROUTING_POLICIES.c.name, ROUTING_POLICIES.c.updated_at)
+    with read(engine) as connection:
+        rows = connection.execute(query.where(ROUTING_POLICIES.c.is_active)).all()
+    return {row.name: row.updated_at for row in rows}
 
 
 def project(engine: Engine, now: datetime) -> int:

@@ -1,6 +1,6 @@
 """Pack, priced catalogue and host profile as one value with one hash: all that ``decide`` reads."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from copy import copy
 from functools import cached_property
 from typing import Any, Self
@@ -54,6 +54,9 @@ class PolicyBundle(BaseModel):
         )
 
 
+LookUp = Callable[[str], str | None]
+
+
 class UnknownPackError(LookupError):
     """No active pack has this name."""
 
@@ -72,6 +75,7 @@ class PolicyLibrary:
         *,
         stored: Iterable[PolicyBundle] = (),
         unreleased: Iterable[str] = (),
+        look_up: LookUp | None = None,
     ) -> None:
         """Hold the bundles.
 
@@ -81,7 +85,9 @@ class PolicyLibrary:
             stored: bundles that only a ledger still has, which decided with models of their time.
             unreleased: ``pack_sha256`` of deployed versions that may not decide here for want of a
                 release (SP-52).
+            look_up: finds the canonical JSON of a bundle that came about since, by its hash.
         """
+        self._look_up = look_up
         self.unreleased = frozenset(unreleased)
         self._active = {bundle.pack.pack: bundle for bundle in active}
         deployed = [*retired, *self._active.values()]
@@ -129,12 +135,15 @@ class PolicyLibrary:
         """The bundle with this hash, active or not.
 
         Raises:
-            UnknownBundleError: this process does not hold it.
+            UnknownBundleError: neither this process nor where it looks has it.
         """
-        try:
-            return self._by_hash[bundle_sha256]
-        except KeyError:
-            raise UnknownBundleError(f"no policy bundle with hash {bundle_sha256}") from None
+        found = self._by_hash.get(bundle_sha256)
+        if found is None:
+            text = self._look_up(bundle_sha256) if self._look_up else None
+            if text is None:
+                raise UnknownBundleError(f"no policy bundle with hash {bundle_sha256}")
+            found = self._by_hash[bundle_sha256] = PolicyBundle.model_validate_json(text)
+        return found
 
     def all(self) -> tuple[PolicyBundle, ...]:
         """The retired bundles first, so that an active one has the last word on what all name."""

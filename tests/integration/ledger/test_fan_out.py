@@ -17,7 +17,7 @@ from tests.fakes.scripted_provider import Call, Says, Script
 from tests.integration.ledger.conftest import Ledger
 from tests.workflows.stack import Stack, open_test_parts, running
 from tests.workflows.test_codex_roles import PLAN
-from workers.wiring import with_stored_revisions
+from workers.policy_library import with_stored_revisions
 
 BRANCHES = (1, 2, 3, 4, 5)
 
