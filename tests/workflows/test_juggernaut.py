@@ -3,13 +3,17 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from temporalio.api.enums.v1 import EventType
 
 from pointwork.contract.decision import Plan, Trigger
+from pointwork.contract.failures import ProviderFailureKind
 from pointwork.contract.outcome import ReserveOutcome, TaskStatus
 from pointwork.contract.reasons import ReasonCode
 from pointwork.contract.task import Complexity
 from pointwork.ledger.budgets import BudgetBook
+from pointwork.ledger.selections import PACK
 from pointwork.policy.engine.windows import windows_at
+from tests.fakes.scripted_provider import Fails, Says
 from tests.integration.ledger.records import decision
 from tests.workflows.stack import THRIFTY_PACK, Stack
 
@@ -77,3 +81,41 @@ async def test_a_task_whose_text_is_simpler_than_its_type_goes_to_a_cheaper_mode
     assert outcome.served_model == model, outcome.reason
     assert decided.input.classification.complexity is found
     assert decided.snapshot_sha256
+
+
+@pytest.mark.req("JG-39")
+async def test_a_model_that_answers_503_is_followed_by_the_next_within_the_task(
+    stack: Stack,
+) -> None:
+    declaration = stack.declare(pack=PACK, task_class="normal")
+    down = Fails(ProviderFailureKind.OVERLOADED)
+    stack.script.write(declaration.task_id, down, Says("Fixed."))
+    outcome = await stack.run(declaration, f"Look at {declaration.task_id}.")
+
+    assert outcome.status is TaskStatus.SUCCEEDED
+    assert [(each.model, each.failure) for each in outcome.attempts] == [
+        ("gpt-4o-mini", ProviderFailureKind.OVERLOADED),
+        ("claude-3-5-sonnet", None),
+    ]
+
+
+@pytest.mark.req("JG-40")
+async def test_a_rate_limit_is_waited_for_as_long_as_it_says_and_only_the_answer_is_charged(
+    stack: Stack,
+) -> None:
+    declaration = stack.declare(pack=PACK, task_class="normal", requested_model="gpt-4o-mini")
+    limited = Fails(ProviderFailureKind.RATE_LIMITED, retry_after_seconds=2)
+    stack.script.write(declaration.task_id, limited, Says("Fixed."))
+    outcome = await stack.run(declaration, f"Look at {declaration.task_id}.")
+
+    assert outcome.status is TaskStatus.SUCCEEDED, outcome.reason
+    handle = stack.temporal.get_workflow_handle(declaration.task_id)
+    timers = [
+        event.timer_started_event_attributes.start_to_fire_timeout.ToTimedelta()
+        for event in (await handle.fetch_history()).events
+        if event.event_type == EventType.EVENT_TYPE_TIMER_STARTED
+    ]
+    assert timedelta(seconds=2) in timers
+    refused, answered = outcome.attempts
+    assert (refused.model, refused.cost_nano_usd) == (answered.model, 0)
+    assert outcome.cost_nano_usd == answered.cost_nano_usd > 0
