@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from pointwork.juggernaut.cost_tracker import AverageCost
 from pointwork.juggernaut.scorecard import (
-    BALANCE_MIN,
     WINDOW_DAYS,
     Measured,
     Score,
@@ -35,6 +35,7 @@ NOTHING = Measured(
     succeeded_ms=0,
     overspent=(),
     calls_by_policy={"normal": 0, "code": 0},
+    balance_min=Decimal("0.5"),
 )
 COST, SUCCESS, TIME, BUDGETS, BALANCE = range(5)
 CENT = 10_000_000
@@ -116,7 +117,16 @@ def test_policies_are_balanced_from_two_of_four_used_alike(
 ) -> None:
     found = score(BALANCE, calls_by_policy=calls)
     assert (found.is_met, found.measured, found.basis) == (is_met, shown, shares)
-    assert found.bound == f"at least {BALANCE_MIN:.2f} of 1"
+    assert found.bound == "at least 0.50 of 1"
+
+
+@pytest.mark.req("JG-62")
+def test_the_bound_of_balanced_use_is_the_packs() -> None:
+    uneven = {"normal": 9, "code": 1}
+    assert shipped("juggernaut").pack.balance_min == NOTHING.balance_min
+    for bound, is_met in ((Decimal("0.4"), True), (Decimal("0.5"), False), (None, None)):
+        found = score(BALANCE, calls_by_policy=uneven, balance_min=bound)
+        assert found.is_met is is_met
 
 
 def test_what_was_not_measured_is_neither_met_nor_missed() -> None:
@@ -150,6 +160,7 @@ def test_the_ledger_feeds_the_scorecard_alike_before_and_after_a_day_is_closed(
         succeeded_ms=36,
         overspent=(),
         calls_by_policy={"normal": 0, "deep_research": 0, "code": 3, "ops": 1},
+        balance_min=Decimal("0.5"),
     )
     assert measure(ledger.engine, bundle, tomorrow) == expected
     assert project(ledger.engine, tomorrow) > 0

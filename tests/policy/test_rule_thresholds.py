@@ -24,7 +24,7 @@ BESIDE = frozenset(
     {
         *("approvals", "retry", "deadline_seconds", "vendors_min", "callers", "temperature"),
         *("cache", "batch", "overlay", "pipeline", "spec", "high_risk_groups"),
-        "likely_output",
+        *("likely_output", "balance_min"),
     }
 )
 """Figures that no decision compares with: they go along with the plan, or bind other parts."""

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from pointwork.contract.money import format_usd
@@ -21,11 +22,6 @@ WINDOW_DAYS = 7
 """A scorecard is of so many UTC days, today among them: every daily budget and one weekly."""
 SUCCESS_MIN_PER_CENT = 95
 CALL_TIME_BELOW_MS = 5_000
-BALANCE_MIN = 0.5
-"""The least normalised entropy that counts as balanced: 1 is every policy used alike, 0 one policy
-alone, and this is two of the four used alike. The document asks for balanced usage and names no
-measure; the pack has no field for one.
-"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,6 +41,8 @@ class Measured:
     """Daily and weekly budget periods that spent more than their budget."""
     calls_by_policy: Mapping[str, int]
     """Every policy of the pack, those without a call too."""
+    balance_min: Decimal | None
+    """The pack's own bound; None where it states none."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,7 +66,7 @@ def scorecard(measured: Measured) -> tuple[Score, ...]:
         _success(measured.calls, measured.succeeded),
         _time(measured.succeeded, measured.succeeded_ms),
         _budgets(measured.overspent),
-        _balance(measured.calls_by_policy),
+        _balance(measured.calls_by_policy, measured.balance_min),
     )
 
 
@@ -104,6 +102,7 @@ def measure(engine: "Engine", bundle: "PolicyBundle", now: datetime) -> Measured
         succeeded_ms=sums.succeeded_ms,
         overspent=tuple(tracker.overspent(datetime.combine(since, time(), UTC))),
         calls_by_policy={name: calls.get(name, 0) for name in bundle.pack.classes},
+        balance_min=bundle.pack.balance_min,
     )
 
 
@@ -150,13 +149,13 @@ def _budgets(overspent: tuple[str, ...]) -> Score:
     )
 
 
-def _balance(calls: Mapping[str, int]) -> Score:
+def _balance(calls: Mapping[str, int], bound: Decimal | None) -> Score:
     found = balance(calls)
     return Score(
         goal="balanced use of the policies",
-        is_met=None if found is None else found >= BALANCE_MIN,
+        is_met=None if found is None or bound is None else found >= bound,
         measured="" if found is None else f"{math.floor(found * 100) / 100:.2f}",
-        bound=f"at least {BALANCE_MIN:.2f} of 1",
+        bound="the pack states none" if bound is None else f"at least {bound:.2f} of 1",
         basis=", ".join(_shares(calls)),
     )
 

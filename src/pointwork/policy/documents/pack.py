@@ -214,6 +214,9 @@ class Pack(Document):
     )
     likely_output: LikelyOutput | None = added(None)
     """Where it stands, a decision states the likely cost beside the worst case (OM-77)."""
+    balance_min: Ratio | None = added(None)
+    """The least normalised entropy of its classes' use that counts as balanced: 1 is all alike, 0
+    is one alone (JG-62)."""
     metrics_feedback: Literal["proposal", "not_read", "overlay", "eval_confidence"] = added(
         "proposal"
     )

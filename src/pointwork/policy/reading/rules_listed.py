@@ -72,7 +72,7 @@ _FIELDS_OF_GROUP: dict[Group, tuple[str, ...]] = {
     Group.SIGNALS: ("required_signals", "overlay"),
     Group.FLAGS: ("flags",),
     Group.FACTS: ("facts", "high_risk_groups"),
-    Group.OTHER: ("spec", "responsibilities", "batch"),
+    Group.OTHER: ("spec", "responsibilities", "batch", "balance_min"),
 }
 GROUP_OF_FIELD = {name: group for group, names in _FIELDS_OF_GROUP.items() for name in names}
 
