@@ -19,7 +19,8 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up test test-whole chromium check format replay record-histories coverage-of-requirements lock clean \
 	bench-overhead bench-classify bench-privacy bench-decide bench-budget bench-peers bench-million bench-soak \
-	bench-gateway bench-streams bench-console bench-injections bench-names bench-compare mutation mutation-ledger
+	bench-gateway bench-streams bench-faults bench-noisy bench-console bench-injections bench-names \
+	bench-compare mutation mutation-ledger
 
 help: ## list the commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-26s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -110,6 +111,12 @@ bench-gateway: $(READY) ## latency and requests/s over HTTP: direct, Pointwork, 
 
 bench-streams: $(READY) ## when the first token of a streamed answer comes, and what open streams weigh
 	$(BIN)/python -m bench.streams
+
+bench-faults: $(READY) ## what a caller gets, is told and is charged where the first model fails
+	$(BIN)/python -m bench.faults
+
+bench-noisy: $(READY) ## what a caller who floods the gateway does to one who sends a request at a time
+	$(BIN)/python -m bench.noisy
 
 bench-console: $(READY) ## how fast a page of the console is with 100,000 tasks, beside an empty ledger
 	$(BIN)/python -m bench.console

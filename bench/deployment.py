@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from string import Template
@@ -33,6 +34,22 @@ FAMILY = {
     "capability": "Answers with filler words",
 }
 CLASS = {"covers": ["calls of the bench"], "quality_floor": 1, "ceiling": "1.00"}
+ENDPOINT = {"adapter": "openai", "site": "public_api", "dialect": "deepseek"}
+SHARED_ENDPOINT = "mock"
+TIMEOUT_SECONDS = 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failing:
+    """Models that have an endpoint each and fail there, and the one that is called next."""
+
+    base_urls: Mapping[str, str]
+    """By model, which is the name of its endpoint too."""
+    next_model: str
+    timeout_seconds: int
+    """Of every model's call."""
+    rows: Mapping[str, Mapping[str, Any]]
+    """By pack, more fields of its classes."""
 
 
 class Deployment:
@@ -46,16 +63,17 @@ class Deployment:
         models: Sequence[str],
         workers: tuple[str, ...] = (WORKER,),
         row: Mapping[str, Any] | None = None,
+        failing: Failing | None = None,
     ) -> None:
         """``limits_usd``: by the pack's name, what each caller may spend.
 
         Each of ``models`` is a model of the mock upstream, and the class of that name is for it,
-        with the fields of ``row`` besides.
+        with the fields of ``row`` besides. The models of ``failing`` have a class each too.
         """
         self.state_dir = folder / "state"
         self._app = folder / "app"
         self._workers = workers
-        write_application(self._app, base_url, limits_usd, models, row)
+        write_application(self._app, base_url, limits_usd, models, row, failing)
         settings = Settings(state_dir=self.state_dir)
         self._ledger_url = settings.ledger_address
         self._master_key = settings.master_key_path
@@ -106,6 +124,7 @@ def write_application(
     limits_usd: dict[str, str],
     models: Sequence[str],
     row: Mapping[str, Any] | None = None,
+    failing: Failing | None = None,
 ) -> None:
     """A folder to run the workers from: this checkout's code with the bench's policies."""
     folder.mkdir()
@@ -116,20 +135,36 @@ def write_application(
     host = "hosts/embedded.yaml"
     (policies / host).write_text((POLICIES / host).read_text())
     entry = Template((POLICIES / "model.yaml").read_text())
-    catalogue = Template((POLICIES / "models.yaml").read_text()).substitute(base_url=base_url)
-    entries = (entry.substitute(model=model) for model in models)
-    (policies / "models.yaml").write_text(catalogue + "".join(entries))
-    document = Template((POLICIES / "pack.yaml").read_text())
+    base_urls, rungs = {SHARED_ENDPOINT: base_url}, {model: [[model]] for model in models}
+    timeout_seconds = TIMEOUT_SECONDS
+    if failing is not None:
+        base_urls |= failing.base_urls
+        rungs |= {model: [[model], [failing.next_model]] for model in failing.base_urls}
+        timeout_seconds = failing.timeout_seconds
     # JSON is YAML, in one line.
-    rows = {
-        "families": json.dumps({model: {**FAMILY, "models": [model]} for model in models}),
-        "classes": json.dumps(
-            {model: {**CLASS, **(row or {}), "rungs": [[model]]} for model in models}
-        ),
-    }
+    endpoints = {name: {**ENDPOINT, "base_url": url} for name, url in base_urls.items()}
+    catalogue = Template((POLICIES / "models.yaml").read_text())
+    entries = (
+        entry.substitute(
+            model=model,
+            endpoint=model if model in base_urls else SHARED_ENDPOINT,
+            timeout_seconds=timeout_seconds,
+        )
+        for model in rungs
+    )
+    text = catalogue.substitute(endpoints=json.dumps(endpoints)) + "".join(entries)
+    (policies / "models.yaml").write_text(text)
+    document = Template((POLICIES / "pack.yaml").read_text())
+    families = json.dumps({model: {**FAMILY, "models": [model]} for model in rungs})
     for pack, limit in limits_usd.items():
         path = policies / pack / "1.0.yaml"
         path.parent.mkdir()
-        path.write_text(document.substitute(pack=pack, limit=limit, **rows))
+        fields = {**CLASS, **(row or {}), **(failing.rows.get(pack, {}) if failing else {})}
+        classes = {model: {**fields, "rungs": steps} for model, steps in rungs.items()}
+        path.write_text(
+            document.substitute(
+                pack=pack, limit=limit, families=families, classes=json.dumps(classes)
+            )
+        )
         bundle = load_pack(path, policies, "embedded")
         seal(path.parent, bundle.pack.version, bundle.pack_sha256, "bench", datetime.now(UTC))

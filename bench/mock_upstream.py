@@ -42,7 +42,7 @@ class Upstream:
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # A request without a body is a client that looks whether somebody is there.
         with suppress(asyncio.IncompleteReadError, ConnectionError, KeyError):
-            headers, body = await _request(reader)
+            headers, body = await read_request(reader)
             self.in_flight += 1
             try:
                 await asyncio.sleep(self.latency_seconds)
@@ -64,7 +64,7 @@ class Upstream:
             await asyncio.sleep(0.01)
 
 
-async def _request(reader: asyncio.StreamReader) -> tuple[dict[str, str], dict[str, Any]]:
+async def read_request(reader: asyncio.StreamReader) -> tuple[dict[str, str], dict[str, Any]]:
     head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
     pairs = (line.split(":", 1) for line in head.split("\r\n")[1:] if ":" in line)
     headers = {name.strip().lower(): value.strip() for name, value in pairs}

@@ -75,9 +75,8 @@ async def serve_gateway(
         while not server.started and not serving.done():
             await asyncio.sleep(0.01)
         if server.started:
-            host, port = listener.getsockname()[:2]
-            url = f"http://{host}:{port}"
-            gateway.live.url = settings.stream_url or _own_url(host, url)
+            url = _url_of(listener)
+            gateway.live.url = settings.stream_url or _reached_at(listener, url)
             _log.info("gateway listens on %s", url)
             ready(url)
         stop = asyncio.create_task(stopped.wait())
@@ -100,9 +99,20 @@ def _listener(settings: GatewaySettings) -> socket.socket:
     return listener
 
 
-def _own_url(host: str, url: str) -> str:
+def _url_of(listener: socket.socket) -> str:
+    if listener.family not in (socket.AF_INET, socket.AF_INET6):
+        return f"unix:{listener.getsockname()}"
+    host, port = listener.getsockname()[:2]
+    return (
+        f"http://[{host}]:{port}" if listener.family == socket.AF_INET6 else f"http://{host}:{port}"
+    )
+
+
+def _reached_at(listener: socket.socket, url: str) -> str:
     """Where this host's workers reach the listener; empty where its address tells nobody that."""
-    return "" if ipaddress.ip_address(host).is_unspecified else url
+    if listener.family not in (socket.AF_INET, socket.AF_INET6):
+        return ""
+    return "" if ipaddress.ip_address(listener.getsockname()[0]).is_unspecified else url
 
 
 class _Server(uvicorn.Server):

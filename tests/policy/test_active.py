@@ -1,6 +1,6 @@
 """What decides new tasks: the newest deployed version, unless an owner went back (OM-85)."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -29,6 +29,20 @@ class Ledger:
     def find(self, bundle_sha256: str) -> str | None:
         found = self.bundles.get(bundle_sha256)
         return canonical_json(found).decode() if found else None
+
+    def remember(
+        self,
+        bundle_sha256: str,
+        pack: str,
+        version: str,
+        pack_sha256: str,
+        canonical_json: str,
+        now: datetime,
+    ) -> None:
+        found = PolicyBundle.model_validate_json(canonical_json)
+        assert (found.ref.pack, found.ref.version) == (pack, version)
+        assert found.ref.pack_sha256 == pack_sha256
+        self.bundles[bundle_sha256] = found
 
     def activate(self, bundle: PolicyBundle, *, instead_of: PolicyBundle, newest: str) -> None:
         number = len(self.entries) + 1
@@ -113,3 +127,30 @@ def test_a_version_that_is_not_released_here_is_not_gone_back_to(ledger: Ledger)
     active = ActivePolicies(library, ledger, ledger)
     assert active.now().active("omega") is NEW
     assert active.standing() == {}
+
+
+def test_a_version_that_only_the_ledger_has_decides_by_todays_prices(ledger: Ledger) -> None:
+    """Written while prices were lower: a hold by them would not cover the call."""
+    written = changed(OLD, pack={"version": "1.0.1", "supersedes": "1.0"})
+    ledger.bundles[written.sha256] = written
+    ledger.activate(written, instead_of=OLD, newest="1.0")
+    tier = OLD.models["gpt-5.1"].tiers[0]
+    dearer = tier.model_copy(update={"input_per_mtok": tier.input_per_mtok * 10})
+    today = changed(OLD, models={"gpt-5.1": {"tiers": (dearer,)}})
+    active = policies(ledger, today).now().active("omega")
+
+    assert active.pack == written.pack
+    assert active.models["gpt-5.1"].tiers == (dearer,)
+    # Whoever meets its hash in a task finds it.
+    assert ledger.bundles[active.sha256] == active
+
+
+def test_a_stored_bundle_that_is_not_the_one_of_its_hash_decides_nothing(ledger: Ledger) -> None:
+    written = changed(OLD, pack={"version": "1.0.1", "supersedes": "1.0"})
+    ledger.bundles[written.sha256] = changed(written, pack={"deadline_seconds": 60})
+    ledger.activate(written, instead_of=OLD, newest="1.0")
+    with pytest.raises(UnknownBundleError):
+        policies(ledger, OLD).now()
+    library = PolicyLibrary([OLD], look_up=ledger.find)
+    with pytest.raises(UnknownBundleError, match="another one"):
+        library.by_hash(written.sha256)

@@ -1,7 +1,9 @@
 """The one door out: where a key may go, and what goes with it."""
 
 import asyncio
+import re
 from dataclasses import replace
+from urllib.parse import quote
 
 import httpx2
 import pytest
@@ -90,6 +92,20 @@ REFUSED_URLS = [
     "http://[::ffff:8.8.8.8]",
     "https://[::1",
     "https://①②⑦.⓪.⓪.①",
+    "http://2852039166",
+    "https://0xa9fea9fe",
+    "http://0251.0376.0251.0376",
+    "https://169.254.43518",
+    "http://[::169.254.169.254]",
+    "http://[64:ff9b::169.254.169.254]",
+    "http://[2002:a9fe:a9fe::]",
+    "http://[fd00:ec2::254]/latest/meta-data",
+    "https://[fd20:ce::254]",
+    "http://100.100.100.200",
+    "https://100.100.100.200",
+    "http://metadata",
+    "https://①⑥⑨.254.169.254",
+    "https://169。254。169。254",
 ]
 
 ALLOWED_URLS = {
@@ -137,6 +153,32 @@ async def test_a_request_to_another_origin_is_not_sent(elsewhere: str) -> None:
     async with client, single_exchange(CLEARED):
         with pytest.raises(EgressRefusedError, match="an origin other than") as caught:
             await client.post(elsewhere, json={})
+    assert vendor.received == []
+    assert_no_canary(repr(caught.value))
+
+
+@pytest.mark.parametrize("location", [url for url in REFUSED_URLS if url.isprintable()])
+async def test_a_redirect_to_any_of_them_is_not_followed(location: str) -> None:
+    async with LoopbackVendor() as vendor:
+        vendor.reply = Reply.of_json(307, {}, location=quote(location, safe=":/@?#[]\\%"))
+        credential = ("authorization", f"Bearer {KEY}")
+        async with http_client(vendor.base_url, credential=credential) as client:
+            response = await client.post("/v1", json={})
+    assert response.status_code == 307
+    assert (vendor.connections, len(vendor.received)) == (1, 1)
+
+
+NAME_A_HOST = [url for url in REFUSED_URLS if re.search(r"://[^/]", url)]
+
+
+@pytest.mark.parametrize("url", NAME_A_HOST)
+async def test_the_client_of_an_endpoint_sends_nothing_to_any_of_them(url: str) -> None:
+    vendor = InProcessVendor()
+    credential = ("authorization", f"Bearer {KEY}")
+    client = http_client(vendor.base_url, credential=credential, transport=vendor.transport)
+    async with client, single_exchange(CLEARED):
+        with pytest.raises((httpx2.TransportError, httpx2.InvalidURL)) as caught:
+            await client.post(url, json={})
     assert vendor.received == []
     assert_no_canary(repr(caught.value))
 

@@ -70,3 +70,11 @@ def test_callers_of_one_task_share_its_answer_until_the_last_one_left() -> None:
             assert one is other
         assert answers.find("t") is one
     assert answers.find("t") is None
+
+
+def test_an_earlier_call_never_takes_the_place_of_a_later_one() -> None:
+    live = LiveAnswer()
+    again = replace(SECOND, attempt_id="t/2/2")
+    assert [live.begin(each) for each in (FIRST, SECOND, again)] == [True, True, True]
+    assert [live.begin(each) for each in (FIRST, SECOND)] == [False, False]
+    assert live.call is again

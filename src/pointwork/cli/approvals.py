@@ -158,7 +158,7 @@ def waiting_for(engine: "Engine", task_id: str) -> ApprovalRequest:
     raise CliError(problem, "see `pointwork inbox` for those that do")
 
 
-def check_reason(reason: str) -> None:
+def check_reason(reason: str, option: str = "--reason") -> None:
     """Refuse what is no sentence, or holds a credential.
 
     Raises:
@@ -167,10 +167,10 @@ def check_reason(reason: str) -> None:
     length = len(reason.strip())
     if not _REASON_CHARACTERS_MIN <= length <= _REASON_CHARACTERS_MAX:
         raise CliError(
-            f"--reason has {length} characters",
+            f"{option} has {length} characters",
             f"say why in {_REASON_CHARACTERS_MIN} to {_REASON_CHARACTERS_MAX}",
         )
-    refuse_credentials("--reason", reason)
+    refuse_credentials(option, reason)
 
 
 def signed_verdict(

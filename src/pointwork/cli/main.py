@@ -22,6 +22,7 @@ from pointwork.cli import (
     doctor,
     erase,
     explain,
+    incident,
     models,
     overlay,
     override,
@@ -75,6 +76,7 @@ def build_app() -> typer.Typer:
     app.add_typer(policy.app, name="policy")
     app.add_typer(overlay.app, name="overlay")
     app.add_typer(override.app, name="override")
+    app.add_typer(incident.app, name="incident")
     app.add_typer(person.app, name="person")
     app.add_typer(access.app, name="access")
     app.add_typer(budget.app, name="budget")

@@ -10,6 +10,7 @@ from pointwork.cli.errors import CliError
 from pointwork.cli.screen import Screen, facts, listed, table, usd
 from pointwork.contract.override import OverrideDuration, OverrideScope
 from pointwork.contract.override_request import OverrideRequest, OverrideState
+from pointwork.policy.reading.override_words import duration_words, scope_words
 
 if TYPE_CHECKING:
     from pointwork.ledger.overrides import OverrideEntry
@@ -94,8 +95,8 @@ def show_asked(screen: Screen, asked: OverrideRequest) -> None:
                 ("override", asked.override_id),
                 ("state", OverrideState.PENDING.value),
                 ("model", f"{asked.model}, for pack {asked.pack}"),
-                ("scope", _scope(asked)),
-                ("duration", _duration(asked)),
+                ("scope", scope_words(asked)),
+                ("duration", duration_words(asked)),
                 ("reason", asked.reason),
                 ("asked by", asked.requester),
                 ("cost impact", usd(asked.cost_impact_nano_usd)),
@@ -124,8 +125,8 @@ def show_entries(screen: Screen, entries: "Sequence[OverrideEntry]") -> None:
             asked.override_id,
             each.state,
             asked.model,
-            _scope(asked),
-            _duration(asked),
+            scope_words(asked),
+            duration_words(asked),
             usd(asked.cost_impact_nano_usd),
             asked.requester,
             each.approver or "nobody",
@@ -173,30 +174,6 @@ def document(entry: "OverrideEntry") -> dict[str, Any]:
             for each in entry.uses
         ],
     }
-
-
-def _scope(asked: OverrideRequest) -> str:
-    match asked.scope:
-        case OverrideScope.TASK:
-            return f"task {asked.task_id}"
-        case OverrideScope.SESSION:
-            return f"session {asked.conversation}"
-        case OverrideScope.PERIOD:
-            return f"period until {_until(asked)}"
-
-
-def _duration(asked: OverrideRequest) -> str:
-    match asked.duration:
-        case OverrideDuration.TIME_LIMITED:
-            return f"until {_until(asked)}"
-        case OverrideDuration.SESSION:
-            return f"session {asked.conversation}"
-        case OverrideDuration.SINGLE_USE | OverrideDuration.INDEFINITE:
-            return asked.duration.replace("_", " ")
-
-
-def _until(asked: OverrideRequest) -> str:
-    return asked.ends_at.isoformat(timespec="minutes") if asked.ends_at else ""
 
 
 def _iso(moment: datetime | None) -> str | None:

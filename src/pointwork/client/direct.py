@@ -147,21 +147,32 @@ class PointworkClient:
         """
         limit = asyncio.timeout(wait_seconds)
         async with limit:
-            request = await self.seal(prompt, declaration, schema)
-            start = _start_operation(request)
-            try:
-                return await self._answer(request.task_id, start)
-            except WorkflowUpdateRPCTimeoutOrCancelledError:
-                # The operation keeps the failure too, and complains if nobody looks at it.
-                with contextlib.suppress(Exception):
-                    await start.workflow_handle()
-                # The SDK gives a cancel this name too; a caller who stopped waiting is let go.
-                if limit.expired():
-                    raise TimeoutError from None
-                task = asyncio.current_task()
-                if task is not None and task.cancelling():
-                    raise asyncio.CancelledError from None
-                return await self.result(request.task_id)
+            return await self._run(await self.seal(prompt, declaration, schema), limit)
+
+    async def run_sealed(self, request: TaskRequest) -> TaskOutcome:
+        """As ``run``, of what ``seal`` returned.
+
+        Raises:
+            TaskFailedError, ServiceUnavailableError: as for ``run``.
+        """
+        async with asyncio.timeout(None) as limit:
+            return await self._run(request, limit)
+
+    async def _run(self, request: TaskRequest, limit: asyncio.Timeout) -> TaskOutcome:
+        start = _start_operation(request)
+        try:
+            return await self._answer(request.task_id, start)
+        except WorkflowUpdateRPCTimeoutOrCancelledError:
+            # The operation keeps the failure too, and complains if nobody looks at it.
+            with contextlib.suppress(Exception):
+                await start.workflow_handle()
+            # The SDK gives a cancel this name too; a caller who stopped waiting is let go.
+            if limit.expired():
+                raise TimeoutError from None
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise asyncio.CancelledError from None
+            return await self.result(request.task_id)
 
     async def _answer(
         self, task_id: str, start: WithStartWorkflowOperation[Any, TaskOutcome]

@@ -118,14 +118,16 @@ class GatewayClient:
         ``for_person`` says to wait on. Given up or cancelled, it leaves the task running.
 
         Args:
-            wait_seconds: the longest to wait; None waits as long as the task takes.
+            wait_seconds: the longest to wait, whatever the gateway does, and at most a second more
+                for each last request; None waits as long as the task takes.
 
         Raises:
             TaskFailedError: the task ended without an answer; ``failure`` and ``reason`` say why.
             ApprovalPendingError: a person must decide; ``approval`` is what they are asked.
-            TimeoutError: no answer within ``wait_seconds``.
+            TimeoutError: no answer within ``wait_seconds``; the task goes on, fetch it by its id.
+                Its cause is what the gateway last failed with, if it did.
             TaskIdReusedError, TaskRefusedError, AccessRefusedError, ServiceUnavailableError: as
-                for ``submit``.
+                for ``submit``; where the wait is over and nothing can have been started, the last.
         """
         running = self._steps.run(prompt, declaration, schema, wait_seconds, for_person=for_person)
         return await self._do(running)
@@ -136,7 +138,8 @@ class GatewayClient:
         Raises:
             TaskFailedError: the task ended without an answer.
             TaskNotFoundError: no task with this id is the account's to see.
-            TimeoutError: no answer within ``wait_seconds``.
+            TimeoutError: no answer within ``wait_seconds``, as for ``run``.
+            ServiceUnavailableError: as for ``submit``; only while the wait is not over.
         """
         return await self._do(self._steps.result(task_id, wait_seconds))
 
@@ -311,7 +314,9 @@ def _request(call: Call) -> dict[str, Any]:
         "params": dict(call.query),
         "content": call.body,
         "headers": {"content-type": "application/json"} if call.body is not None else {},
-        "timeout": httpx2.Timeout(call.read_seconds, connect=CONNECT_SECONDS),
+        "timeout": httpx2.Timeout(
+            call.read_seconds, connect=min(CONNECT_SECONDS, call.read_seconds)
+        ),
     }
 
 

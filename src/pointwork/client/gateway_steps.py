@@ -5,11 +5,12 @@ it, and returns the result. Whoever drives it brings the HTTP client, asynchrono
 """
 
 import json
+import math
 import random
 import re
 import time
-from collections.abc import Generator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
 
@@ -19,6 +20,7 @@ from pointwork.client.gateway_replies import (
     Reply,
     TaskProgress,
     body_of,
+    error_of,
     message_of,
     progress_of,
 )
@@ -38,6 +40,9 @@ CONNECT_SECONDS = 10.0
 READ_SECONDS = 60.0
 HELD_SECONDS = 45
 """How long one request waits for a task: less than what proxies give up after."""
+LAST_READ_SECONDS = 1.0
+"""What a request may take beyond the caller's wait: a wait of nothing still asks, and the gateway
+may say at the end of a held one how the task ended."""
 PAUSE_SECONDS_MIN, PAUSE_SECONDS_MAX = 0.1, 2.0
 _SENDABLE = re.compile(r"[\x21-\x7e]+")
 
@@ -107,15 +112,26 @@ class _CrowdedError(Exception):
     """The account has as many waits open as it may; looks that do not wait are not counted."""
 
 
+class _WaitOverError(Exception):
+    """No answer before the caller's wait was over, about a task that may run; the cause says why."""
+
+
 class GatewaySteps:
     """The operations of both clients. A task's id is what ``submit`` returned."""
 
-    def __init__(self, url: str, retry_seconds: float) -> None:
+    def __init__(
+        self, url: str, retry_seconds: float, *, now: Callable[[], float] = time.monotonic
+    ) -> None:
         self._url = url
         self._retry_seconds = retry_seconds
+        self._now = now
 
     def submit(
-        self, prompt: Prompt, declaration: TaskDeclaration, schema: AnswerSchema | None
+        self,
+        prompt: Prompt,
+        declaration: TaskDeclaration,
+        schema: AnswerSchema | None,
+        give_up_at: float = math.inf,
     ) -> Steps[str]:
         sent: dict[str, Any] = {
             # Whole, so that a field's default is the contract's and not the gateway's own.
@@ -124,7 +140,15 @@ class GatewaySteps:
         }
         if schema is not None:
             sent["answer_schema"] = schema
-        accepted = yield from self._asked(Call("POST", "/v1/tasks", body=_encoded(sent)))
+        call = Call("POST", "/v1/tasks", body=_encoded(sent))
+        try:
+            accepted = yield from self._asked(call, give_up_at, may_run=False)
+        except _WaitOverError as over:
+            msg = (
+                f"{declaration.task_id}: no answer within wait_seconds; the task may have been "
+                "started and goes on then, and the same call finds it"
+            )
+            raise TimeoutError(msg) from over.__cause__
         return str(accepted["id"])
 
     def run(
@@ -136,12 +160,12 @@ class GatewaySteps:
         *,
         for_person: bool,
     ) -> Steps[TaskOutcome]:
-        give_up_at = _deadline(wait_seconds)
-        task_id = yield from self.submit(prompt, declaration, schema)
+        give_up_at = self._give_up_at(wait_seconds)
+        task_id = yield from self.submit(prompt, declaration, schema, give_up_at)
         return (yield from self._waited(task_id, give_up_at, for_person=for_person))
 
     def result(self, task_id: str, wait_seconds: float | None) -> Steps[TaskOutcome]:
-        return (yield from self._waited(task_id, _deadline(wait_seconds), for_person=True))
+        return (yield from self._waited(task_id, self._give_up_at(wait_seconds), for_person=True))
 
     def outcome(self, task_id: str) -> Steps[TaskOutcome | None]:
         found = yield from self._task(task_id)
@@ -169,65 +193,90 @@ class GatewaySteps:
     def answer_text(self, outcome: TaskOutcome) -> Steps[str]:
         return (yield from self.answer(outcome)).text
 
-    def _waited(
-        self, task_id: str, give_up_at: float | None, *, for_person: bool
-    ) -> Steps[TaskOutcome]:
+    def _waited(self, task_id: str, give_up_at: float, *, for_person: bool) -> Steps[TaskOutcome]:
         """The outcome of a task that succeeded; one request after another holds for it."""
+        msg = f"{task_id}: no answer within wait_seconds; the task goes on, fetch it by its id"
         while True:
-            left = HELD_SECONDS if give_up_at is None else give_up_at - time.monotonic()
-            held_seconds = max(0.0, min(left, HELD_SECONDS))
             try:
-                found = yield from self._task(task_id, held_seconds, for_person=for_person)
-            except _CrowdedError:
-                yield Pause(min(held_seconds, PAUSE_SECONDS_MAX))
-                found = yield from self._task(task_id)
+                found = yield from self._held(task_id, give_up_at, for_person=for_person)
+            except _WaitOverError as over:
+                raise TimeoutError(msg) from over.__cause__
             if isinstance(found, TaskOutcome):
                 return _succeeded(found)
             if found.approval is not None and not for_person:
                 raise ApprovalPendingError(found.approval)
-            if give_up_at is not None and time.monotonic() >= give_up_at:
-                msg = f"{task_id}: no answer within the time; the task goes on, fetch it by its id"
+            if self._now() >= give_up_at:
                 raise TimeoutError(msg)
 
+    def _held(
+        self, task_id: str, give_up_at: float, *, for_person: bool
+    ) -> Steps[TaskOutcome | TaskProgress]:
+        seconds = max(0.0, min(give_up_at - self._now(), HELD_SECONDS))
+        try:
+            return (yield from self._task(task_id, seconds, give_up_at, for_person=for_person))
+        except _CrowdedError:
+            yield Pause(min(seconds, PAUSE_SECONDS_MAX))
+            return (yield from self._task(task_id, give_up_at=give_up_at))
+
     def _task(
-        self, task_id: str, held_seconds: float = 0.0, *, for_person: bool = False
+        self,
+        task_id: str,
+        held_seconds: float = 0.0,
+        give_up_at: float = math.inf,
+        *,
+        for_person: bool = False,
     ) -> Steps[TaskOutcome | TaskProgress]:
         query = {"wait_seconds": f"{held_seconds:.3f}"} if held_seconds else {}
         if held_seconds and for_person:
             query["for_person"] = "true"
         read_seconds = READ_SECONDS + held_seconds
         call = Call("GET", _path(task_id), query, read_seconds=read_seconds)
-        body = yield from self._asked(call)
+        body = yield from self._asked(call, give_up_at)
         if body.get("is_final"):
             return message_of(TaskOutcome, body, self._url)
         return message_of(TaskProgress, body, self._url)
 
-    def _asked(self, call: Call) -> Steps[dict[str, Any]]:
+    def _asked(
+        self, call: Call, give_up_at: float = math.inf, *, may_run: bool = True
+    ) -> Steps[dict[str, Any]]:
         """The body of the answer; a gateway that cannot answer is asked again for a while.
+
+        Args:
+            give_up_at: when the caller's wait is over, by the monotonic clock, in seconds.
+            may_run: the task may run already, whatever becomes of the call.
 
         Raises:
             PointworkError: it refused, or gave no answer in that time.
             _CrowdedError: the call would wait, and too many do.
+            _WaitOverError: the caller's wait was over first, and the task may run.
         """
-        give_up_at: float | None = None
+        retry_until = math.inf
         pause = PAUSE_SECONDS_MIN
         while True:
-            got = yield call
+            left = max(0.0, give_up_at - self._now())
+            got = yield replace(call, read_seconds=min(call.read_seconds, left + LAST_READ_SECONDS))
             assert got is not None
             if not _is_away(got):
-                break
+                return body_of(got, self._url)
             if isinstance(got, Reply) and got.status == 429 and "wait_seconds" in call.query:
                 raise _CrowdedError
-            now = time.monotonic()
-            give_up_at = now + self._retry_seconds if give_up_at is None else give_up_at
+            may_run = may_run or _may_have_started(got)
+            now = self._now()
+            retry_until = min(retry_until, now + self._retry_seconds)
             seconds = max(pause * random.uniform(0.5, 1.0), _retry_after(got))
-            if now + seconds > give_up_at:
+            if now + seconds > min(retry_until, give_up_at):
                 break
             yield Pause(seconds)
             pause = min(2 * pause, PAUSE_SECONDS_MAX)
-        if isinstance(got, NoReply):
-            raise self._no_reply(got)
-        return body_of(got, self._url)
+        error = self._no_reply(got) if isinstance(got, NoReply) else error_of(got, self._url)
+        if may_run and give_up_at <= retry_until and isinstance(error, ServiceUnavailableError):
+            # To the end, so that who waits again and again does not ask without a pause.
+            yield Pause(max(0.0, give_up_at - now))
+            raise _WaitOverError from error
+        raise error
+
+    def _give_up_at(self, wait_seconds: float | None) -> float:
+        return math.inf if wait_seconds is None else self._now() + wait_seconds
 
     def _no_reply(self, got: NoReply) -> ServiceUnavailableError:
         what = "hung up" if got.was_sent else "does not answer"
@@ -252,13 +301,14 @@ def _is_away(got: Reply | NoReply) -> bool:
     return isinstance(got, NoReply) or got.status in UNAVAILABLE
 
 
+def _may_have_started(got: Reply | NoReply) -> bool:
+    """Whether a task whose submission met this may run: something else than the limit saw it."""
+    return got.was_sent if isinstance(got, NoReply) else got.status != 429
+
+
 def _retry_after(got: Reply | NoReply) -> float:
     said = got.headers.get("retry-after", "") if isinstance(got, Reply) else ""
     return float(said) if said.isascii() and said.isdigit() else 0.0
-
-
-def _deadline(wait_seconds: float | None) -> float | None:
-    return None if wait_seconds is None else time.monotonic() + wait_seconds
 
 
 def _succeeded(outcome: TaskOutcome) -> TaskOutcome:

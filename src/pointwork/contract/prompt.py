@@ -63,7 +63,7 @@ Part = Annotated[TextPart | ImagePart | ToolCallPart | ToolResultPart, Field(dis
 
 class Turn(Message):
     speaker: Speaker
-    parts: Annotated[tuple[Part, ...], Field(min_length=1)]
+    parts: Annotated[tuple[Part, ...], Field(min_length=1, fail_fast=True)]
 
     @property
     def text(self) -> str:
@@ -96,7 +96,7 @@ class Turn(Message):
 class Prompt(Message):
     """The turns a model is given, and the tools it may ask its caller to use."""
 
-    turns: Annotated[tuple[Turn, ...], Field(min_length=1)]
+    turns: Annotated[tuple[Turn, ...], Field(min_length=1, fail_fast=True)]
     tools: tuple[ToolDefinition, ...] = added((), max_length=TOOLS_MAX)
     tool_choice: ToolChoice = added(ToolChoiceMode.AUTO)
 

@@ -172,7 +172,7 @@ class TaskDeclaration(Message):
     marks: Annotated[tuple[Name, ...], Field(max_length=32)] = ()
     item_count: Annotated[int, Field(ge=1, le=10_000_000)] = 1
     sensitivity: Sensitivity | None = None
-    data_classes: tuple[DataClass, ...] = ()
+    data_classes: Annotated[tuple[DataClass, ...], Field(fail_fast=True)] = ()
     privacy_tier: PrivacyTier = PrivacyTier.ANY
     residency: Annotated[tuple[Name, ...], Field(max_length=16)] = ()
     """Regions content may be processed in; empty sets no limit."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +12,10 @@ from pointwork.client import PointworkClient
 from pointwork.contract.approval import ApprovalRequest
 from pointwork.contract.failures import TaskFailedError
 from pointwork.contract.outcome import TaskOutcome
-from pointwork.contract.prompt import AnswerSchema, Prompt
-from pointwork.contract.task import TaskDeclaration
+from pointwork.contract.task import TaskRequest
 from pointwork.ledger.approvals import ApprovalBook
+
+_log = logging.getLogger(__name__)
 
 _FIRST_LOOK_SECONDS = 0.3
 _LOOK_SECONDS = 1.0
@@ -57,24 +59,22 @@ class Answering:
 
     async def run(
         self,
-        prompt: Prompt,
-        declaration: TaskDeclaration,
-        schema: AnswerSchema | None,
+        request: TaskRequest,
         *,
         open_seconds: float,
         person_seconds: float | None,
     ) -> TaskOutcome | StillRuns:
-        """The outcome; or that the task runs on, where a person must decide or time is up.
+        """The outcome of a sealed task; or that it runs on: a person must decide, or time is up.
 
         Args:
             open_seconds: the longest the request stays open.
             person_seconds: how long to wait for a person; None does not.
 
         Raises:
-            PointworkError: as ``PointworkClient.run``.
+            PointworkError: as ``PointworkClient.run_sealed``.
         """
-        running = asyncio.create_task(self._client.run(prompt, declaration, schema))
-        return await self._watched(running, declaration.task_id, open_seconds, person_seconds)
+        running = asyncio.create_task(self._client.run_sealed(request))
+        return await self._watched(running, request.task_id, open_seconds, person_seconds)
 
     async def follow(
         self, task_id: str, *, open_seconds: float, person_seconds: float | None
@@ -113,7 +113,7 @@ class Answering:
                 if running.done():
                     return running.result()
                 if left <= 0 or person_seconds is None:
-                    waits = await self.open_approval(task_id)
+                    waits = await self._open_approval(task_id)
                     if left <= 0 or waits is not None:
                         return StillRuns(task_id, waits)
                 look_after = _LOOK_SECONDS
@@ -122,6 +122,14 @@ class Answering:
                 running.cancel()
                 with contextlib.suppress(asyncio.CancelledError, Exception):
                     await running
+
+    async def _open_approval(self, task_id: str) -> ApprovalRequest | None:
+        """As ``open_approval``; a look that failed is made again, and ends no request."""
+        try:
+            return await self.open_approval(task_id)
+        except Exception as error:  # noqa: BLE001  the answer is what is waited for
+            _log.warning("no look at the approvals of %s: %s", task_id, type(error).__name__)
+            return None
 
     async def open_approval(self, task_id: str) -> ApprovalRequest | None:
         """What a person is asked about the task now."""

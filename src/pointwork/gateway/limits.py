@@ -1,7 +1,8 @@
 """What one key may ask at a time, and how large a request may be.
 
-Limits are this replica's own: they keep one caller from taking all of it. What a caller may spend
-is the ledger's to say, for every replica at once.
+Limits are this replica's own: they keep one caller from taking all of it. Where the operator sets a
+rate for all replicas together it is kept besides (``shared_rate``). What a caller may spend is the
+ledger's to say, for every replica at once.
 """
 
 import asyncio
@@ -14,7 +15,8 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pointwork.contract.task import CONTENT_BYTES_MAX
-from pointwork.gateway.problems import ProblemError, respond
+from pointwork.gateway.problems import ProblemError, respond, too_many
+from pointwork.gateway.shared_rate import SharedRate
 
 _PASSED_OVER_FACTOR, _PASSED_OVER_SECONDS = 8, 10.0
 
@@ -41,9 +43,15 @@ class _Bucket:
 class CallLimits:
     """Counts requests by key holder. For use in one event loop."""
 
-    def __init__(self, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        clock: Callable[[], float] = time.monotonic,
+        shared: SharedRate | None = None,
+    ) -> None:
         self._limits = limits
         self._clock = clock
+        self._shared = shared
         self._buckets: dict[str, _Bucket] = {}
 
     @asynccontextmanager
@@ -51,11 +59,14 @@ class CallLimits:
         """Hold a place for one request of ``holder``.
 
         Raises:
-            ProblemError: 429 with the seconds to wait, where the rate or the places are used up.
+            ProblemError: 429 with the seconds to wait, where the rate or the places are used up;
+                503 where a rate is shared and the ledger does not answer.
         """
         bucket = self._taken(holder)
         bucket.in_flight += 1
         try:
+            if self._shared is not None:
+                await self._shared.take(holder)
             yield
         finally:
             bucket.in_flight -= 1
@@ -66,25 +77,19 @@ class CallLimits:
         refilled = bucket.left + (now - bucket.at) * limits.requests_a_second
         bucket.left, bucket.at = min(float(limits.burst), refilled), now
         if bucket.in_flight >= limits.in_flight_max:
-            raise _too_many(
+            raise too_many(
                 f"{holder!r} has {bucket.in_flight} requests in flight, the most it may have here; "
                 "wait for one of them",
                 1.0,
             )
         if bucket.left < 1:
-            raise _too_many(
+            raise too_many(
                 f"{holder!r} sends more than {limits.requests_a_second:g} requests a second; slow "
                 "down",
                 (1 - bucket.left) / limits.requests_a_second,
             )
         bucket.left -= 1
         return bucket
-
-
-def _too_many(detail: str, seconds: float) -> ProblemError:
-    return ProblemError(
-        429, "rate_limited", detail, headers={"retry-after": str(max(1, round(seconds)))}
-    )
 
 
 class BodyLimit:
@@ -129,15 +134,20 @@ class BodyLimit:
     async def _refuse(
         self, scope: Scope, receive: Receive, send: Send, *, is_read: bool = False
     ) -> None:
-        if not is_read:
-            await self._pass_over(receive)
         detail = f"the body has more than {self._bytes_max} bytes; send less"
         closes = {"connection": "close"}
         problem = ProblemError(413, "body_too_large", detail, headers=closes)
-        await respond(Request(scope), problem)(scope, receive, send)
+        answer = respond(Request(scope), problem)
+        start = {"status": answer.status_code, "headers": answer.raw_headers}
+        await send({"type": "http.response.start", **start})
+        await send({"type": "http.response.body", "body": answer.body, "more_body": True})
+        if not is_read:
+            await self._pass_over(receive)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _pass_over(self, receive: Receive) -> None:
-        """Take the rest and keep none of it: who still sends while we hang up never reads why."""
+        """Take some of the rest and keep none of it: the answer is out, but whoever still sends
+        while we hang up never reads it."""
         left = _PASSED_OVER_FACTOR * self._bytes_max
         with suppress(TimeoutError):
             async with asyncio.timeout(_PASSED_OVER_SECONDS):

@@ -16,13 +16,16 @@ from pointwork.contract.task import TaskId
 from pointwork.gateway.problems import ProblemError
 from pointwork.ledger.data_keys import ContentUnavailableError
 from pointwork.providers.stream_frames import BadFrameError, FrameReader, Opens, Piece
-from pointwork.providers.stream_sender import PATH
+from pointwork.providers.stream_sender import BEAT_SECONDS, PATH
 
 if TYPE_CHECKING:
     from pointwork.gateway.app import Gateway
 
 router = APIRouter(include_in_schema=False)
 
+_SILENT_SECONDS_MAX = 10 * BEAT_SECONDS
+_STREAMS_MAX = 4
+"""At once for one task: the worker's own, and those that its tries have not closed yet."""
 _CLOSES = {"connection": "close"}
 """Who still sends reads no answer before the connection ends."""
 
@@ -39,16 +42,21 @@ class LiveAnswer:
         """How often a text began, be it the same call's again."""
         self.pieces: list[str] = []
         self.listeners = 0
+        self.streams = 0
+        """Connections that say they bring the answer."""
         self._changed = asyncio.Event()
 
-    def begin(self, call: Opens) -> None:
-        """Take another call's text, or the same one's from its beginning."""
+    def begin(self, call: Opens) -> bool:
+        """Take a later call's text, or the same one's from its beginning; False for an earlier."""
+        if self.call is not None and call.order < self.call.order:
+            return False
         if self.call is None or self.call.attempt_id != call.attempt_id:
             self.calls += 1
         self.begun += 1
         self.call = call
         self.pieces = []
         self._wake()
+        return True
 
     def add(self, piece: str) -> None:
         if piece:
@@ -139,11 +147,15 @@ async def take_stream(task_id: TaskId, request: Request) -> Response:
     204 once it ended; 404 where no caller of the task is here; 400 for what no worker sealed.
     """
     gateway: Gateway = request.app.state.gateway
-    if gateway.live.find(task_id) is None:
+    answer = gateway.live.find(task_id)
+    if answer is None or answer.streams >= _STREAMS_MAX:
         raise _nobody_listens()
+    answer.streams += 1
     try:
         key = await asyncio.to_thread(gateway.vault.stream_key, task_id)
         await _take(gateway.live, task_id, FrameReader(key, task_id), request.stream())
+    except TimeoutError:
+        raise ProblemError(408, "silent", "the stream says nothing", headers=_CLOSES) from None
     except (ContentUnavailableError, BadFrameError):
         raise ProblemError(
             400,
@@ -151,6 +163,8 @@ async def take_stream(task_id: TaskId, request: Request) -> Response:
             "the body is not what a worker sealed for this task",
             headers=_CLOSES,
         ) from None
+    finally:
+        answer.streams -= 1
     return Response(status_code=204, headers=_CLOSES)
 
 
@@ -164,14 +178,17 @@ async def _take(
             need it from its beginning.
     """
     answer, call = live.find(task_id), None
-    async for data in body:
+    while True:
+        async with asyncio.timeout(_SILENT_SECONDS_MAX):
+            data = await anext(body, None)
+        if data is None:
+            return
         if answer is None or live.find(task_id) is not answer:
             raise _nobody_listens()
         for frame in reader.feed(data):
             match frame:
-                case Opens():
+                case Opens() if answer.begin(frame):
                     call = frame
-                    answer.begin(frame)
                 case Piece() if answer.call is call:
                     answer.add(frame.text)
                 case _:

@@ -17,7 +17,7 @@ from pointwork.gateway.openai.messages import ChatMessage, ToolOffer, message_of
 from pointwork.gateway.problems import ProblemError, anthropic_error, bad_request
 from pointwork.gateway.question import EventForm, Question
 from pointwork.gateway.rules import Rules
-from pointwork.gateway.wire_model import WireModel
+from pointwork.gateway.wire_model import Items, WireModel
 
 router = APIRouter(tags=["Anthropic"])
 _STOPS = {
@@ -38,12 +38,12 @@ class Block(WireModel):
     name: str | None = None
     input: dict[str, Any] | None = None
     tool_use_id: str | None = None
-    content: "str | list[Block] | None" = None
+    content: "str | Items[Block] | None" = None
 
 
 class Turn(WireModel):
     role: Literal["user", "assistant"]
-    content: str | list[Block]
+    content: str | Items[Block]
 
 
 class Tool(WireModel):
@@ -58,9 +58,9 @@ class MessagesRequest(WireModel):
     model: Annotated[str, Field(min_length=1, max_length=200)]
     max_tokens: Annotated[int, Field(ge=1, le=OUTPUT_TOKENS_MAX)]
     messages: Annotated[list[Turn], Field(min_length=1, max_length=2000)]
-    system: str | list[Block] | None = None
+    system: str | Items[Block] | None = None
     temperature: Annotated[float, Field(ge=0, le=1)] | None = None
-    tools: list[Tool] | None = None
+    tools: Items[Tool] | None = None
     tool_choice: dict[str, Any] | None = None
     stream: bool | None = False
     pointwork: dict[str, Any] = Field(default_factory=dict)

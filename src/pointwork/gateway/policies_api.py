@@ -79,7 +79,8 @@ async def put_policy(
 ) -> dict[str, Any]:
     """Create a policy (201), or update the one of its name (200); it decides from the next task on.
 
-    Each write is an immutable revision of the pack, on the audit chain, and can be gone back from.
+    Each write is an immutable revision of the pack, on the audit chain; `pointwork policy rollback`
+    goes back to a deployed version.
     """
     gateway: Gateway = request.app.state.gateway
     change, now = body.change_by(caller.name), datetime.now(UTC)

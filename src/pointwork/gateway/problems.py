@@ -56,6 +56,13 @@ def bad_request(code: str, detail: str, param: str | None = None) -> ProblemErro
     return ProblemError(400, code, detail, param)
 
 
+def too_many(detail: str, seconds: float) -> ProblemError:
+    """More than the caller may send; ``seconds`` until it may send again."""
+    return ProblemError(
+        429, "rate_limited", detail, headers={"retry-after": str(max(1, round(seconds)))}
+    )
+
+
 def problem_of(error: PointworkError) -> ProblemError:
     """The one status and code of each error of the library."""
     match error:

@@ -17,7 +17,7 @@ from pointwork.contract.identity import Identity
 from pointwork.contract.money import format_usd
 from pointwork.contract.outcome import TaskOutcome, TaskStatus, TokenUsage
 from pointwork.contract.prompt import Answer, AnswerSchema, Prompt
-from pointwork.contract.task import TaskDeclaration
+from pointwork.contract.task import TaskDeclaration, TaskRequest
 from pointwork.gateway.answered import headers, served_tokens
 from pointwork.gateway.answering import Answering, StillRuns, accepted
 from pointwork.gateway.declaring import Asked, declare
@@ -102,19 +102,25 @@ class Question:
     async def whole(self, body_of: BodyOf) -> Response:
         """The answer; or 202 with a link where a person must decide first, or time is up."""
         async with self._gateway.calls.one(self._holder):
-            found = await self._result()
+            found = await self._result(await self._accepted())
         if isinstance(found, StillRuns):
             return accepted(found)
         answer, tokens = await self._answer(found)
         body = await asyncio.to_thread(body_of, found, answer, tokens)
         return JSONResponse(body, headers=headers(found))
 
-    async def _result(self) -> TaskOutcome | StillRuns:
+    async def _accepted(self) -> TaskRequest:
+        """The task with its content sealed.
+
+        Raises:
+            TaskIdReusedError: the idempotency key belongs to another request.
+        """
+        return await self._gateway.client.seal(self._prompt, self._declaration, self._schema)
+
+    async def _result(self, request: TaskRequest) -> TaskOutcome | StillRuns:
         answering = Answering(self._gateway.client, self._gateway.approvals)
         return await answering.run(
-            self._prompt,
-            self._declaration,
-            self._schema,
+            request,
             open_seconds=self._gateway.options.wait.total_seconds(),
             person_seconds=self._person_seconds,
         )
@@ -133,8 +139,10 @@ class Question:
         """Server-sent events; an end that comes at once has a status instead."""
         async with contextlib.AsyncExitStack() as stack:
             await stack.enter_async_context(self._gateway.calls.one(self._holder))
+            # First of all: what is shown of the task is for who asked the same question.
+            request = await self._accepted()
             live = stack.enter_context(self._gateway.live.listen(self.task_id))
-            running = asyncio.create_task(self._result())
+            running = asyncio.create_task(self._result(request))
             stack.callback(running.cancel)
             await self._listen()
             await _first_of(running, live, (0, 0), _PROMPT_SECONDS)
@@ -190,6 +198,9 @@ class Question:
             ended = form.failed(problem_of(error))
         except ProblemError as problem:
             ended = form.failed(problem)
+        except Exception as error:  # noqa: BLE001  a stream ends in an event, whatever happens
+            _log.warning("stream of task %s ended: %s", self.task_id, type(error).__name__)
+            ended = form.failed(_unavailable(self.task_id))
         else:
             for event in form.text(rest) if rest else ():
                 yield event
@@ -234,7 +245,8 @@ class Question:
         try:
             async with asyncio.timeout(_LOOK_SECONDS_MAX):
                 view = await self._gateway.client.status(self.task_id)
-        except (PointworkError, TimeoutError):
+        except Exception as error:  # noqa: BLE001  it only tells what happens meanwhile
+            _log.info("no look at task %s: %s", self.task_id, type(error).__name__)
             return None
         fields = {"task_id", "status", "waits_for", "model", "attempt", "estimate_nano_usd"}
         return json.dumps(view.model_dump(mode="json", include=fields))
@@ -268,6 +280,15 @@ async def _first_of(
     finally:
         changed.cancel()
     return bool(done)
+
+
+def _unavailable(task_id: str) -> ProblemError:
+    return ProblemError(
+        503,
+        "service_unavailable",
+        "the task goes on; fetch its answer by its id",
+        more={"task_id": task_id, "url": f"/v1/tasks/{task_id}"},
+    )
 
 
 def _replaced(task_id: str) -> NoReturn:

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Query, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from pointwork.contract.identity import Identity
 from pointwork.contract.money import NANO_PER_USD, format_usd
@@ -27,6 +27,7 @@ from pointwork.contract.task import (
 from pointwork.gateway.access import Auditor, Submitter
 from pointwork.gateway.problems import ProblemError
 from pointwork.gateway.rules import Rules
+from pointwork.gateway.wire_model import Body
 from pointwork.juggernaut.model_selector import SelectionRecord, select
 from pointwork.juggernaut.performance_tracker import PerformanceTracker
 from pointwork.ledger.costs import CostBy, CostReport, Costs, Days
@@ -45,10 +46,8 @@ _NO_CONTENT = "0" * 64
 PackName = Annotated[str, Query(max_length=128)]
 
 
-class SelectRequest(BaseModel):
+class SelectRequest(Body):
     """What a model is to be selected for. The task's text is not needed, and not taken."""
-
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     task_type: Name
     complexity: Complexity | None = None

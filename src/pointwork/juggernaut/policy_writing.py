@@ -1,8 +1,8 @@
 """One routing policy written anew: a new revision of its pack, in force for the next task (R-10).
 
 Only a pack whose ``policy_change`` is ``live_revision`` takes one, from a person who owns it. The
-revision is immutable, says what the seven fields of a change say (OM-84), and is gone back from
-like any other (``pointwork policy rollback``).
+revision is immutable and says what the seven fields of a change say (OM-84). It is gone back from
+to a deployed version (``pointwork policy rollback``); an earlier policy is written again.
 """
 
 import json
@@ -59,7 +59,7 @@ def write_policy(
 ) -> Written:
     """Put ``given`` in force under its name, as a new revision of ``pack`` (JG-48).
 
-    ``change.approver`` is who writes it; its ``rollback_target`` becomes the version before.
+    ``change.approver`` writes it; its ``rollback_target`` becomes the newest deployed version.
 
     Raises:
         UnknownPackError: no pack has the name.
@@ -76,6 +76,7 @@ def write_policy(
     versions = [each.version for each in store.list() if each.pack == pack]
     deployed = library.deployed(pack)[-1].pack.version
     version = _after(max((*versions, deployed), key=number_of))
+    change = change.model_copy(update={"rollback_target": deployed})
     revision = _revised(active, given, change, version, now)
     text = canonical_json(revision).decode()
     ref = revision.ref
@@ -121,7 +122,7 @@ def _revised(
         "version": version,
         "supersedes": before,
         "effective": now.date().isoformat(),
-        "change": change.model_dump(mode="json") | {"rollback_target": before},
+        "change": change.model_dump(mode="json"),
     }
     try:
         pack = Pack.model_validate_json(json.dumps(body))

@@ -38,6 +38,20 @@ class AuditRecord:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class RangeReport:
+    """What reading the last records found; those before them were not looked at."""
+
+    first_sequence: int
+    last_sequence: int
+    first_broken_sequence: int | None = None
+    reason: str = ""
+
+    @property
+    def holds(self) -> bool:
+        return self.first_broken_sequence is None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ChainReport:
     """What reading the whole chain found. The chain holds where ``reason`` is empty."""
 
@@ -110,21 +124,76 @@ class AuditChain:
         with read(self._engine) as connection:
             return verify_chain(connection)
 
+    def verify_last(self, count: int) -> RangeReport:
+        """Recompute the hashes of the last ``count`` records from the hash before them.
+
+        That hash is taken as it stands: a change further back shows in ``verify`` alone.
+        """
+        with read(self._engine) as connection:
+            last: int = connection.execute(_HEAD).scalar() or 0
+            first = max(1, last - count + 1)
+            values = {"since": first - 1, "most": count}
+            before = GENESIS
+            if first > 1:
+                found = connection.execute(_HASH_OF, {"of_sequence": first - 1}).scalar()
+                if found is None:
+                    return RangeReport(
+                        first_sequence=first,
+                        last_sequence=last,
+                        first_broken_sequence=first - 1,
+                        reason=f"record {first - 1} is missing",
+                    )
+                before = bytes.fromhex(found)
+            rows = connection.execute(_AFTER, values).all()
+        for sequence, row in enumerate(rows, first):
+            if reason := _fault(row, sequence, before):
+                return RangeReport(
+                    first_sequence=first,
+                    last_sequence=last,
+                    first_broken_sequence=sequence,
+                    reason=reason,
+                )
+            before = bytes.fromhex(row.hash)
+        return RangeReport(first_sequence=first, last_sequence=last)
+
+    def latest(
+        self, limit: int, *, before: int | None = None, kind: str = "", task_id: str = ""
+    ) -> list[AuditRecord]:
+        """Up to ``limit`` records below sequence ``before``, latest first; of one kind or task."""
+        query = select(_AUDIT).order_by(_AUDIT.c.sequence.desc()).limit(limit)
+        if before is not None:
+            query = query.where(_AUDIT.c.sequence < before)
+        if task_id:
+            # A task has few records: no index of the kinds is to be preferred to that of the tasks.
+            of_kind = _AUDIT.c.kind.concat("")
+            query = query.where(_AUDIT.c.task_id == task_id)
+        else:
+            of_kind = _AUDIT.c.kind
+        if kind:
+            query = query.where(of_kind == kind)
+        with read(self._engine) as connection:
+            return [_record(row) for row in connection.execute(query)]
+
+    def find(self, sequence: int) -> AuditRecord | None:
+        """The record of this number; None where there is none."""
+        found = self.records(1, sequence - 1)
+        return found[0] if found and found[0].sequence == sequence else None
+
+    def kinds(self) -> list[str]:
+        """Every kind there is a record of, by name; one look into the index for each."""
+        found: list[str] = []
+        with read(self._engine) as connection:
+            after = ""
+            while (kind := connection.execute(_NEXT_KIND, {"after": after}).scalar()) is not None:
+                found.append(kind)
+                after = kind
+        return found
+
     def records(self, limit: int, since_sequence: int = 0) -> list[AuditRecord]:
         """Up to ``limit`` records after ``since_sequence``, oldest first."""
         with read(self._engine) as connection:
             rows = connection.execute(_AFTER, {"since": since_sequence, "most": limit}).all()
-        return [
-            AuditRecord(
-                sequence=row.sequence,
-                kind=row.kind,
-                task_id=row.task_id,
-                occurred_at=row.occurred_at,
-                body=json.loads(row.record)["body"],
-                hash=row.hash,
-            )
-            for row in rows
-        ]
+        return [_record(row) for row in rows]
 
 
 def verify_chain(connection: Connection) -> ChainReport:
@@ -143,6 +212,17 @@ def verify_chain(connection: Connection) -> ChainReport:
                 )
             count, before = count + 1, bytes.fromhex(row.hash)
     return ChainReport(count=count, head_hash=before.hex())
+
+
+def _record(row: Any) -> AuditRecord:
+    return AuditRecord(
+        sequence=row.sequence,
+        kind=row.kind,
+        task_id=row.task_id,
+        occurred_at=row.occurred_at,
+        body=json.loads(row.record)["body"],
+        hash=row.hash,
+    )
 
 
 def _fault(row: Any, sequence: int, before: bytes) -> str:
@@ -190,6 +270,9 @@ def within_json(value: Any) -> Any:
 
 _LOCK_CHAIN = select(func.pg_advisory_xact_lock(_CHAIN_LOCK))
 _LAST = select(_AUDIT.c.sequence, _AUDIT.c.hash).order_by(_AUDIT.c.sequence.desc()).limit(1)
+_HEAD = select(func.max(_AUDIT.c.sequence))
+_HASH_OF = select(_AUDIT.c.hash).where(_AUDIT.c.sequence == bindparam("of_sequence"))
+_NEXT_KIND = select(func.min(_AUDIT.c.kind)).where(_AUDIT.c.kind > bindparam("after"))
 _INSERT = insert(_AUDIT)
 _IN_ORDER = select(_AUDIT).order_by(_AUDIT.c.sequence)
 _AFTER = (

@@ -1,10 +1,11 @@
 """Reading recorded decisions across tasks, for questions about the rules and not about one task."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import Engine, and_, bindparam, func, or_, select
 
-from pointwork.contract.decision import DecisionRecord
+from pointwork.contract.decision import DecisionRecord, Obligation
 from pointwork.ledger.engine import read
 from pointwork.ledger.tables import Decision, PolicyRevision, Task, table_of
 
@@ -29,6 +30,16 @@ def first_decisions(engine: Engine, pack: str, limit: int) -> list[DecisionRecor
             if len(found) >= limit:
                 break
     return found[:limit]
+
+
+def warned_decisions(engine: Engine, task_ids: Sequence[str]) -> dict[str, DecisionRecord]:
+    """By task, the latest decision that owes a warning of a downgrade; others are left out."""
+    if not task_ids:
+        return {}
+    with read(engine) as connection:
+        rows = connection.execute(_WARNED, {"of_tasks": list(task_ids)}).all()
+    records = [DecisionRecord.model_validate_json(row.body) for row in rows]
+    return {each.task_id: each for each in records}
 
 
 _IS_EARLIER = or_(
@@ -56,6 +67,15 @@ _BODIES = (
     select(_DECISION.c.body)
     .where(_DECISION.c.decision_id.in_(bindparam("of_ids", expanding=True)))
     .order_by(*_LATEST_FIRST)
+)
+# The database looks through the few bodies, so that those without a warning are not parsed.
+_WARNED = (
+    select(_DECISION.c.body)
+    .where(
+        _DECISION.c.task_id.in_(bindparam("of_tasks", expanding=True)),
+        _DECISION.c.body.contains(f'"{Obligation.WARN_DOWNGRADE}"', autoescape=True),
+    )
+    .order_by(_DECISION.c.decided_at, _DECISION.c.decision_id)
 )
 
 

@@ -118,6 +118,8 @@ def _log(
     lock_task(connection, task_id)
     stored = _stored(connection, task_id)
     if stored is not None:
+        # It may have been written by a process that did not know the mark.
+        connection.execute(_CLOSE_TASK, {"of_task": task_id})
         return stored
     if record is not None:
         remember_decision(connection, record)

@@ -39,6 +39,7 @@ from pointwork.ledger.identity_tables import IdentityRow as IdentityRow
 from pointwork.ledger.incident_tables import IncidentStep as IncidentStep
 from pointwork.ledger.override_tables import OverrideUse as OverrideUse
 from pointwork.ledger.override_tables import RouteOverride as RouteOverride
+from pointwork.ledger.rate_tables import RateLease as RateLease
 from pointwork.ledger.stream_tables import StreamListener as StreamListener
 from pointwork.ledger.vault_tables import LedgerIdentity as LedgerIdentity
 from pointwork.ledger.vault_tables import SupersededMasterKey as SupersededMasterKey
@@ -234,7 +235,7 @@ class Audit(LedgerTable, table=True):
     """The hash chain. ``record`` is canonical JSON (RFC 8785); ``hash`` covers it and the last."""
 
     __tablename__ = "audit"
-    __table_args__ = (Index(None, "task_id"),)
+    __table_args__ = (Index(None, "task_id"), Index(None, "kind", "sequence"))
     sequence: int = Field(sa_type=BigInteger, primary_key=True)
     kind: str
     task_id: str | None

@@ -1,9 +1,11 @@
 """What decides new tasks now: the newest deployed version, unless an owner went back (OM-85)."""
 
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Protocol
 
 from pointwork.contract.activation import PolicyActivation
+from pointwork.contract.canonical import canonical_json
 from pointwork.contract.snapshot import PolicyRef
 from pointwork.policy.bundle import PolicyBundle, PolicyLibrary, UnknownBundleError
 from pointwork.policy.documents.revisions import number_of
@@ -18,6 +20,18 @@ class Activations(Protocol):
 class StoredBundles(Protocol):
     def find(self, bundle_sha256: str) -> str | None:
         """A bundle's canonical JSON; None where it was never stored."""
+        ...
+
+    def remember(
+        self,
+        bundle_sha256: str,
+        pack: str,
+        version: str,
+        pack_sha256: str,
+        canonical_json: str,
+        now: datetime,
+    ) -> None:
+        """Store a bundle once."""
         ...
 
 
@@ -75,14 +89,36 @@ class ActivePolicies:
         return number_of(deployed[-1].pack.version) <= number_of(entry.newest_version)
 
     def _bundle(self, policy: PolicyRef) -> PolicyBundle:
-        """The version with this host's models and today's prices; as it was stored, else."""
+        """The version with this host's models and today's prices, whoever wrote it and when.
+
+        One that names models which are no longer deployed is as it was stored.
+        """
         for each in self._deployed.deployed(policy.pack):
             if each.pack_sha256 == policy.pack_sha256:
                 return each
+        stored = self._as_stored(policy)
+        newest = self._deployed.deployed(policy.pack)[-1]
+        if not stored.models.keys() <= newest.models.keys():
+            return stored
+        models = {name: newest.models[name] for name in stored.models}
+        today = PolicyBundle(pack=stored.pack, models=models, host=newest.host)
+        if today.sha256 != stored.sha256:
+            # Tasks pin it by hash, and other processes look that up.
+            text, ref = canonical_json(today).decode(), today.ref
+            now = datetime.now(UTC)
+            self._stored.remember(
+                ref.bundle_sha256, ref.pack, ref.version, ref.pack_sha256, text, now
+            )
+        return today
+
+    def _as_stored(self, policy: PolicyRef) -> PolicyBundle:
         try:
             return self._deployed.by_hash(policy.bundle_sha256)
         except UnknownBundleError:
             text = self._stored.find(policy.bundle_sha256)
             if text is None:
                 raise
-            return PolicyBundle.model_validate_json(text)
+            found = PolicyBundle.model_validate_json(text)
+            if found.sha256 != policy.bundle_sha256:
+                raise
+            return found

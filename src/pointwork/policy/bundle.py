@@ -142,7 +142,10 @@ class PolicyLibrary:
             text = self._look_up(bundle_sha256) if self._look_up else None
             if text is None:
                 raise UnknownBundleError(f"no policy bundle with hash {bundle_sha256}")
-            found = self._by_hash[bundle_sha256] = PolicyBundle.model_validate_json(text)
+            found = PolicyBundle.model_validate_json(text)
+            if found.sha256 != bundle_sha256:
+                raise UnknownBundleError(f"the bundle stored as {bundle_sha256} is another one")
+            self._by_hash[bundle_sha256] = found
         return found
 
     def all(self) -> tuple[PolicyBundle, ...]:

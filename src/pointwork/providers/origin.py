@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from ipaddress import ip_address
 
 import httpx2
 
@@ -9,6 +10,8 @@ from pointwork.contract.addresses import is_house_address, read_address
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _PORT_MAX = 65_535
+_METADATA = frozenset(map(ip_address, ("fd00:ec2::254", "fd20:ce::254", "100.100.100.200")))
+"""Where clouds tell a machine its secrets, at addresses that look like the house's own."""
 _HOST_NAME = re.compile(r"(?!-)[a-z0-9-]{1,63}(\.(?!-)[a-z0-9-]{1,63})*")
 
 
@@ -77,10 +80,11 @@ def _check_host(scheme: str, host: str) -> None:
         or address.is_multicast
         or address.is_unspecified
         or (address.is_reserved and not address.is_loopback)
+        or address in _METADATA
     ):
         raise ValueError(
-            f"base_url's host {host} is a link-local, multicast, unspecified or reserved address; "
-            "name the endpoint's own host"
+            f"base_url's host {host} is a link-local, multicast, unspecified or reserved address, "
+            "or a cloud's metadata service; name the endpoint's own host"
         )
     if scheme == "http" and not is_house_address(host):
         raise ValueError(f"base_url sends to the public address {host} in clear text; use https")

@@ -35,6 +35,11 @@ class Opens:
     """Of the attempt within its task, from 1."""
     estimate_nano_usd: int
 
+    @property
+    def order(self) -> tuple[int, int]:
+        """Later calls of a task have a higher one: the attempt, and how often it was sent."""
+        return self.number, int(self.attempt_id.rpartition("/")[2])
+
 
 @dataclass(frozen=True, slots=True)
 class Piece:

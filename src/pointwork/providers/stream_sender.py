@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import httpx2
 
-from pointwork.providers.egress import http_client
+from pointwork.providers.egress import EgressRefusedError, http_client
 from pointwork.providers.origin import Origin
 from pointwork.providers.stream_frames import Ends, FrameWriter, Opens, Piece
 
@@ -25,7 +25,10 @@ _FRAME_CHARACTERS_MAX = 64_000
 BEAT_SECONDS = 1.0
 """A stream is never silent for longer, so that one to a dead gateway breaks."""
 _GATEWAYS_MAX = 64
-_GONE = 404
+LOOK_SECONDS = 5.0
+"""From one look for the task's listener to the next, and longest that an end is waited for."""
+OPEN_SECONDS_MAX = 1.0
+_TAKEN = frozenset({204, 400})
 
 UrlOf = Callable[[str], str | None]
 KeyOf = Callable[[str], bytes]
@@ -36,8 +39,9 @@ _log = logging.getLogger(__name__)
 class StreamSender:
     """Opens streams, each a connection of its own."""
 
-    def __init__(self, url_of: UrlOf, key_of: KeyOf) -> None:
+    def __init__(self, url_of: UrlOf, key_of: KeyOf, look_seconds: float = LOOK_SECONDS) -> None:
         """``url_of`` and ``key_of`` read the ledger, by task id, and may block."""
+        self._look_seconds = look_seconds
         self._url_of = url_of
         self._key_of = key_of
         self._clients: OrderedDict[str, httpx2.AsyncClient] = OrderedDict()
@@ -46,8 +50,10 @@ class StreamSender:
     async def open(self, task_id: str, opens: Opens) -> "TokenStream | None":
         """A way to whoever listens to the task; None where nobody does, or it cannot be told."""
         try:
-            url = await asyncio.to_thread(self._url_of, task_id)
-            key = await asyncio.to_thread(self._key_of, task_id) if url else b""
+            # The call waits for this: a ledger that is slow to answer has nobody listening.
+            async with asyncio.timeout(OPEN_SECONDS_MAX):
+                url = await asyncio.to_thread(self._url_of, task_id)
+                key = await asyncio.to_thread(self._key_of, task_id) if url else b""
         except Exception as error:  # noqa: BLE001  the call goes on without its listener
             _log.warning("nobody is shown task %s: %s", task_id, type(error).__name__)
             return None
@@ -76,15 +82,28 @@ class StreamSender:
         """Whether it was taken to its end."""
         writer = FrameWriter(key, task_id)
         client = await self._client(url)
-        try:
-            answer = await client.post(
+        posting = asyncio.create_task(
+            client.post(
                 f"{PATH}/{quote(task_id, safe='')}",
                 content=stream.frames(writer),
                 headers={"content-type": "application/octet-stream"},
             )
+        )
+        try:
+            while not posting.done():
+                had_ended = stream.has_ended
+                await asyncio.wait({posting}, timeout=self._look_seconds)
+                # A replica that hangs, or whose host is gone, breaks no connection by itself.
+                is_here = await asyncio.to_thread(self._url_of, task_id) == url
+                if not posting.done() and (had_ended or not is_here):
+                    return False
+            return posting.result().status_code in _TAKEN
+        except EgressRefusedError:
+            raise
         except httpx2.TransportError:
             return False
-        return answer.status_code != _GONE
+        finally:
+            posting.cancel()
 
     async def _client(self, url: str) -> httpx2.AsyncClient:
         name = str(Origin.of(url))
@@ -118,6 +137,10 @@ class TokenStream:
         self._ends = Ends(is_whole)
         self._grew.set()
         self._ended.set()
+
+    @property
+    def has_ended(self) -> bool:
+        return self._ended.is_set()
 
     async def ends_within(self, seconds: float) -> bool:
         """Whether no more text comes, or will from ``seconds`` on."""

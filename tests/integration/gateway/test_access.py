@@ -265,6 +265,32 @@ def test_a_known_key_is_not_hashed_anew_and_a_changed_secret_is(house: House) ->
     assert callers.holder(account.token[:-1], now) is None
 
 
+async def test_keys_that_begin_with_the_same_forty_characters_are_of_two_accounts(
+    house: House, http: httpx2.AsyncClient
+) -> None:
+    """LiteLLM kept identities by a part of the token (CVE-2026-35030; case 75)."""
+    engine, same = house.stack.parts.engine, "a" * 40
+    accounts = [house.account(), house.account()]
+    tokens = list[str]()
+    for number, account in enumerate(accounts):
+        _, key_id, secret = account.token.split("_", 2)
+        renamed = f"UPDATE access_key SET key_id = '{same}{number}' WHERE key_id = '{key_id}'"
+        with engine.begin() as connection:
+            assert connection.exec_driver_sql(renamed).rowcount == 1
+        tokens.append(f"pwk_{same}{number}_{secret}")
+    assert tokens[0][:40] == tokens[1][:40]
+    for token, account in 2 * [*zip(tokens, accounts, strict=True)]:
+        headers = {"authorization": f"Bearer {token}"}
+        answered = await http.post("/v1/chat/completions", json=CHAT, headers=headers)
+        outcome = await house.stack.recorded(answered.headers["pointwork-task-id"])
+        assert outcome.caller == account.name
+    # Nor does the secret of one open what the other's id names, both being known by now.
+    crossed = f"pwk_{same}0_{tokens[1].split('_', 2)[2]}"
+    for token in (crossed, tokens[0][:-1], f"{tokens[0]}x", tokens[0].swapcase()):
+        headers = {"authorization": f"Bearer {token}"}
+        assert (await http.get("/v1/models", headers=headers)).status_code == 401
+
+
 async def test_anothers_budget_is_spent_only_by_who_belongs_to_it(
     house: House, http: httpx2.AsyncClient
 ) -> None:

@@ -14,7 +14,7 @@ from tests.integration.gateway.house import House
 from tests.scale import Scale
 
 
-@pytest.mark.parametrize("role", [Role.OWNER, Role.SUBMITTER])
+@pytest.mark.parametrize("role", [Role.OWNER, Role.APPROVER, Role.SUBMITTER])
 async def test_no_generated_request_is_a_server_error(
     house: House, scale: Scale, role: Role
 ) -> None:
@@ -39,7 +39,7 @@ async def test_no_generated_request_is_a_server_error(
             def check(case: schemathesis.Case[Any]) -> None:
                 answered = case.call(base_url=house.url, headers=account.headers())
                 seen[answered.status_code] += 1
-                assert answered.status_code != 500, f"{case.method} {case.formatted_path}"
+                assert answered.status_code < 500, f"{case.method} {case.formatted_path}"
 
             check()
 

@@ -13,6 +13,8 @@ from pointwork.contract.approval import ApprovalVerdict
 from pointwork.contract.failures import ProviderFailureKind
 from pointwork.contract.outcome import TaskStatus
 from pointwork.contract.prompt import Prompt
+from pointwork.providers.stream_frames import Opens
+from pointwork.providers.stream_sender import StreamSender
 from tests.fakes.scripted_provider import Fails, Says, Writes
 from tests.integration.gateway.house import Account, Clients, House
 
@@ -307,3 +309,58 @@ async def test_a_worker_finds_the_next_replica_when_the_first_one_dies(house: Ho
     house.stack.script.let_go_on(task_id)
     assert (await house.stack.recorded(task_id)).status is TaskStatus.SUCCEEDED
     dying.close()
+
+
+async def test_a_replica_that_hangs_is_left_when_the_caller_comes_back_elsewhere() -> None:
+    """It closes no connection, so the ledger's word is what counts."""
+    urls, taken, hanging = ["", ""], asyncio.Event(), list[asyncio.StreamWriter]()
+
+    async def hangs(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        hanging.append(writer)
+        urls[0] = urls[1]
+
+    async def takes(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n")
+        writer.close()
+        taken.set()
+
+    servers = [await asyncio.start_server(each, "127.0.0.1", 0) for each in (hangs, takes)]
+    urls = ["http://{}:{}".format(*each.sockets[0].getsockname()) for each in servers]
+    sender = StreamSender(lambda _: urls[0], lambda _: bytes(32), look_seconds=0.05)
+    opens = Opens(attempt_id="t/1/1", model="m", served_as="m", number=1, estimate_nano_usd=0)
+    stream = await sender.open("t", opens)
+    assert stream is not None
+    async with asyncio.timeout(60):
+        await taken.wait()
+    stream.end(is_whole=True)
+    for writer in hanging:
+        writer.close()
+    for server in servers:
+        server.close()
+
+
+async def test_another_question_under_the_key_is_refused_before_anything_is_shown(
+    house: House, client: Clients
+) -> None:
+    account = house.account()
+    key, task_id = house.scripted(account, WRITES)
+    chunks = chunks_of(client(account), key)
+    await texts_until(chunks, "It is ")
+    body = {
+        "model": CLASS,
+        "stream": True,
+        "messages": [{"role": "user", "content": "Something else."}],
+        **PUBLIC,
+    }
+    async with httpx.AsyncClient(timeout=60) as other:
+        refused = await other.post(
+            f"{house.api}/chat/completions",
+            json=body,
+            headers=account.headers(idempotency_key=key),
+        )
+    assert refused.status_code == 409
+    assert "It is" not in refused.text
+    house.stack.script.let_go_on(task_id)
+    assert "".join([text_of(chunk) async for chunk in chunks]) == "tidy."

@@ -70,3 +70,29 @@ def test_an_edit_of_one_copy_is_named_by_the_other(
 def test_an_erased_task_has_no_answer_and_breaks_nothing(recorded: Ledger) -> None:
     recorded.vault.destroy_key("t-1", NOW)
     assert recorded.violations() == []
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        ("UPDATE task SET is_open = TRUE WHERE task_id = 't-1'", "open, and has an outcome"),
+        ("DELETE FROM outcome WHERE task_id = 't-1'", "closed, and has no outcome"),
+    ],
+)
+def test_a_task_whose_mark_differs_from_its_outcome_is_named(
+    recorded: Ledger, damage: str, says: str
+) -> None:
+    recorded.broken_on_purpose = True
+    recorded.rows(damage)
+    assert any(f"task t-1 is marked as {says}" in each for each in recorded.violations())
+
+
+def test_an_outcome_that_is_logged_again_closes_a_task_that_was_left_open(
+    recorded: Ledger,
+) -> None:
+    """As a process of the version before leaves it, which knows no mark."""
+    recorded.rows("UPDATE task SET is_open = TRUE WHERE task_id = 't-1'")
+    stored = recorded.outcomes.find("t-1")
+    assert stored is not None
+    assert recorded.outcomes.log(stored, None, NOW) == stored
+    assert recorded.violations() == []

@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection
@@ -151,6 +152,50 @@ def test_records_are_read_on_from_where_a_reader_stopped(ledger: Ledger) -> None
     assert [each.sequence for each in ledger.chain.records(3)] == [1, 2, 3]
     assert [each.sequence for each in ledger.chain.records(3, 3)] == [4, 5, 6]
     assert [each.sequence for each in ledger.chain.records(3, 6)] == [7]
+
+
+@pytest.mark.parametrize("count", [1, 5, RECORDS, RECORDS + 10])
+def test_the_last_records_are_verified_alone_and_say_which_they_are(
+    chain: Ledger, count: int
+) -> None:
+    report = chain.chain.verify_last(count)
+    first = max(1, RECORDS - count + 1)
+    assert (report.holds, report.first_sequence, report.last_sequence) == (True, first, RECORDS)
+    chain.rows("UPDATE audit SET kind = 'other' WHERE sequence = 20")
+    is_within = count > RECORDS - 20
+    assert chain.chain.verify_last(count).first_broken_sequence == (20 if is_within else None)
+
+
+@pytest.mark.parametrize("gone", [20, 21, 22])
+def test_a_record_missing_within_the_range_or_right_before_it_is_named(
+    chain: Ledger, gone: int
+) -> None:
+    chain.rows(f"DELETE FROM audit WHERE sequence = {gone}")
+    report = chain.chain.verify_last(RECORDS - 20)
+    assert (report.first_broken_sequence, report.first_sequence) == (gone, 21)
+    assert f"record {gone} is missing" in report.reason
+
+
+def test_records_are_listed_latest_first_by_kind_and_by_task(ledger: Ledger) -> None:
+    def write(connection: Connection) -> None:
+        for number in range(6):
+            kind, task_id = ("odd", "even")[number % 2 == 0], f"t-{number // 2}"
+            audit.append(connection, kind, {}, NOW, task_id=task_id)
+
+    transact(ledger.engine, write)
+    chain = ledger.chain
+
+    def listed(limit: int = 10, **wanted: Any) -> list[int]:
+        return [each.sequence for each in chain.latest(limit, **wanted)]
+
+    assert chain.kinds() == ["even", "odd"]
+    assert (listed(), listed(2), listed(2, before=3)) == ([6, 5, 4, 3, 2, 1], [6, 5], [2, 1])
+    assert (listed(kind="odd"), listed(task_id="t-1")) == ([6, 4, 2], [4, 3])
+    assert listed(kind="odd", task_id="t-1") == [4]
+    found = chain.find(3)
+    assert found is not None
+    assert (found.sequence, found.kind, found.task_id) == (3, "even", "t-1")
+    assert chain.find(7) is None
 
 
 def test_a_record_that_is_rolled_back_leaves_no_gap(ledger: Ledger) -> None:

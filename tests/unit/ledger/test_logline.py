@@ -1,5 +1,7 @@
 """The contract's six-field line (OM-80; reliability case 82)."""
 
+import random
+import re
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -9,7 +11,8 @@ from hypothesis import strategies as st
 from pointwork.contract.decision import ClassSource, CostClass, Direction, Trigger
 from pointwork.contract.outcome import Fallback, TaskOutcome, TaskStatus
 from pointwork.contract.task import NAME_PATTERN
-from pointwork.ledger.logline import log_line, parse_log_line, render_log_line
+from pointwork.ledger.logline import LogLine, log_line, parse_log_line, render_log_line
+from tests.scale import Scale
 
 SEED_LINE = "2024-12-13T10:23:45Z task-001 local_open_model low succeeded no"
 FALLBACK = Fallback(
@@ -122,6 +125,47 @@ def test_any_outcome_is_one_line_of_six_fields_that_reads_back_the_same(
     assert line.isprintable()
     assert len(line.split(" ")) == 6
     assert parse_log_line(line) == log_line(one)
+
+
+HOSTILE = [
+    *(" ", "]", "[", "\n", "\r", "\r\n", "\u2028", "\u2029", "\x85", "\v", "\f", "\0", "\x1b[2J"),
+    *("\u202e", "\u2066", "\u200b", "\ufeff", "\U0001f426", "\U000e0041", "\t", "%", "%20", "%0A"),
+    *("_model", "none", "succeeded no", SEED_LINE, "a", "é", '"', "\\", "x" * 10_240),
+]
+GRAMMAR = re.compile(
+    r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ [!-~]+ (none|[!-~]*_model) (low|medium|high|none) "
+    r"[a-z_]+ (yes|no)"
+)
+
+
+@pytest.mark.req("OM-80")
+def test_names_made_to_break_a_line_never_do(scale: Scale) -> None:
+    """Not in 100,000 of 100,000, even where nothing had checked them before."""
+    rng, count = random.Random(82), scale.of(100_000, 5_000)
+
+    def hostile() -> str:
+        return "".join(rng.choices(HOSTILE[:-1], k=rng.randint(1, 6))) + rng.choice(
+            ["", "", "", "", "", "", "", "", "", HOSTILE[-1]]
+        )
+
+    def fallback() -> Fallback:
+        return FALLBACK.model_copy(update={"to_model": hostile(), "cause": hostile()})
+
+    lines, values = list[str](), list[LogLine]()
+    for _ in range(count):
+        changed = {
+            "task_id": hostile(),
+            "served_family": rng.choice((None, hostile())),
+            "status": rng.choice(list(TaskStatus)),
+            "fallbacks": rng.choice(((), (fallback(),))),
+            "reason": hostile(),
+        }
+        one = outcome().model_copy(update=changed)
+        lines.append(render_log_line(one))
+        values.append(log_line(one))
+    assert sum(GRAMMAR.fullmatch(line) is not None for line in lines) == count
+    assert "\n".join(lines).splitlines() == lines
+    assert [parse_log_line(line) for line in lines] == values
 
 
 @pytest.mark.parametrize(

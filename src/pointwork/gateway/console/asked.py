@@ -90,7 +90,7 @@ def read_asked(
         is_bound=record is not None
         and sha256_hex(canonical_json(record)) == request.request_sha256,
         granted=_granted(gateway, viewer, request, record) if record else "",
-        barred=_barred(gateway, viewer, request),
+        barred=barred_from(gateway, viewer, request),
         answers=_answers(request, texts) if texts is not None else None,
         members=_members(request, [text for _, text in texts or ()]),
     )
@@ -161,7 +161,8 @@ def _members(request: ApprovalRequest, texts: Sequence[str]) -> tuple[tuple[str,
     return tuple(member_values(texts))
 
 
-def _barred(gateway: "Gateway", viewer: Signed, request: ApprovalRequest) -> str:
+def barred_from(gateway: "Gateway", viewer: Signed, request: ApprovalRequest) -> str:
+    """Why this person may not answer; empty where they may."""
     if not viewer.may(Right.APPROVE):
         return "You may look at this and not decide it: that takes the role approver or owner."
     if viewer.name == request.requester:

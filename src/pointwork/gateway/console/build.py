@@ -10,12 +10,15 @@ from starlette.responses import RedirectResponse, Response
 from pointwork.contract.failures import PointworkError
 from pointwork.gateway.console.access import NotSignedInError, find_signed
 from pointwork.gateway.console.assets import serve_asset
+from pointwork.gateway.console.audit import router as audit
 from pointwork.gateway.console.budget import router as budget
 from pointwork.gateway.console.budgets import router as budgets
 from pointwork.gateway.console.costs import router as costs
 from pointwork.gateway.console.inbox import router as inbox
+from pointwork.gateway.console.incidents import router as incidents
 from pointwork.gateway.console.live import Feed
 from pointwork.gateway.console.live import router as live
+from pointwork.gateway.console.overrides import router as overrides
 from pointwork.gateway.console.pages import ConsoleHeaders, page
 from pointwork.gateway.console.performance import router as performance
 from pointwork.gateway.console.policies import router as policies
@@ -57,6 +60,9 @@ def add_console(app: FastAPI, gateway: "Gateway") -> None:
         costs,
         policies,
         policy_change,
+        overrides,
+        incidents,
+        audit,
     ):
         console.include_router(each)
     # Around all of it, so that an unforeseen error has the headers too.

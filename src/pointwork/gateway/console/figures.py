@@ -36,6 +36,11 @@ TONES = {
     "reached": "bad",
     "overrun": "bad",
     "not measured": "quiet",
+    "pending": "warn",
+    "active": "good",
+    "ended": "quiet",
+    "revoked": "quiet",
+    "struck": "bad",
 }
 """The colour of a state's word; one that is not here is under way."""
 

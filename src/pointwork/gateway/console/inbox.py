@@ -1,13 +1,10 @@
 """Everything that waits for a person, and deciding it (OM-56, OM-58)."""
 
 import asyncio
-import uuid
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Request
-from pydantic import ValidationError
 from starlette.responses import RedirectResponse, Response
 
 from pointwork.contract.approval import ApprovalRequest, ApprovalVerdict, SignedVerdict, Verdict
@@ -20,20 +17,18 @@ from pointwork.gateway.console.asked import read_asked
 from pointwork.gateway.console.pages import page
 from pointwork.gateway.console.reasons import BadFormError, check_reason
 from pointwork.gateway.console.sessions import PATH
+from pointwork.gateway.console.signing import sign_shown
 from pointwork.gateway.console.task_facts import running_decision
 from pointwork.gateway.permissions import Right, may_read
 from pointwork.gateway.problems import ProblemError, bad_request
 from pointwork.gateway.tasks.routes import readable
-from pointwork.ledger.console_keys import ConsoleKeys, NoConsoleKeyError
+from pointwork.ledger.console_keys import NoConsoleKeyError
 from pointwork.ledger.waiting import Waiting
-from pointwork.verdicts import sign
 
 if TYPE_CHECKING:
     from pointwork.gateway.app import Gateway
 
 router = APIRouter()
-
-_VALID_FOR = timedelta(minutes=10)
 
 
 @router.get("/inbox")
@@ -79,7 +74,9 @@ async def show_approval(
     if found is None:
         await readable(gateway, task_id, viewer.identity)
         return RedirectResponse(f"{PATH}/tasks/{task_id}", 303)
-    return await _approval_page(request, viewer, _seen(viewer, found), is_blind=bool(blind))
+    if _seen(viewer, found).asks_for is GrantKind.OVERRIDE:
+        return RedirectResponse(f"{PATH}/overrides/{task_id}", 303)
+    return await _approval_page(request, viewer, found, is_blind=bool(blind))
 
 
 @router.post("/inbox/{task_id}")
@@ -92,7 +89,7 @@ async def decide(task_id: TaskId, request: Request, viewer: Viewer, fields: Post
     _seen(viewer, found)
     require(viewer, Right.APPROVE)
     if found.asks_for is GrantKind.OVERRIDE:
-        remedy = f"`pointwork override acknowledge {task_id}` answers it"
+        remedy = f"{PATH}/overrides/{task_id} is the page that answers it"
         raise bad_request("not_a_task", f"{task_id} is an override and no task; {remedy}")
     given = len(await asyncio.to_thread(gateway.approvals.verdicts, found.approval_id))
     try:
@@ -109,32 +106,13 @@ def _signed(
     request: Request, viewer: Signed, found: ApprovalRequest, fields: Mapping[str, str]
 ) -> SignedVerdict:
     """The verdict on what the form showed, whatever stands there by now: the task compares."""
-    keys: ConsoleKeys = request.app.state.console_keys
-    master_keys = request.app.state.gateway.vault.master_keys
-    now, reason = datetime.now(UTC), check_reason(fields.get("reason", ""))
+    check_reason(fields.get("reason", ""))
     verdict = _verdict_named(fields.get("verdict", ""))
     is_chosen = found.asks_for is GrantKind.CHOICE and verdict is ApprovalVerdict.APPROVED
     if is_chosen and not fields.get("choice"):
         raise BadFormError("Choose one of the answers first.")
-    try:
-        unsigned = Verdict(
-            approval_id=found.approval_id,
-            task_id=found.task_id,
-            verdict=verdict,
-            approver=viewer.name,
-            reason=reason,
-            request_sha256=fields.get("request_sha256", ""),
-            policy_sha256=fields.get("policy_sha256", ""),
-            ceiling_nano_usd=int(fields.get("ceiling_nano_usd", "")),
-            decided_at=now,
-            expires_at=now + _VALID_FOR,
-            token_id=f"console-{uuid.uuid4()}",
-            choice=fields.get("choice") if is_chosen else None,
-        )
-    except (ValidationError, ValueError):
-        raise BadFormError("The form is not whole; load the page anew.") from None
-    key_id, private = keys.of(viewer.name, master_keys)
-    return sign(unsigned, private, key_id)
+    choice = fields.get("choice") if is_chosen else None
+    return sign_shown(request, viewer, found, fields, verdict, choice=choice)
 
 
 def _verdict_named(name: str) -> ApprovalVerdict:

@@ -26,7 +26,9 @@ from pointwork.gateway.console.access import Signed, Viewer, find_signed
 from pointwork.gateway.console.pages import fragment
 from pointwork.gateway.permissions import callers_seen, may_read
 from pointwork.gateway.problems import ProblemError
+from pointwork.ledger.decisions import warned_decisions
 from pointwork.ledger.task_list import TaskEntry, TaskList
+from pointwork.policy.reading.cost_switch import CostSwitch, cost_switch
 
 if TYPE_CHECKING:
     from pointwork.gateway.app import Gateway
@@ -57,6 +59,8 @@ class Row:
     """What a person is asked, where the task waits for one."""
     task_class: str = ""
     """As decided, where the task has not ended."""
+    switch: CostSwitch | None = None
+    """What people are warned of: a money rule sent the task to a cheaper model (OM-35)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +109,7 @@ class Feed:
         running = [each.task_id for each in listed if each.finished_at is None]
         asked = await asyncio.to_thread(self._asked) if running else {}
         classes = await asyncio.to_thread(self._classes_of, running[:_ASKED_MAX])
+        switches = await asyncio.to_thread(self._switches_of, [each.task_id for each in listed])
         turns = asyncio.Semaphore(_ASKED_AT_ONCE)
         views = await asyncio.gather(*(self._view(each, turns) for each in running[:_ASKED_MAX]))
         known = dict(zip(running, views, strict=False))
@@ -114,6 +119,7 @@ class Feed:
                 known.get(each.task_id),
                 asked[each.task_id].asks_for if each.task_id in asked else "",
                 classes.get(each.task_id, ""),
+                switches.get(each.task_id),
             )
             for each in listed
         ]
@@ -192,6 +198,10 @@ class Feed:
                     known[task_id] = record.plan.task_class or ""
         self._classes = known
         return known
+
+    def _switches_of(self, task_ids: Sequence[str]) -> dict[str, CostSwitch | None]:
+        found = warned_decisions(self._gateway.engine, task_ids)
+        return {task_id: cost_switch(each.plan) for task_id, each in found.items()}
 
     async def _view(self, task_id: str, turns: asyncio.Semaphore) -> TaskView | None:
         """Where the task stands; None where nobody can say just now."""

@@ -26,9 +26,14 @@ NAVIGATION = (
     ("performance", "Performance", f"{PATH}/performance", "p"),
     ("costs", "Costs", f"{PATH}/costs", "c"),
     ("policies", "Policies", f"{PATH}/policies", "o"),
+    ("overrides", "Overrides", f"{PATH}/overrides", "v"),
+    ("incidents", "Incidents", f"{PATH}/incidents", "n"),
+    ("audit", "Audit", f"{PATH}/audit", "a"),
 )
 """Name, title, address, and the letter that follows ``g``."""
-OF_THE_RECORD = frozenset({"budgets", "performance", "costs", "policies"})
+OF_THE_RECORD = frozenset(
+    {"budgets", "performance", "costs", "policies", "overrides", "incidents", "audit"}
+)
 """Pages that need the right to read the record; nobody else is led there."""
 
 LIVE = f"{PATH}/live"

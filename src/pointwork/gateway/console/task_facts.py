@@ -15,6 +15,7 @@ from pointwork.ledger.content import SealedContent
 from pointwork.ledger.task_record import TaskRecord, TaskRecords
 from pointwork.ledger.vault import ContentUnavailableError
 from pointwork.policy.bundle import PolicyBundle, PolicyLibrary, UnknownBundleError
+from pointwork.policy.reading.cost_switch import CostSwitch, cost_switch
 from pointwork.policy.reading.figures import listed
 from pointwork.policy.reading.outcome_words import (
     branch_words,
@@ -71,6 +72,12 @@ class TaskFacts:
     @property
     def last(self) -> DecisionRecord | None:
         return self.decisions[0].record if self.decisions else None
+
+    @property
+    def switch(self) -> CostSwitch | None:
+        """The latest switch to a cheaper model that a money rule made (OM-35)."""
+        found = (cost_switch(each.record.plan) for each in self.decisions)
+        return next((each for each in found if each), None)
 
     @property
     def reason(self) -> str:

@@ -19,13 +19,13 @@ from pointwork.gateway.declaring import AUTO, Asked
 from pointwork.gateway.problems import ProblemError, bad_request
 from pointwork.gateway.question import Question
 from pointwork.gateway.rules import Rules
-from pointwork.gateway.wire_model import WireModel
+from pointwork.gateway.wire_model import Items, WireModel
 from pointwork.policy.bundle import PolicyLibrary
 
 router = APIRouter(tags=["OpenAI"])
 _NEEDS = "embedding"
 
-Texts = Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)]
+Texts = Annotated[Items[Annotated[str, Field(min_length=1)]], Field(min_length=1)]
 
 
 class EmbeddingRequest(WireModel):

@@ -20,7 +20,7 @@ from pointwork.contract.prompt import (
 )
 from pointwork.contract.tools import ToolDefinition
 from pointwork.gateway.problems import ProblemError, bad_request
-from pointwork.gateway.wire_model import WireModel
+from pointwork.gateway.wire_model import Items, WireModel
 
 _DATA_URL = re.compile(r"^data:(image/(?:png|jpeg|webp|gif));base64,(.*)$", re.DOTALL)
 _SPEAKERS = {
@@ -56,8 +56,8 @@ class MadeCall(WireModel):
 
 class ChatMessage(WireModel):
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: str | list[ContentPart] | None = None
-    tool_calls: list[MadeCall] | None = None
+    content: str | Items[ContentPart] | None = None
+    tool_calls: Items[MadeCall] | None = None
     tool_call_id: str | None = None
 
 

@@ -22,9 +22,10 @@ from pointwork.gateway.openai.messages import ToolOffer, message_of, prompt_of, 
 from pointwork.gateway.problems import ProblemError, bad_request
 from pointwork.gateway.question import EventForm, Question
 from pointwork.gateway.rules import Rules
-from pointwork.gateway.wire_model import WireModel
+from pointwork.gateway.wire_model import Items, WireModel
 
 router = APIRouter(tags=["OpenAI"])
+_ITEMS_MAX = 10_000
 _UNSERVED = ("previous_response_id", "conversation", "prompt", "background", "include")
 _CHUNK_CHARACTERS = 400
 
@@ -46,12 +47,15 @@ class ResponseRequest(WireModel):
     """The body of ``POST /v1/responses``."""
 
     model: Annotated[str, Field(min_length=1, max_length=200)]
-    input: Annotated[str, Field(min_length=1)] | list[dict[str, Any]]
+    input: (
+        Annotated[str, Field(min_length=1)]
+        | Annotated[list[dict[str, Any]], Field(max_length=_ITEMS_MAX)]
+    )
     instructions: str | None = None
     max_output_tokens: Annotated[int, Field(ge=1, le=OUTPUT_TOKENS_MAX)] | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     text: TextOptions = TextOptions()
-    tools: list[ResponseTool] | None = None
+    tools: Items[ResponseTool] | None = None
     tool_choice: str | dict[str, Any] | None = None
     stream: bool | None = False
     pointwork: dict[str, Any] = Field(default_factory=dict)

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from pointwork.contract.prompt import Prompt
 from pointwork.contract.task import OUTPUT_TOKENS_MAX
 from pointwork.gateway.openai.messages import ChatMessage, ToolOffer, prompt_of, tool_of
-from pointwork.gateway.wire_model import WireModel
+from pointwork.gateway.wire_model import Items, WireModel
 
 _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "n": (1,),
@@ -73,7 +73,7 @@ class ChatRequest(WireModel):
     stream: bool | None = False
     stream_options: StreamOptions | None = None
     response_format: ResponseFormat | None = None
-    tools: list[ChatTool] | None = None
+    tools: Items[ChatTool] | None = None
     tool_choice: str | dict[str, Any] | None = None
     pointwork: dict[str, Any] = Field(default_factory=dict)
     """What the caller declares of the task; see ``pointwork.gateway.declaring``."""

@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict
 
 from pointwork.contract.prompt import AnswerSchema, Prompt
 from pointwork.contract.task import TaskDeclaration
@@ -12,6 +11,7 @@ from pointwork.gateway.access import Submitter
 from pointwork.gateway.answering import StillRuns, accepted
 from pointwork.gateway.declaring import declare_task
 from pointwork.gateway.rules import Rules
+from pointwork.gateway.wire_model import Body
 
 if TYPE_CHECKING:
     from pointwork.gateway.app import Gateway
@@ -19,10 +19,8 @@ if TYPE_CHECKING:
 router = APIRouter(prefix="/tasks", tags=["tasks"])
 
 
-class TaskSubmission(BaseModel):
+class TaskSubmission(Body):
     """A task and its content."""
-
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     task: TaskDeclaration
     """``task_id`` is the idempotency key, of one account and for ever; ``caller`` whose budget

@@ -143,3 +143,30 @@ async def test_policies_are_read_with_the_record_and_changed_by_owners(
     sent = {path: (await visitor.act(f"/policies{path}")).status_code for path in POLICY_FORMS}
     assert {*read.values()} == {403 if role is Role.SUBMITTER else 200}
     assert sent == (POLICY_FORMS if role is Role.OWNER else dict.fromkeys(POLICY_FORMS, 403))
+
+
+RECORD_PAGES = ("/overrides", "/incidents", "/audit", "/audit/1", "/audit/verify")
+NO_SUCH_OVERRIDE, NO_SUCH_INCIDENT = "/overrides/override-0", "/incidents/none/task-0"
+RECORD_FORMS = {
+    f"{NO_SUCH_OVERRIDE}/acknowledge": {Role.APPROVER, Role.OWNER},
+    f"{NO_SUCH_OVERRIDE}/revoke": {Role.OWNER},
+    f"{NO_SUCH_OVERRIDE}/strike": {Role.OWNER},
+    NO_SUCH_INCIDENT: {Role.OWNER},
+}
+"""Who gets past the right, and is told that there is nothing of this name."""
+
+
+@pytest.mark.parametrize("role", Role)
+async def test_overrides_incidents_and_the_chain_are_read_with_the_record(
+    house: House, role: Role
+) -> None:
+    """An override is acknowledged by whoever approves; owners alone end one or take a step."""
+    visitor = Visitor(house.gateway)
+    await visitor.sign_in(house.person(role))
+    read = {path: (await visitor.get(path)).status_code for path in RECORD_PAGES}
+    sent = {path: (await visitor.act(path)).status_code for path in RECORD_FORMS}
+    assert {*read.values()} == {403 if role is Role.SUBMITTER else 200}
+    assert sent == {path: 404 if role in may else 403 for path, may in RECORD_FORMS.items()}
+    assert (await visitor.get(NO_SUCH_OVERRIDE)).status_code == 404
+    missing = (await visitor.get(NO_SUCH_INCIDENT)).status_code
+    assert missing == (403 if role is Role.SUBMITTER else 404)

@@ -1,4 +1,4 @@
-"""What owners did about incidents: reviewed, corrected, documented."""
+"""What owners did about incidents; audit records by kind, for pages of them."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -12,6 +12,7 @@ depends_on = None
 
 
 def upgrade() -> None:
+    op.create_index(op.f("ix_audit_kind_sequence"), "audit", ["kind", "sequence"])
     op.create_index(op.f("ix_incident_occurred_at"), "incident", ["occurred_at"])
     op.create_table(
         "incident_step",
@@ -36,3 +37,4 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_table("incident_step")
     op.drop_index(op.f("ix_incident_occurred_at"), "incident")
+    op.drop_index(op.f("ix_audit_kind_sequence"), "audit")
