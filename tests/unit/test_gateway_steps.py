@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -17,6 +19,7 @@ from pointwork.client import (
 from pointwork.client.gateway_replies import Reply, error_of, message_of
 from pointwork.client.gateway_steps import (
     HELD_SECONDS,
+    LAST_READ_SECONDS,
     PAUSE_SECONDS_MAX,
     Call,
     GatewayAddress,
@@ -44,6 +47,7 @@ RUNNING = {"task_id": "t-1", "status": "invoking", "started_at": "2026-11-22T08:
 ACCEPTED = Reply(202, {}, b'{"id": "t-1"}')
 DOWN = NoReply(was_sent=False, cause="ConnectError")
 CUT = NoReply(was_sent=True, cause="ReadError")
+MUTE = NoReply(was_sent=True, cause="ReadTimeout")
 
 
 def steps(retry_seconds: float = 30.0) -> GatewaySteps:
@@ -150,6 +154,111 @@ def test_a_wait_for_which_there_is_no_place_looks_now_and_then_for_as_long_as_it
         look = asked(going)
         assert (look.path, dict(look.query)) == (held.path, {})
         assert asked(going, reply(200, RUNNING)) == held
+
+
+@dataclass
+class Drive:
+    """Drives operations on a clock that only their pauses and unanswered reads move."""
+
+    gateway: Callable[[Call], Reply | NoReply]
+    retry_seconds: float = 30.0
+    seconds: float = 0.0
+    calls: list[Call] = field(default_factory=list)
+
+    @property
+    def steps(self) -> GatewaySteps:
+        return GatewaySteps(URL, self.retry_seconds, now=lambda: self.seconds)
+
+    def run(self, wait_seconds: float) -> None:
+        self.to_the_end(self.steps.run(PROMPT, DECLARED, None, wait_seconds, for_person=True))
+
+    def result(self, wait_seconds: float) -> None:
+        self.to_the_end(self.steps.result("t-1", wait_seconds))
+
+    def to_the_end(self, going: Steps[Any]) -> None:
+        step = next(going)
+        while True:
+            came = None
+            if isinstance(step, Pause):
+                self.seconds += step.seconds
+            else:
+                self.calls.append(step)
+                came = self.gateway(step)
+                self.seconds += step.read_seconds if came is MUTE else 0.0
+            step = going.send(came)
+
+
+def started_then(came: Reply | NoReply) -> Callable[[Call], Reply | NoReply]:
+    return lambda call: ACCEPTED if call.method == "POST" else came
+
+
+def test_a_wait_for_a_gateway_that_nobody_runs_ends_in_time_with_the_remedy() -> None:
+    drive = Drive(lambda _: DOWN, retry_seconds=6)
+    with pytest.raises(ServiceUnavailableError, match=r"does not answer at .* start it with"):
+        drive.run(wait_seconds=1)
+    assert drive.seconds <= 1
+    assert len(drive.calls) > 1
+
+
+@pytest.mark.parametrize("came", [DOWN, CUT, AWAY, LIMITED])
+def test_a_wait_for_a_started_task_ends_in_time_however_the_gateway_is_away(
+    came: Reply | NoReply,
+) -> None:
+    for wait in (Drive.run, Drive.result):
+        drive = Drive(started_then(came), retry_seconds=6)
+        with pytest.raises(TimeoutError, match=r"t-1: no answer .* fetch it by its id") as over:
+            wait(drive, 1.0)
+        assert drive.seconds == pytest.approx(1)
+        assert isinstance(over.value.__cause__, ServiceUnavailableError)
+
+
+@pytest.mark.parametrize("retry_seconds", [0, 30])
+@pytest.mark.parametrize("wait_seconds", [0.0, 1.0, HELD_SECONDS, 200.0])
+def test_a_gateway_that_accepts_and_says_nothing_costs_no_more_than_the_wait(
+    wait_seconds: float, retry_seconds: float
+) -> None:
+    for gateway, wait in (
+        (lambda _: MUTE, Drive.run),
+        (started_then(MUTE), Drive.run),
+        (lambda _: MUTE, Drive.result),
+    ):
+        drive = Drive(gateway, retry_seconds)
+        with pytest.raises((TimeoutError, ServiceUnavailableError)) as over:
+            wait(drive, wait_seconds)
+        assert drive.seconds <= wait_seconds + LAST_READ_SECONDS
+        if drive.seconds >= wait_seconds:
+            assert over.type is TimeoutError
+
+
+@pytest.mark.parametrize("came", [CUT, MUTE, AWAY, reply(502, b"<html>Bad Gateway")])
+def test_a_wait_that_ends_before_the_task_is_known_to_run_says_how_to_find_it(
+    came: Reply | NoReply,
+) -> None:
+    drive = Drive(lambda call: DOWN if drive.calls[1:] else came)
+    with pytest.raises(TimeoutError, match=r"invoice-1: no answer .* the same call finds it"):
+        drive.run(wait_seconds=1.5)
+
+
+def test_a_submission_that_the_limit_stopped_is_no_task_that_goes_on() -> None:
+    drive = Drive(lambda _: LIMITED)
+    with pytest.raises(ServiceUnavailableError, match="slow down; try again later"):
+        drive.run(wait_seconds=1)
+    assert drive.seconds == 0
+
+
+def test_a_gateway_that_stays_away_is_given_up_on_before_a_longer_wait_is_over() -> None:
+    drive = Drive(started_then(DOWN), retry_seconds=6)
+    with pytest.raises(ServiceUnavailableError, match="does not answer"):
+        drive.run(wait_seconds=100)
+    assert drive.seconds <= 6
+
+
+def test_a_wait_of_nothing_still_submits_and_looks_once() -> None:
+    drive = Drive(started_then(reply(200, RUNNING)))
+    with pytest.raises(TimeoutError, match="the task goes on"):
+        drive.run(wait_seconds=0)
+    assert [each.method for each in drive.calls] == ["POST", "GET"]
+    assert {each.read_seconds for each in drive.calls} == {LAST_READ_SECONDS}
 
 
 def test_only_who_waits_for_a_person_tells_the_gateway_so() -> None:

@@ -127,7 +127,7 @@ class GatewayClient:
             TimeoutError: no answer within ``wait_seconds``; the task goes on, fetch it by its id.
                 Its cause is what the gateway last failed with, if it did.
             TaskIdReusedError, TaskRefusedError, AccessRefusedError, ServiceUnavailableError: as
-                for ``submit``; where the wait is over and nothing can have been started, the last.
+                for ``submit``; the last too where the wait ends and nothing can have been started.
         """
         running = self._steps.run(prompt, declaration, schema, wait_seconds, for_person=for_person)
         return await self._do(running)

@@ -113,7 +113,7 @@ class _CrowdedError(Exception):
 
 
 class _WaitOverError(Exception):
-    """No answer before the caller's wait was over, about a task that may run; the cause says why."""
+    """No answer until the caller's wait was over, and the task may run; the cause says why."""
 
 
 class GatewaySteps:
@@ -256,7 +256,7 @@ class GatewaySteps:
             left = max(0.0, give_up_at - self._now())
             got = yield replace(call, read_seconds=min(call.read_seconds, left + LAST_READ_SECONDS))
             assert got is not None
-            if not _is_away(got):
+            if isinstance(got, Reply) and got.status not in UNAVAILABLE:
                 return body_of(got, self._url)
             if isinstance(got, Reply) and got.status == 429 and "wait_seconds" in call.query:
                 raise _CrowdedError
@@ -269,7 +269,8 @@ class GatewaySteps:
             yield Pause(seconds)
             pause = min(2 * pause, PAUSE_SECONDS_MAX)
         error = self._no_reply(got) if isinstance(got, NoReply) else error_of(got, self._url)
-        if may_run and give_up_at <= retry_until and isinstance(error, ServiceUnavailableError):
+        is_over = give_up_at <= max(now, retry_until)
+        if is_over and may_run and isinstance(error, ServiceUnavailableError):
             # To the end, so that who waits again and again does not ask without a pause.
             yield Pause(max(0.0, give_up_at - now))
             raise _WaitOverError from error
@@ -295,10 +296,6 @@ def _encoded(sent: Mapping[str, Any]) -> bytes:
             f"the prompt or answer_schema cannot be written as JSON ({type(error).__name__}); "
             "remove what is no text, such as half of a surrogate pair"
         ) from None
-
-
-def _is_away(got: Reply | NoReply) -> bool:
-    return isinstance(got, NoReply) or got.status in UNAVAILABLE
 
 
 def _may_have_started(got: Reply | NoReply) -> bool:

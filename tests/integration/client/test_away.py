@@ -5,9 +5,11 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import httpx2
 import pytest
 
 from pointwork.client import GatewayClient, SyncGatewayClient
+from pointwork.client.gateway_steps import CONNECT_SECONDS, LAST_READ_SECONDS
 from pointwork.contract.failures import ServiceUnavailableError
 from pointwork.contract.prompt import Prompt
 from pointwork.contract.task import TaskDeclaration
@@ -41,6 +43,20 @@ async def answering(*replies: bytes) -> AsyncIterator[tuple[str, list[bytes]]]:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", seen
 
 
+class Silent(httpx2.AsyncBaseTransport, httpx2.BaseTransport):
+    """Reaches a gateway that says nothing, and keeps how long it was given for what."""
+
+    def __init__(self) -> None:
+        self.given: list[dict[str, float]] = []
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        self.given.append(request.extensions["timeout"])
+        raise httpx2.ReadTimeout("nothing came", request=request)
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        return self.handle_request(request)
+
+
 def http(status: str, body: bytes, *headers: str) -> bytes:
     lines = [f"HTTP/1.1 {status}", f"content-length: {len(body)}", "connection: close", *headers]
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
@@ -71,6 +87,23 @@ async def test_a_connection_that_breaks_off_is_made_again_by_both() -> None:
         with SyncGatewayClient(url, "key") as blocking:
             assert await asyncio.to_thread(blocking.submit, PROMPT, DECLARED) == "t-1"
         assert len(seen) == 3
+
+
+async def test_a_wait_bounds_the_connecting_and_the_reading_of_both() -> None:
+    silent = Silent()
+    async with GatewayClient("http://gateway.test", "key", transport=silent) as client:
+        with pytest.raises(TimeoutError, match="no answer within wait_seconds"):
+            await client.run(PROMPT, DECLARED, wait_seconds=0)
+        with pytest.raises(TimeoutError, match="no answer within wait_seconds"):
+            await client.result("t-1", wait_seconds=0)
+    with SyncGatewayClient("http://gateway.test", "key", transport=silent) as blocking:
+        with pytest.raises(TimeoutError, match="no answer within wait_seconds"):
+            blocking.run(PROMPT, DECLARED, wait_seconds=0)
+        with pytest.raises(TimeoutError, match="no answer within wait_seconds"):
+            blocking.result("t-1", wait_seconds=0)
+    assert LAST_READ_SECONDS < CONNECT_SECONDS
+    assert len(silent.given) == 4
+    assert {each[of] for each in silent.given for of in ("connect", "read")} == {LAST_READ_SECONDS}
 
 
 async def test_no_redirect_is_followed_and_no_proxy_of_the_environment_is_asked(

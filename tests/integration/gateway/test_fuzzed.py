@@ -20,7 +20,7 @@ async def test_no_generated_request_is_a_server_error(
 ) -> None:
     account = house.person(role)
     seen: Counter[int] = Counter()
-    examples = scale.of(250, 60)
+    examples = scale.of(250, 25)
 
     def run() -> None:
         schema = schemathesis.openapi.from_url(f"{house.url}/openapi.json")

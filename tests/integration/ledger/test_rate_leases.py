@@ -15,6 +15,7 @@ from pointwork.gateway.problems import ProblemError
 from pointwork.gateway.shared_rate import SharedRate
 from pointwork.ledger.rate_leases import RateLeases
 from tests.integration.ledger.conftest import Ledger
+from tests.scale import Scale
 
 RACER = "tests.integration.ledger.rate_racer"
 REPLICAS, ROUNDS = 4, 20
@@ -55,11 +56,20 @@ def run_round(started: list[subprocess.Popen[str]], second: int) -> tuple[int, i
     return sum(each[0] for each in told), sum(each[1] for each in told)
 
 
-@pytest.mark.parametrize(("limit", "leases"), [(1, 1), (19, 19), (50, 25), (101, 21), (1000, 20)])
+LEASES = {101: 21, 1: 1, 19: 19, 50: 25, 1000: 20}
+"""By limit: how many leases give all of it out. The first is always tried, all with --whole."""
+
+
 def test_four_processes_let_in_exactly_the_limit_of_every_second(
-    ledger: Ledger, repository: Path, limit: int, leases: int
+    ledger: Ledger, repository: Path, scale: Scale
 ) -> None:
     """Each alone is asked for more than all may let in; in 20 rounds of 20."""
+    for limit in [*LEASES][: scale.of(len(LEASES), 1)]:
+        ledger.rows("DELETE FROM rate_lease")
+        let_in_exactly(ledger, repository, limit, LEASES[limit])
+
+
+def let_in_exactly(ledger: Ledger, repository: Path, limit: int, leases: int) -> None:
     with replicas(ledger.url, repository, limit, limit + 10) as started:
         for number in range(ROUNDS):
             admitted, asked = run_round(started, SECOND + number)

@@ -20,6 +20,7 @@ from temporalio.client import (
 from pointwork.contract.names import ROUTE_TASK, SWEEP_LEDGER, SWEEP_SCHEDULE
 from pointwork.contract.outcome import TaskStatus
 from pointwork.ledger import sweeper
+from pointwork.ledger.rate_leases import RateLeases
 from tests.integration.ledger.conftest import Ledger, ledger, ledger_url, sqlite_template
 from tests.integration.ledger.records import NOW, accept, answer, invoke, reserve, window
 from tests.integration.sweep.conftest import fired, sweeping, workflow_id_of
@@ -229,3 +230,13 @@ async def test_a_sweep_asks_about_young_tasks_only_when_told_to(
     sweep = LedgerSweep(temporal, ledger.engine)
     assert (await sweep.sweep()).outcomes_recorded == 0
     assert (await sweep.sweep(None, datetime.now(UTC))).outcomes_recorded == 1
+
+
+async def test_a_sweep_drops_what_replicas_took_of_seconds_that_are_over(
+    temporal: Client, ledger: Ledger
+) -> None:
+    leases, now = RateLeases(ledger.engine), int(datetime.now(UTC).timestamp())
+    for second in (now - 600, now + 600):
+        leases.lease("ada", second, 1, 10)
+    await LedgerSweep(temporal, ledger.engine).sweep()
+    assert ledger.rows("SELECT second FROM rate_lease") == [{"second": now + 600}]
