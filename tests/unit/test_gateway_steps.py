@@ -1,8 +1,6 @@
 """What the gateway's clients ask, in which order, and what they make of answers; without I/O."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -386,27 +384,3 @@ def test_a_key_that_cannot_be_sent_is_refused_and_never_shown(key: str) -> None:
             make(URL, key)
         assert "cret" not in str(refused.value)
     assert "pwk_abc" not in repr(GatewayAddress.of(URL, "pwk_abc"))
-
-
-@pytest.mark.parametrize(
-    ("line", "never"),
-    [
-        (
-            "from pointwork.client import GatewayClient, SyncGatewayClient, ApprovalPendingError",
-            {"temporalio", "sqlalchemy", "cryptography", "jsonschema", "fastapi"},
-        ),
-        ("import pointwork.client.child", {"sqlalchemy", "cryptography", "httpx2", "yaml"}),
-    ],
-)
-def test_each_way_in_loads_only_what_it_needs(line: str, never: set[str]) -> None:
-    code = f"import sys\n{line}\nprint(*(n for n in {sorted(never)} if n in sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == []
-
-
-def test_a_name_that_the_package_lacks_is_an_attribute_error() -> None:
-    import pointwork.client as package
-
-    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
-        _ = getattr(package, "Nothing")  # noqa: B009
-    assert all(getattr(package, name) is not None for name in package.__all__)

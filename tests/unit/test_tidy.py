@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+# Every file is parsed once, for all of these.
+pytestmark = pytest.mark.xdist_group("tidy")
+
 ROOT = Path(__file__).parents[2]
 CODE = ("src", "workflows", "activities", "workers", "tests", "bench", "tools")
 GENERATED = ROOT / "src/pointwork/ledger/migrations/versions"

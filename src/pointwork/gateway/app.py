@@ -19,6 +19,7 @@ from pointwork.gateway import codec_api, health, messages_api, policies_api, rou
 from pointwork.gateway.access import Callers
 from pointwork.gateway.console.build import add_console
 from pointwork.gateway.declaring import Defaults
+from pointwork.gateway.described import describe
 from pointwork.gateway.limits import BodyLimit, CallLimits, Limits
 from pointwork.gateway.live_answers import LiveAnswers
 from pointwork.gateway.live_answers import router as live_answers
@@ -119,6 +120,7 @@ def build_app(gateway: Gateway) -> FastAPI:
     app.include_router(codec_api.router)
     app.include_router(live_answers)
     add_console(app, gateway)
+    describe(app)
     return app
 
 

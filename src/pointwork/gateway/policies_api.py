@@ -9,12 +9,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from pointwork.gateway.access import Owner, Submitter
 from pointwork.gateway.problems import ProblemError
 from pointwork.gateway.routing_api import PACK, PackName, named_pack
 from pointwork.gateway.rules import Rules
+from pointwork.gateway.wire_model import Body
 from pointwork.juggernaut.policy_writing import (
     PolicyNotWritableError,
     PolicyRefusedError,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 router = APIRouter(prefix="/api/routing", tags=["routing"])
 
 
-class PolicyWrite(BaseModel):
+class PolicyWrite(Body):
     """A policy, and the seven things that each change says of itself (OM-84)."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
@@ -73,7 +74,9 @@ async def list_policies(
     return {"pack": pack, "version": bundle.pack.version, "policies": listed}
 
 
-@router.post("/policies", status_code=201)
+@router.post(
+    "/policies", status_code=201, responses={200: {"description": "A policy of a known name."}}
+)
 async def put_policy(
     body: PolicyWrite, request: Request, response: Response, caller: Owner, pack: PackName = PACK
 ) -> dict[str, Any]:

@@ -324,7 +324,7 @@ def test_any_history_leaves_the_ledger_as_the_model_says(ledger_url: str, scale:
     run_state_machine_as_test(
         type("Machine", (LedgerMachine,), {"ledger": Ledger(ledger_url, engine)}),
         settings=settings(
-            max_examples=scale.of(300, 50),
+            max_examples=scale.of(300, 25),
             stateful_step_count=40,
             deadline=None,
             suppress_health_check=list(HealthCheck),
