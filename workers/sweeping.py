@@ -1,5 +1,6 @@
 """What one sweep of this deployment does, put together."""
 
+import logging
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ from workers.vault_upkeep import VaultUpkeep
 if TYPE_CHECKING:
     from workers.wiring import Parts
 
+_log = logging.getLogger(__name__)
+
 
 def ledger_sweep(client: Client, parts: "Parts") -> LedgerSweep:
     async def reconcile() -> int:
@@ -25,10 +28,12 @@ def ledger_sweep(client: Client, parts: "Parts") -> LedgerSweep:
         return (await reconcile_unknown(parts.engine, parts.library, credentials, now)).corrected
 
     def write_tables(engine: Engine, now: datetime) -> None:
-        library = parts.policies.now()
-        if PACK in library.packs:
-            publish_policies(engine, library.active(PACK), now)
         project(engine, now)
+        try:
+            publish_policies(engine, parts.policies.now().active(PACK), now)
+        except (LookupError, ValueError) as error:
+            # No such pack, or one of another make: what else is swept does not wait for it.
+            _log.info("routing_policies stays as it is: %s", type(error).__name__)
 
     retention = Retention.over_defaults(parts.settings.content_retention_days)
     return LedgerSweep(

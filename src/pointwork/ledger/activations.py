@@ -20,7 +20,7 @@ from pointwork.ledger.tables import Audit, PolicyActivationRow, PolicyRevision, 
 _ACTIVATION = table_of(PolicyActivationRow)
 _AUDIT = table_of(Audit)
 _REVISION = table_of(PolicyRevision)
-_KIND = "policy_rolled_back"
+_KIND = "policy_activated"
 
 
 class ActivationRefusedError(PointworkError):

@@ -90,12 +90,13 @@ class StreamSender:
             )
         )
         try:
-            while not posting.done():
+            while True:
                 had_ended = stream.has_ended
                 await asyncio.wait({posting}, timeout=self._look_seconds)
+                if posting.done():
+                    break
                 # A replica that hangs, or whose host is gone, breaks no connection by itself.
-                is_here = await asyncio.to_thread(self._url_of, task_id) == url
-                if not posting.done() and (had_ended or not is_here):
+                if had_ended or await asyncio.to_thread(self._url_of, task_id) != url:
                     return False
             return posting.result().status_code in _TAKEN
         except EgressRefusedError:

@@ -79,7 +79,7 @@ def test_each_entry_is_in_the_audit_chain_with_all_that_it_says(
     ledger: Ledger, log: ActivationLog
 ) -> None:
     log.append(entry())
-    (told,) = [each for each in ledger.chain.records(100) if each.kind == "policy_rolled_back"]
+    (told,) = [each for each in ledger.chain.records(100) if each.kind == "policy_activated"]
     assert told.body == entry().model_dump(mode="json")
 
 
@@ -118,7 +118,7 @@ def test_an_entry_that_does_not_follow_the_last_is_refused(
     log.append(entry(1))
     with pytest.raises(ActivationConflictError, match="came first"):
         log.append(entry(number, to="1.1"))
-    assert kinds(ledger) == ["policy_rolled_back"]
+    assert kinds(ledger) == ["policy_activated"]
 
 
 def test_of_two_owners_at_once_one_is_told_that_the_other_came_first(
@@ -139,7 +139,7 @@ def test_of_two_owners_at_once_one_is_told_that_the_other_came_first(
     winner = next(each for each in done if each != "conflict")
     assert len([each for each in done if each == "conflict"]) == 1
     assert [each.policy.version for each in log.history("omega")] == [winner]
-    assert kinds(ledger) == ["policy_rolled_back"]
+    assert kinds(ledger) == ["policy_activated"]
 
 
 @pytest.mark.req("OM-83")
