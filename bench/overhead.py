@@ -12,7 +12,6 @@ is written. The last line is ``latency_ratio=… throughput_ratio=…`` (Pointwo
 
 import argparse
 import asyncio
-import os
 import signal
 import statistics
 import sys
@@ -34,6 +33,7 @@ from pointwork.contract.outcome import FinishReason, TokenUsage
 from pointwork.contract.prompt import Prompt
 from pointwork.contract.task import Sensitivity, TaskDeclaration
 from pointwork.embedded import Embedded
+from pointwork.leaving import leave
 from pointwork.ledger.engine import open_engine, read
 from pointwork.ledger.holds import OUTCOME
 from pointwork.ledger.outcomes import OutcomeLog
@@ -264,5 +264,4 @@ if __name__ == "__main__":
         asyncio.run(serve(arguments.serve, arguments.address))
     else:
         asyncio.run(main(arguments.rounds))
-    sys.stdout.flush()
-    os._exit(0)
+    leave(0)

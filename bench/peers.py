@@ -13,7 +13,6 @@ that the upstream billed and the ledger does not know.
 
 import argparse
 import asyncio
-import os
 import signal
 import statistics
 import sys
@@ -27,6 +26,7 @@ from bench.deployment import Deployment
 from bench.mock_upstream import Upstream, mock_upstream
 from bench.spending import BUDGETS_USD, LOADS, Load, Run, Spender, unrecorded_calls
 from pointwork.contract.money import NANO_PER_USD
+from pointwork.leaving import leave
 
 ROUNDS = 3
 CLIENTS = (1, 8, 64)
@@ -133,5 +133,4 @@ if __name__ == "__main__":
     # A bench that is stopped early still removes its files; its processes end with it.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     asyncio.run(measure(arguments.rounds, set(arguments.load)))
-    sys.stdout.flush()
-    os._exit(0)
+    leave(0)

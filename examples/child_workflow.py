@@ -20,7 +20,7 @@ from temporalio.client import Client
 from temporalio.worker import Worker
 
 with workflow.unsafe.imports_passed_through():
-    from pointwork.client import PointworkClient
+    from pointwork.client import PointworkClient, leave
     from pointwork.client.child import run_task
     from pointwork.contract.outcome import TaskOutcome
     from pointwork.contract.prompt import Prompt
@@ -122,3 +122,4 @@ if __name__ == "__main__":
     parser.add_argument("--state-dir", type=Path, default=Path(".pointwork"))
     given = parser.parse_args()
     asyncio.run(main(given.texts, given.state_dir))
+    leave(0)

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pointwork.client import SyncGatewayClient, SyncPointworkClient
+from pointwork.client import SyncGatewayClient, SyncPointworkClient, leave
 from pointwork.contract.failures import PointworkError
 from pointwork.contract.money import format_usd
 from pointwork.contract.prompt import Prompt
@@ -81,4 +81,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -17,6 +17,7 @@ from temporalio.worker import Interceptor, Worker
 from pointwork.contract.names import TaskQueue
 from pointwork.embedded import read_endpoints
 from pointwork.failpoints import arm
+from pointwork.leaving import leave
 from pointwork.ledger.engine import LedgerUrlError
 from pointwork.ledger.master_keys import MasterKeyError
 from pointwork.ledger.sealed_bytes import SealedStoreError, VaultUrlError
@@ -220,8 +221,4 @@ def _run_folder(settings: Settings) -> Path:
 
 
 if __name__ == "__main__":
-    code = main()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    # A process that used a Temporal client can abort in interpreter shutdown with its work done.
-    os._exit(code)
+    leave(main())

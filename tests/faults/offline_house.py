@@ -9,7 +9,6 @@ process of the namespace tried to send where no route leads, Temporal's native p
 import asyncio
 import fcntl
 import json
-import os
 import socket
 import struct
 import sys
@@ -24,6 +23,7 @@ from pointwork.contract.failures import TaskFailedError
 from pointwork.contract.outcome import TaskOutcome
 from pointwork.contract.prompt import Prompt
 from pointwork.contract.task import Sensitivity, TaskDeclaration
+from pointwork.leaving import leave
 from pointwork.ledger.engine import open_engine
 from pointwork.ledger.migrate import migrate
 from pointwork.ledger.outcomes import OutcomeLog
@@ -162,6 +162,4 @@ async def run(client: PointworkClient, task: TaskDeclaration, text: str) -> str:
 
 
 if __name__ == "__main__":
-    code = main()
-    # A process that used a Temporal client can abort in interpreter shutdown with its work done.
-    os._exit(code)
+    leave(main())

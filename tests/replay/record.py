@@ -8,7 +8,6 @@ so they can stand in the repository. Each pins its policy bundle by hash; the bu
 
 import asyncio
 import json
-import os
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Sequence
@@ -20,6 +19,7 @@ from pointwork.contract.canonical import canonical_json
 from pointwork.contract.failures import ProviderFailureKind
 from pointwork.contract.prompt import Prompt
 from pointwork.contract.task import DataClass
+from pointwork.leaving import leave
 from pointwork.policy.documents.load import load_library
 from tests.conftest import REPOSITORY, start_temporal_server
 from tests.fakes.scripted_provider import Fails, Hangs, Says, Script
@@ -237,5 +237,4 @@ def name_of(scenario: Scenario) -> str:
 if __name__ == "__main__":
     wanted = sys.argv[1:]
     asyncio.run(record([each for each in SCENARIOS if not wanted or name_of(each) in wanted]))
-    sys.stdout.flush()
-    os._exit(0)
+    leave(0)

@@ -1,9 +1,7 @@
 """The ``pointwork`` command: its commands, and the one place where errors become sentences."""
 
-import os
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -42,6 +40,7 @@ from pointwork.cli.errors import ExitCode, describe, expected_errors
 from pointwork.cli.payload_keys import payload_keys_given
 from pointwork.cli.screen import Screen
 from pointwork.cli.vault_place import vault_given
+from pointwork.leaving import leave
 
 _HELP = """Route LLM work durably, within policy and budget, and leave a record that replays.
 
@@ -177,9 +176,4 @@ def _of_command(code: ExitCode, arguments: Sequence[str]) -> ExitCode:
 
 def run() -> NoReturn:
     """The console script."""
-    code = main(sys.argv[1:])
-    with suppress(BrokenPipeError):
-        sys.stdout.flush()
-        sys.stderr.flush()
-    # A process that used a Temporal client can abort in interpreter shutdown with its work done.
-    os._exit(code)
+    leave(main(sys.argv[1:]))

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         PendingApproval,
         TaskProgress,
     )
+    from pointwork.leaving import leave
 else:
 
     def __getattr__(name: str) -> object:
@@ -24,6 +25,8 @@ else:
                 import pointwork.client.direct as module
             case "SyncPointworkClient":
                 import pointwork.client.blocking as module
+            case "leave":
+                import pointwork.leaving as module
             case "GatewayClient" | "SyncGatewayClient":
                 import pointwork.client.gateway as module
             case "AccessRefusedError" | "ApprovalPendingError" | "PendingApproval" | "TaskProgress":
@@ -42,5 +45,6 @@ __all__ = [
     "SyncGatewayClient",
     "SyncPointworkClient",
     "TaskProgress",
+    "leave",
     "parse_schema",
 ]
