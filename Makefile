@@ -10,6 +10,11 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # One more than there are processors to count on: tests wait for servers and killed processes.
 TEST_WORKERS ?= 3
+# Tests make thousands of databases and pull nobody's plug: their files need no disk where memory
+# holds them. A container's small /dev/shm is left alone.
+TEST_FILES := $(shell [ -w /dev/shm ] && df --output=avail -k /dev/shm 2>/dev/null | \
+	awk 'NR == 2 && $$1 > 4000000 {print "TMPDIR=/dev/shm"}')
+PYTEST := $(TEST_FILES) $(BIN)/python -m pytest -q
 CODE := src workflows activities workers tests bench tools
 
 # The workflow sandbox reads the workflow's module anew for every task: without its compiled form
@@ -44,10 +49,10 @@ up: $(READY) ## start Pointwork on this machine and keep it running
 NEED_CHROMIUM := $(if $(CI),--need-chromium)
 
 test: $(READY) chromium ## run the tests
-	$(BIN)/python -m pytest -q -n $(TEST_WORKERS) --dist loadgroup $(NEED_CHROMIUM)
+	$(PYTEST) -n $(TEST_WORKERS) --dist loadgroup $(NEED_CHROMIUM)
 
 test-whole: $(READY) chromium ## the tests with every number of cases that was promised; before a release
-	$(BIN)/python -m pytest -q -n $(TEST_WORKERS) --dist loadgroup --whole $(NEED_CHROMIUM)
+	$(PYTEST) -n $(TEST_WORKERS) --dist loadgroup --whole $(NEED_CHROMIUM)
 
 chromium: ## install the browser of the console's tests, where it is missing and that can be done
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || { \
@@ -71,7 +76,7 @@ format: $(READY) ## put the code into its one form
 	$(BIN)/ruff format .
 
 replay: $(READY) ## replay every recorded history on today's code
-	$(BIN)/python -m pytest -q tests/replay
+	$(PYTEST) tests/replay
 
 record-histories: $(READY) ## record the histories that replay tests hold today's code to
 	$(BIN)/python -m tests.replay.record

@@ -1,5 +1,6 @@
 """Fixtures every test may use: one real Temporal server a test process."""
 
+import gc
 import sysconfig
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -33,6 +34,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="every number of cases that was promised, where the default run makes do with fewer",
     )
+
+
+def pytest_collection_finish() -> None:
+    """What is loaded now stays to the end: no later collection of garbage walks through it."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,6 @@ from pointwork.ledger.content import SealedContent
 from pointwork.ledger.vault import ContentTooLargeError, Vault
 from pointwork.providers import dialects
 from pointwork.providers.embedding_port import Embedder
-from pointwork.providers.openai_embeddings import OpenAIEmbedder
 from pointwork.providers.origin import Origin
 from workers.settings import Settings
 
@@ -57,6 +56,9 @@ def _local_embedder(settings: Settings) -> Embedder:
             "POINTWORK_EMBEDDINGS_URL is not http, and a local model is reached at a loopback or "
             "private address; give http://ADDRESS:PORT/v1"
         )
+    # Imported here, as the SDK is in workers/providers.py.
+    from pointwork.providers.openai_embeddings import OpenAIEmbedder
+
     return OpenAIEmbedder(
         LOCAL_EMBEDDINGS_ENDPOINT,
         url,

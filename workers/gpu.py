@@ -13,7 +13,6 @@ from pointwork.local.llama_cpp import LlamaCppRuntime, LlamaModel
 from pointwork.local.provider import LocalProvider
 from pointwork.local.weights import installed_path
 from pointwork.providers.dialects import LLAMA_CPP
-from pointwork.providers.openai import OpenAIProvider
 from pointwork.providers.port import (
     CompletionRequest,
     CompletionResponse,
@@ -77,6 +76,8 @@ def build_gpu_worker(
     api_key: str,
 ) -> Worker:
     """Registers ``invoke-model`` alone, as many at once as the loaded model serves in parallel."""
+    # Imported here: the workers of the other queues, started by the same program, load no SDK.
+    from pointwork.providers.openai import OpenAIProvider
 
     def connect_local(base_url: str) -> Provider:
         return OpenAIProvider(LOCAL_ENDPOINT, base_url, api_key, dialect=LLAMA_CPP)

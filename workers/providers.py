@@ -1,13 +1,13 @@
-"""From a catalogue endpoint and a key to a provider. Vendors are named in the catalogue only."""
+"""From a catalogue endpoint and a key to a provider. Vendors are named in the catalogue only.
+
+A vendor's SDK takes a second of processor time to load, so each is imported where an endpoint of
+it is connected: a process that calls no vendor loads none.
+"""
 
 from pointwork.executors.embeddings import EmbeddingProvider
 from pointwork.policy.documents.catalogue import Endpoint
 from pointwork.providers import dialects
-from pointwork.providers.anthropic import AnthropicProvider
-from pointwork.providers.google_genai import GoogleGenAIProvider
 from pointwork.providers.lookup import LookupKind
-from pointwork.providers.openai import OpenAIProvider
-from pointwork.providers.openai_embeddings import OpenAIEmbedder
 from pointwork.providers.port import Provider
 from workers.settings import Credentials
 
@@ -45,10 +45,16 @@ def connect_provider(name: str, endpoint: Endpoint, credentials: Credentials) ->
         case "openai_embeddings":
             return _embedding_provider(name, endpoint, key)
         case "anthropic":
+            from pointwork.providers.anthropic import AnthropicProvider
+
             return AnthropicProvider(name, endpoint.base_url, key or "")
         case "google_genai":
+            from pointwork.providers.google_genai import GoogleGenAIProvider
+
             return GoogleGenAIProvider(name, endpoint.base_url, key or "")
         case _:
+            from pointwork.providers.openai import OpenAIProvider
+
             dialect = endpoint.dialect or name
             if dialect not in DIALECTS:
                 known = ", ".join(sorted(DIALECTS))
@@ -68,6 +74,8 @@ def _embedding_provider(name: str, endpoint: Endpoint, key: str | None) -> Embed
     if endpoint.base_url is None or endpoint.dimensions is None or endpoint.revision is None:
         msg = f"endpoints.{name}: an embeddings endpoint states base_url, dimensions and revision"
         raise ValueError(msg)
+    from pointwork.providers.openai_embeddings import OpenAIEmbedder
+
     return EmbeddingProvider(
         OpenAIEmbedder(
             name,
