@@ -79,7 +79,7 @@ def integrity(database: Path) -> str:
 
 @pytest.mark.req("DC-1")
 async def test_every_task_outlives_workers_killed_at_random(tmp_path: Path, scale: Scale) -> None:
-    count, kills_planned = scale.of(300, 60), scale.of(16, 3)
+    count, kills_planned = scale.of(300, 40), scale.of(16, 2)
     task_ids = [f"worker-kill-{number}" for number in range(count)]
     drawn = random.Random(25)
     moments = drawn.sample(range(1, count - 20), kills_planned)
@@ -120,9 +120,9 @@ async def test_every_task_outlives_workers_killed_at_random(tmp_path: Path, scal
 async def test_every_acknowledged_task_outlives_kills_of_the_server(
     tmp_path: Path, scale: Scale
 ) -> None:
-    count = scale.of(200, 50)
+    count = scale.of(200, 40)
     task_ids = [f"server-kill-{number}" for number in range(count)]
-    moments = sorted(random.Random(26).sample(range(1, 2 * count - 20), scale.of(10, 3)))
+    moments = sorted(random.Random(26).sample(range(1, 2 * count - 20), scale.of(10, 2)))
     acknowledged: list[str] = []
     async with scene(tmp_path) as on:
         installed = on.installed

@@ -26,7 +26,7 @@ from tests.fakes.policy_facts import changed
 from tests.policy.random_facts import MADE_UP, bundle_of, fact_sets, facts_of, present
 from tests.scale import Scale
 
-FACT_SETS, FACT_SETS_ALWAYS = 100_000, 8_000
+FACT_SETS, FACT_SETS_ALWAYS = 100_000, 4_000
 """For each shipped pack."""
 SHARDS = 5
 AGAIN_EVERY = 10

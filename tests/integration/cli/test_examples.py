@@ -75,14 +75,21 @@ async def test_ctrl_c_lets_go_of_the_wait_and_the_task_goes_on(
     key = f"script-{uuid4().hex[:8]}"
     options = ["--state-dir", up.state_dir, "--id", key, "--class", "high_stakes_logic"]
     waiting = subprocess.Popen(
-        example("script", SAY, *options, "--direct"), stderr=subprocess.PIPE, text=True
+        example("script", SAY, *options, "--direct"),
+        stderr=subprocess.PIPE,
+        text=True,
+        # Where the tests run in the background, Ctrl-C is ignored by all they start.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    engine = open_engine(read_endpoints(up.state_dir).ledger_url)
-    approvals = ApprovalBook(engine)
-    await until(lambda: approvals.open_of(key) is not None or waiting.poll() is not None)
-    engine.dispose()
-    os.kill(waiting.pid, signal.SIGINT)
-    _, said = waiting.communicate(timeout=60)
+    try:
+        engine = open_engine(read_endpoints(up.state_dir).ledger_url)
+        approvals = ApprovalBook(engine)
+        await until(lambda: approvals.open_of(key) is not None or waiting.poll() is not None)
+        engine.dispose()
+        os.kill(waiting.pid, signal.SIGINT)
+        _, said = waiting.communicate(timeout=60)
+    finally:
+        waiting.kill()
     assert (waiting.returncode, said) == (
         130,
         f"the task goes on; wait for it again with --id {key}\n",

@@ -74,7 +74,7 @@ def test_eight_processes_admit_exactly_what_the_budget_covers(
 ) -> None:
     """In every race."""
     with racers(ledger.url, repository) as started:
-        for number in range(scale.of(20, 3)):
+        for number in range(scale.of(20, 2)):
             counts = run_race(started, f"{number}")
             assert counts == {ReserveOutcome.RESERVED: 50, ReserveOutcome.EXCEEDS_LIMIT: 150}
             keys = [f"{scope}/{number}" for scope in SCOPES]
