@@ -25,7 +25,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .PHONY: help setup demo up test test-whole chromium check format replay record-histories coverage-of-requirements lock clean \
 	bench-overhead bench-classify bench-privacy bench-decide bench-budget bench-peers bench-million bench-soak \
 	bench-gateway bench-streams bench-faults bench-noisy bench-console bench-injections bench-names \
-	bench-compare mutation mutation-ledger
+	bench-compare bench-gpu bench-bulk mutation mutation-ledger
 
 help: ## list the commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-26s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -99,11 +99,17 @@ bench-injections: $(READY) ## whether a text that calls itself harmless is ever 
 bench-names: $(READY) ## how many names are replaced, in five scripts
 	$(BIN)/python -m bench.names
 
+bench-gpu: $(READY) ## the local lane beside a plain queue and the fewest swaps there can be; 20 minutes
+	$(BIN)/python -m bench.gpu
+
 bench-compare: $(READY) ## how often two real local models give answers that count as one
 	$(BIN)/python -m bench.compare
 
 bench-decide: $(READY) ## cost of one decision, and against a hand-written min()
 	$(BIN)/python -m bench.decide
+
+bench-bulk: $(READY) ## 10,000 items in one bulk run, its worker killed twice: does each end once
+	$(BIN)/python -m bench.bulk_run
 
 bench-budget: $(READY) ## hard budgets under 1, 8 and 64 clients, beside check-then-act; holds a second
 	$(BIN)/python -m bench.budget

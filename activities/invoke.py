@@ -10,9 +10,15 @@ from typing import Any, Protocol
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
+from activities.call_failures import (
+    application_error,
+    budget_exceeded,
+    egress_refused,
+    too_large,
+)
 from activities.restoring import Restorer, restored
 from activities.showing import TokenSinks, shown
-from pointwork.contract.failures import FailureType, ProviderFailureKind
+from pointwork.contract.failures import ProviderFailureKind
 from pointwork.contract.money import usage_cost_nano_usd
 from pointwork.contract.names import ActivityName
 from pointwork.contract.outcome import (
@@ -24,8 +30,7 @@ from pointwork.contract.outcome import (
     TokenUsage,
 )
 from pointwork.contract.prompt import AnswerSchema, Prompt
-from pointwork.contract.steps import BudgetRefusal
-from pointwork.contract.task import CONTENT_BYTES_MAX, ContentRef
+from pointwork.contract.task import CONTENT_BYTES_MAX, PRIORITY_STANDARD, ContentRef
 from pointwork.contract.tools import ToolCall
 from pointwork.failpoints import Failpoint, reach
 from pointwork.providers.departure import Clearance, DepartureRefusedError
@@ -38,6 +43,7 @@ from pointwork.providers.port import (
 
 HEARTBEAT_SECONDS = 2.0
 HEALTH_EVERY = timedelta(seconds=5)
+REPORT_MARGIN = timedelta(seconds=10)
 
 
 class AttemptStart(Protocol):
@@ -154,9 +160,9 @@ class InvokeActivities:
         try:
             ready = await asyncio.to_thread(self._begin, call, part_id)
         except self._budget_refused as error:
-            raise _budget_exceeded(call, error) from None
+            raise budget_exceeded(call, error) from None
         except DepartureRefusedError as error:
-            raise _egress_refused(call, part_id, error) from None
+            raise egress_refused(call, part_id, error) from None
         if isinstance(ready, Invocation):
             return ready
         start, request, mapping = ready
@@ -168,6 +174,9 @@ class InvokeActivities:
         except ProviderError as error:
             raise await self._failed(call, start.attempt_id, error, began) from None
         except asyncio.CancelledError:
+            if _is_shutdown(activity.cancellation_details()):
+                # As after a crash: whoever takes the task up sends it again.
+                raise
             cut = ProviderError(ProviderFailureKind.STREAM_INTERRUPTED, "cancelled")
             await asyncio.shield(asyncio.to_thread(self._fail, call, start.attempt_id, cut, began))
             raise
@@ -186,7 +195,7 @@ class InvokeActivities:
         """What the workflow is told of a failed call, which is on record by then."""
         failure = await asyncio.to_thread(self._fail, call, attempt_id, error, began)
         await asyncio.to_thread(self._note_health, call, error)
-        return _application_error(failure, error)
+        return application_error(failure, error)
 
     def _begin(self, call: Invoke, part_id: str) -> Begun | Invocation:
         """Open the content, then commit that the call is sent; or the answer stored before."""
@@ -209,6 +218,7 @@ class InvokeActivities:
         async def note(call_id: str) -> None:
             await asyncio.to_thread(self._attempts.note_request_id, attempt_id, call_id)
 
+        info = activity.info()
         request = CompletionRequest(
             model=call.candidate.served_as,
             prompt=prompt,
@@ -220,6 +230,9 @@ class InvokeActivities:
             answer_schema=schema,
             effort=call.candidate.effort,
             clearance=clearance,
+            priority=info.priority.priority_key or PRIORITY_STANDARD,
+            queued_at=info.scheduled_time,
+            give_up_at=_give_up_at(info),
             on_started=note,
         )
         return start, request, mapping
@@ -267,7 +280,7 @@ class InvokeActivities:
         text, calls, unknown_placeholders = restored(response, mapping, self._restorer)
         answer, media_type = self._content.encode_answer(text, calls)
         if len(answer) > CONTENT_BYTES_MAX:
-            raise _too_large(call, response, len(answer))
+            raise too_large(call, response, len(answer))
         cost_nano_usd, settlement = _cost(call, response.usage)
         now = datetime.now(UTC)
         invocation = self._attempts.finish(
@@ -344,43 +357,17 @@ def _cost(call: Invoke, usage: TokenUsage | None) -> tuple[int, Settlement]:
     return cost_nano_usd, Settlement.EXACT
 
 
-def _too_large(call: Invoke, response: CompletionResponse, bytes_count: int) -> ProviderError:
-    """A failed attempt with the cost it had: a repeat would be paid for and end the same way."""
-    return ProviderError(
-        ProviderFailureKind.TRUNCATED,
-        f"the answer of {call.candidate.model} has {bytes_count} bytes, more than the "
-        f"{CONTENT_BYTES_MAX} the vault takes, and was not kept; ask for a shorter one",
-        usage=response.usage,
-        provider_request_id=response.provider_request_id,
-    )
+def _is_shutdown(details: activity.ActivityCancellationDetails | None) -> bool:
+    return details is not None and details.worker_shutdown
+
+
+def _give_up_at(info: activity.Info) -> datetime | None:
+    """So long before the server's own limit that the call still reports what it came to."""
+    if info.schedule_to_close_timeout is None:
+        return None
+    limit = info.schedule_to_close_timeout
+    return info.scheduled_time + max(limit - REPORT_MARGIN, limit / 2)
 
 
 def _elapsed_ms(began: float) -> int:
     return int((time.monotonic() - began) * 1000)
-
-
-def _application_error(failure: InvocationFailure, error: ProviderError) -> ApplicationError:
-    return ApplicationError(str(error), failure, type=failure.kind, non_retryable=True)
-
-
-def _egress_refused(
-    call: Invoke, attempt_id: str, error: DepartureRefusedError
-) -> ApplicationError:
-    """No attempt was begun, so nothing was charged; another candidate may still be tried."""
-    kind = ProviderFailureKind.EGRESS_REFUSED
-    failure = InvocationFailure(
-        attempt_id=attempt_id,
-        model=call.candidate.model,
-        kind=kind,
-        retry_after_seconds=None,
-        cost_nano_usd=0,
-        settlement=Settlement.EXACT,
-    )
-    return ApplicationError(str(error), failure, type=kind, non_retryable=True)
-
-
-def _budget_exceeded(call: Invoke, error: Exception) -> ApplicationError:
-    window = str(getattr(error, "window", "task"))
-    refusal = BudgetRefusal(window=window, amount_nano_usd=call.candidate.estimate_nano_usd)
-    message = f"{FailureType.BUDGET_EXCEEDED.sentence} Refused by {window}."
-    return ApplicationError(message, refusal, type=FailureType.BUDGET_EXCEEDED, non_retryable=True)

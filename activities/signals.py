@@ -8,6 +8,7 @@ from temporalio import activity
 
 from pointwork.contract.budget_windows import BudgetSetting
 from pointwork.contract.decision import WindowSpec
+from pointwork.contract.local_lane import LocalQueueSignal
 from pointwork.contract.names import ActivityName, TaskQueue
 from pointwork.contract.overlay import Overlay
 from pointwork.contract.override import Override
@@ -24,6 +25,8 @@ class SignalReading(Protocol):
     def rate_limited_until(self) -> Mapping[str, datetime]: ...
     @property
     def loaded_model(self) -> str | None: ...
+    @property
+    def local_queues(self) -> tuple[LocalQueueSignal, ...]: ...
     @property
     def conversation_sensitivity(self) -> Sensitivity | None: ...
     @property
@@ -129,6 +132,7 @@ class SignalActivities:
             ),
             standing=standing,
             loaded_local_model=reading.loaded_model,
+            local_queues=reading.local_queues,
             conversation_sensitivity=reading.conversation_sensitivity,
             overlay=reading.overlay,
             overrides=reading.overrides,

@@ -25,10 +25,12 @@ from typing import Any
 from pointwork.contract.branches import Agreement, NumberTolerance, TextSimilarity
 from pointwork.contract.prompt import Prompt
 from pointwork.executors.comparing import Compared, compare, parse_json
+from pointwork.local.lane import LocalLane
 from pointwork.local.lease import DeviceLease
 from pointwork.local.llama_cpp import LlamaCppRuntime, LlamaModel
 from pointwork.local.provider import LocalProvider
 from pointwork.local.weights import pull
+from pointwork.policy.documents.host import WaitBounds
 from pointwork.providers.dialects import LLAMA_CPP
 from pointwork.providers.openai import OpenAIProvider
 from pointwork.providers.port import CompletionRequest, CompletionResponse, ProviderError
@@ -102,11 +104,12 @@ async def measure(asked: Sequence[Question]) -> list[Row]:
         def connect(base_url: str) -> OpenAIProvider:
             return OpenAIProvider("local-gpu", base_url, api_key, dialect=LLAMA_CPP)
 
-        provider = LocalProvider(runtime, connect, MODELS)
+        provider = LocalProvider(LocalLane(runtime), connect, MODELS, WaitBounds())
         try:
             answers = [[await answer(provider, name, each) for each in asked] for name in MODELS]
         finally:
             await provider.aclose()
+            await runtime.aclose()
     return [
         Row(question, given, compare(given, RULE))
         for question, given in zip(asked, zip(*answers, strict=True), strict=True)

@@ -8,7 +8,7 @@ import os
 import secrets
 import signal
 import sys
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
 
 from temporalio.client import Client
@@ -21,12 +21,12 @@ from pointwork.leaving import leave
 from pointwork.ledger.engine import LedgerUrlError
 from pointwork.ledger.master_keys import MasterKeyError
 from pointwork.ledger.sealed_bytes import SealedStoreError, VaultUrlError
-from pointwork.local.lease import DeviceLease
-from pointwork.local.llama_cpp import LlamaCppRuntime
+from pointwork.local.lease import DeviceBusyError, DeviceLease
 from pointwork.policy.documents.strict_yaml import PolicyError
 from pointwork.privacy.language.host import LanguageHost, LanguageUnavailableError
-from workers.gpu import build_gpu_worker, gpu_models
+from workers.gpu import gpu_worker
 from workers.replay import replay_task
+from workers.runtimes import open_runtime, served_names
 from workers.settings import GatewaySettings, Settings
 from workers.sweep import schedule_sweep
 from workers.wiring import Parts, build_worker, codec_of, connect, endpoints_of, open_parts
@@ -57,7 +57,13 @@ def main() -> int:
     except PolicyError as error:
         sys.stderr.write(f"error: {error}\n")
         return BAD_POLICY
-    except (LedgerUrlError, MasterKeyError, SealedStoreError, VaultUrlError) as error:
+    except (
+        DeviceBusyError,
+        LedgerUrlError,
+        MasterKeyError,
+        SealedStoreError,
+        VaultUrlError,
+    ) as error:
         sys.stderr.write(f"error: {error}\n")
         return UNAVAILABLE
 
@@ -131,18 +137,13 @@ async def serve(settings: Settings, what: str) -> None:
         if what == GPU:
             lease = DeviceLease(settings.state_dir / "run" / "gpu.lease")
             await stack.enter_async_context(lease)
-            models = gpu_models(parts)
-            # Loopback is shared by every user of the host; the model's server is not.
-            api_key = secrets.token_urlsafe()
-            logs = settings.state_dir / "logs"
-            runtime = LlamaCppRuntime(models, logs, lease=lease, api_key=api_key)
-            stack.push_async_callback(runtime.aclose)
-            workers = [build_gpu_worker(client, parts, runtime, models, api_key)]
+            serving = await _gpu(client, parts, lease)
+            workers = [await stack.enter_async_context(serving)]
         else:
             queues = list(_QUEUES.values()) if what == ALL else [_QUEUES[what]]
             workers = [build_worker(client, queue, parts) for queue in queues]
-        for worker in workers:
-            await stack.enter_async_context(worker)
+            for worker in workers:
+                await stack.enter_async_context(worker)
         if what in (ALL, TaskQueue.LEDGER):
             await schedule_sweep(client)
         if what in (ALL, TaskQueue.REDACT) and parts.language is not None:
@@ -153,6 +154,16 @@ async def serve(settings: Settings, what: str) -> None:
         _ready(parts, what, workers)
         await stopped.wait()
         _log.info("stopping")
+
+
+async def _gpu(
+    client: Client, parts: Parts, lease: DeviceLease
+) -> AbstractAsyncContextManager[Worker]:
+    # Loopback is shared by every user of the host; the model's server is not.
+    given = parts.settings.local_api_key
+    api_key = given.get_secret_value() if given else secrets.token_urlsafe()
+    runtime = await open_runtime(parts, lease, api_key)
+    return gpu_worker(client, parts, runtime, served_names(parts.library.of_this_host), api_key)
 
 
 async def _serve_gateway(

@@ -1,92 +1,127 @@
 """The worker of the one GPU queue: one host, one device lease, one model in memory at a time."""
 
 import asyncio
-from collections.abc import Callable, Collection
+import logging
+import os
+import platform
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
+from sqlalchemy.exc import SQLAlchemyError
 from temporalio.client import Client
 from temporalio.worker import Worker
 
+from pointwork.contract.local_lane import FailedLoad, LaneReport, LocalQueueSignal
 from pointwork.contract.names import TaskQueue
 from pointwork.ledger.signals import SignalStore
-from pointwork.local.llama_cpp import LlamaCppRuntime, LlamaModel
+from pointwork.local.lane import LaneStatus, LocalLane
 from pointwork.local.provider import LocalProvider
-from pointwork.local.weights import installed_path
-from pointwork.providers.dialects import LLAMA_CPP
-from pointwork.providers.port import (
-    CompletionRequest,
-    CompletionResponse,
-    OnProgress,
-    Provider,
-)
+from pointwork.local.runtime import LocalRuntime
+from pointwork.providers.port import Provider
+from workers.providers import DIALECTS
 from workers.wiring import Parts, invoke_activities
 
 LOCAL_ENDPOINT = "local-gpu"
 """The catalogue's name for the models of this host."""
+WINDOW = 200
+"""How many tasks the lane sees at once; a waiting one costs a heartbeat every other second."""
+
+_log = logging.getLogger(__name__)
 
 
-class ResidencyReporter:
-    """Tells the ledger which model is in memory, so that decisions can see it."""
+class LaneReporter:
+    """Tells the ledger how the lane stands, so that decisions and people can see it.
 
-    def __init__(
-        self, provider: Provider, loaded: Callable[[], str | None], signals: SignalStore
-    ) -> None:
-        self._provider = provider
-        self._loaded = loaded
+    At most once in ``EVERY_SECONDS``, and once more after the last change.
+    """
+
+    EVERY_SECONDS = 1.0
+
+    def __init__(self, signals: SignalStore) -> None:
         self._signals = signals
-        self._reported: str | None = None
+        self._changed = asyncio.Event()
 
-    async def complete(
-        self, request: CompletionRequest, on_progress: OnProgress | None = None
-    ) -> CompletionResponse:
+    def change(self) -> None:
+        self._changed.set()
+
+    async def run(self, status: Callable[[], LaneStatus]) -> None:
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            await self.report(status())
+            await asyncio.sleep(self.EVERY_SECONDS)
+
+    async def report(self, status: LaneStatus) -> None:
+        now = datetime.now(UTC)
+        report = lane_report(status, now)
         try:
-            return await self._provider.complete(request, on_progress)
-        finally:
-            await self._report()
-
-    async def aclose(self) -> None:
-        await self._provider.aclose()
-
-    async def _report(self) -> None:
-        loaded = self._loaded()
-        if loaded != self._reported:
-            now = datetime.now(UTC)
-            await asyncio.to_thread(self._signals.set_loaded_model, TaskQueue.GPU, loaded, now)
-            self._reported = loaded
+            await asyncio.to_thread(
+                self._signals.set_loaded_model, TaskQueue.GPU, status.loaded, now, report
+            )
+        except SQLAlchemyError:
+            # The next change is told anew; no generation waits for it.
+            _log.warning("the lane's state could not be written to the ledger", exc_info=True)
 
 
-def gpu_models(parts: Parts) -> dict[str, LlamaModel]:
-    """The host profile's models by the name requests carry, with their weights on this disk."""
-    bundle = parts.library.all()[0]
-    return {
-        bundle.models[name].model.served_as: LlamaModel(
-            path=installed_path(name, parts.settings.state_dir / "models"),
-            context_tokens=bundle.models[name].model.context_tokens,
-            parallel_requests=bundle.host.parallel_requests,
-        )
-        for name in bundle.host.local_models
-    }
+def lane_report(status: LaneStatus, now: datetime) -> LaneReport:
+    return LaneReport(
+        reported_at=now,
+        worker=f"{os.getpid()}@{platform.node()}"[:200],
+        loaded=status.loaded,
+        loading=status.loading,
+        in_flight=status.in_flight,
+        in_flight_max=status.in_flight_max,
+        queues=tuple(
+            LocalQueueSignal(
+                model=model, waiting=each.waiting, oldest_seconds=round(each.oldest_seconds, 3)
+            )
+            for model, each in status.queues.items()
+        ),
+        swaps=status.swaps,
+        swap_seconds=round(status.swap_seconds, 3),
+        served=status.served,
+        past_bound=status.past_bound,
+        longest_wait_seconds=round(status.longest_wait_seconds, 3),
+        failed_loads=tuple(
+            FailedLoad(model=model, reason=reason[:500])
+            for model, reason in status.failed_loads.items()
+        ),
+    )
 
 
-def build_gpu_worker(
-    client: Client,
-    parts: Parts,
-    runtime: LlamaCppRuntime,
-    aliases: Collection[str],
-    api_key: str,
-) -> Worker:
-    """Registers ``invoke-model`` alone, as many at once as the loaded model serves in parallel."""
+@asynccontextmanager
+async def gpu_worker(
+    client: Client, parts: Parts, runtime: LocalRuntime, aliases: Collection[str], api_key: str
+) -> AsyncIterator[Worker]:
+    """The worker of ``invoke-model`` on the card's queue, with its lane, until it is left.
+
+    It takes more tasks than run: the lane chooses among what it sees, and Temporal's priority
+    orders what waits behind that.
+    """
     # Imported here: the workers of the other queues, started by the same program, load no SDK.
     from pointwork.providers.openai import OpenAIProvider
 
     def connect_local(base_url: str) -> Provider:
-        return OpenAIProvider(LOCAL_ENDPOINT, base_url, api_key, dialect=LLAMA_CPP)
+        dialect = DIALECTS[runtime.kind]
+        return OpenAIProvider(LOCAL_ENDPOINT, base_url, api_key, dialect=dialect)
 
-    local = LocalProvider(runtime, connect_local, aliases)
-    provider = ResidencyReporter(local, runtime.loaded, SignalStore(parts.engine))
-    return Worker(
-        client,
-        task_queue=TaskQueue.GPU,
-        activities=[invoke_activities(parts, {LOCAL_ENDPOINT: provider}).invoke_model],
-        max_concurrent_activities=parts.library.all()[0].host.parallel_requests,
-    )
+    host = parts.library.of_this_host.host
+    reporter = LaneReporter(SignalStore(parts.engine))
+    lane = LocalLane(runtime, in_flight_max=host.parallel_requests, on_change=reporter.change)
+    provider = LocalProvider(lane, connect_local, aliases, host.wait_bounds)
+    reporter.change()
+    reporting = asyncio.create_task(reporter.run(lane.status))
+    try:
+        async with Worker(
+            client,
+            task_queue=TaskQueue.GPU,
+            activities=[invoke_activities(parts, {LOCAL_ENDPOINT: provider}).invoke_model],
+            max_concurrent_activities=max(WINDOW, 2 * host.parallel_requests),
+        ) as worker:
+            yield worker
+    finally:
+        reporting.cancel()
+        await provider.aclose()
+        await runtime.aclose()
+        await reporter.report(lane.status())

@@ -1,5 +1,7 @@
 """The one place that reads the environment. Our own settings have the prefix ``POINTWORK_``."""
 
+import os
+import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -14,6 +16,20 @@ from pointwork.policy.documents.release import Profile
 from pointwork.providers.origin import Origin
 
 STATE_DIR_DEFAULT = Path(".pointwork")
+_FOR_MODEL_SERVERS = re.compile(
+    r"PATH|HOME|USER|LANG|LC_\w+|TMPDIR|TZ|LD_LIBRARY_PATH"
+    r"|(CUDA|NVIDIA|NCCL|HF|HUGGINGFACE|TORCH|PYTORCH|TRITON|VLLM|XDG|OMP|MKL|CC|CXX)(_\w+)?"
+)
+_SECRET = re.compile(r"TOKEN|KEY|SECRET|PASSWORD")
+
+
+def child_environment() -> dict[str, str]:
+    """What a model's server that is not ours is handed: no key, and nothing of our own settings."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if _FOR_MODEL_SERVERS.fullmatch(name) and not _SECRET.search(name)
+    }
 
 
 class Credentials(BaseSettings):
@@ -169,6 +185,10 @@ class Settings(BaseSettings):
     """Threads for activities that touch the ledger or scan text."""
     calls_in_flight_max: int = Field(default=200, ge=1, le=10_000)
     """Calls to vendors that one worker has open at a time."""
+    vllm_command: Annotated[tuple[str, ...], Field(min_length=1)] = ("vllm", "serve")
+    """What starts a vLLM server, as JSON; the model and its arguments follow."""
+    local_api_key: SecretStr | None = None
+    """What attached model servers of this host ask for; None makes a key for each run."""
     corpora_dir: Path | None = None
     """Indexes of ``pointwork corpus add``; None is ``corpora`` in the state directory."""
     embeddings_url: str | None = None

@@ -29,6 +29,7 @@ from pointwork.policy.bundle import PolicyLibrary
 from pointwork.privacy.codec import EncryptingCodec, PayloadRefusedError
 from pointwork.temporal import pointwork_plugin
 from workers.sealed_history import opened
+from workflows.bulk_run import BulkRun
 from workflows.route_task import RouteTask
 
 _ACTIVITY_EXTERN = "pointwork_replayed_activity"
@@ -86,7 +87,9 @@ async def replay_strictly(
     except PayloadRefusedError as error:
         return [str(error)]
     capture = _Capture()
-    replayer = Replayer(workflows=[RouteTask], plugins=[pointwork_plugin(library, capture)])
+    replayer = Replayer(
+        workflows=[RouteTask, BulkRun], plugins=[pointwork_plugin(library, capture)]
+    )
     result = await replayer.replay_workflow(history, raise_on_replay_failure=False)
     if result.replay_failure is not None:
         return [f"replay: {type(result.replay_failure).__name__}: {result.replay_failure}"]

@@ -11,6 +11,7 @@ from temporalio.client import Client
 from temporalio.worker import Interceptor, Worker
 
 from activities.approval import ApprovalActivities
+from activities.bulk import BulkActivities
 from activities.cache import CacheActivities
 from activities.classify import ClassifyActivities, ClassInference
 from activities.compose import ComposeActivities
@@ -31,6 +32,7 @@ from pointwork.ledger.approvals import ApprovalBook
 from pointwork.ledger.attempts import AttemptLog, BudgetRefusedError
 from pointwork.ledger.budget_settings import BudgetSettings
 from pointwork.ledger.budgets import BudgetBook
+from pointwork.ledger.bulk_runs import BulkBook
 from pointwork.ledger.comparisons import ComparisonLog
 from pointwork.ledger.content import SealedContent
 from pointwork.ledger.engine import open_engine
@@ -79,6 +81,7 @@ from workers.refusals import RefusedVerdicts
 from workers.settings import Credentials, Settings
 from workers.streaming import GatewaySinks
 from workers.sweeping import ledger_sweep
+from workflows.bulk_run import BulkRun
 from workflows.route_task import RouteTask
 from workflows.sweep_ledger import SweepLedger
 
@@ -232,6 +235,7 @@ def activities_of(queue: TaskQueue, parts: Parts) -> ActivityList:
                 ReserveActivities(BudgetBook(parts.engine)).budget_reserve,
                 OutcomeActivities(OutcomeLog(parts.engine)).log_outcome,
                 *cache_activities(parts),
+                *bulk_activities(parts),
             ]
         case TaskQueue.REDACT:
             return [RedactActivities(parts.content, PromptRedactor(parts.language)).redact]
@@ -284,6 +288,16 @@ def cache_activities(parts: Parts) -> ActivityList:
     return [activities.find_cached, activities.keep_answer]
 
 
+def bulk_activities(parts: Parts) -> ActivityList:
+    bulk = BulkActivities(BulkBook(parts.engine))
+    return [
+        bulk.next_bulk_items,
+        bulk.bulk_item_outcome,
+        bulk.close_bulk_items,
+        bulk.end_bulk_run,
+    ]
+
+
 def executor_activities(queue: TaskQueue, parts: Parts) -> ActivityList:
     """Work without a language model. What is not configured refuses its work, in words."""
     content = ExecutorContent(parts.content, parts.vault)
@@ -326,7 +340,7 @@ def build_worker(client: Client, queue: TaskQueue, parts: Parts) -> Worker:
     return Worker(
         client,
         task_queue=queue,
-        workflows=[RouteTask, SweepLedger] if queue is WORKFLOW_QUEUE else [],
+        workflows=[RouteTask, SweepLedger, BulkRun] if queue is WORKFLOW_QUEUE else [],
         interceptors=[RefusalInterceptor(refusals)],
         max_concurrent_workflow_task_polls=POLLS,
         activities=activities,

@@ -62,6 +62,14 @@ INVOKE_RETRY = RetryPolicy(
     non_retryable_error_types=[CONTENT_UNAVAILABLE, ATTEMPT_CLOSED],
 )
 """Only a lost worker or a bug is retried here; a provider's failure is never, the plan decides."""
+LOCAL_RETRY = RetryPolicy(
+    initial_interval=timedelta(seconds=1),
+    backoff_coefficient=2.0,
+    maximum_interval=timedelta(seconds=10),
+    maximum_attempts=50,
+    non_retryable_error_types=[CONTENT_UNAVAILABLE, ATTEMPT_CLOSED],
+)
+"""A lost GPU worker takes all that waits in its lane with it, mostly never sent, and no money."""
 STEP_TIMEOUT = timedelta(seconds=60)
 REDACT_TIME_PER_BYTE = timedelta(microseconds=2500)
 """Reading for names costs some 200 us a byte; other texts wait for the same reader."""
@@ -121,13 +129,20 @@ def invoke(call: Invoke, give_up_after: timedelta) -> Awaitable[Invocation]:
         InvokeActivities.invoke_model,
         call,
         task_queue=call.candidate.task_queue,
-        start_to_close_timeout=timedelta(seconds=call.candidate.timeout_seconds) + CALL_MARGIN,
+        start_to_close_timeout=_call_timeout(call, give_up_after),
         schedule_to_close_timeout=give_up_after,
         heartbeat_timeout=HEARTBEAT_TIMEOUT,
-        retry_policy=INVOKE_RETRY,
+        retry_policy=LOCAL_RETRY if call.candidate.task_queue == TaskQueue.GPU else INVOKE_RETRY,
         cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
         summary=f"{call.candidate.model}, attempt {call.number}",
     )
+
+
+def _call_timeout(call: Invoke, give_up_after: timedelta) -> timedelta:
+    """A call of the local card waits for its turn in the worker; heartbeats tell a lost one."""
+    if call.candidate.task_queue == TaskQueue.GPU:
+        return give_up_after
+    return timedelta(seconds=call.candidate.timeout_seconds) + CALL_MARGIN
 
 
 def verify(step: Verify, summary: str = "answer satisfies its schema") -> Awaitable[CheckResult]:

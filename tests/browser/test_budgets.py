@@ -112,6 +112,7 @@ async def test_the_pages_of_money_fit_a_phone(desk: Desk) -> None:
         ("budgets", "/budgets"),
         ("budget", f"/budgets/one{of_caller}"),
         ("performance", "/performance"),
+        ("gpu", "/gpu"),
         ("costs", "/costs"),
     ):
         await desk.open(path)
@@ -130,6 +131,7 @@ async def test_the_words_of_the_pages_of_money_can_be_read(desk: Desk, scheme: s
         ("budgets", "/budgets"),
         ("budget", "/budgets/one?pack=omega&period=day"),
         ("performance", "/performance"),
+        ("gpu", "/gpu"),
         ("costs", "/costs?by=caller"),
     ):
         await desk.open(path)

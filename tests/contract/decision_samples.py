@@ -10,6 +10,7 @@ from pointwork.contract import decision, overlay, override, prompt, reasons, sna
 from pointwork.contract.failures import ProviderFailureKind
 from pointwork.contract.money import PriceTier
 from pointwork.contract.names import TaskQueue
+from tests.contract.lane_samples import QUEUE
 
 START = datetime(2026, 3, 4, 5, 6, 7, 890_000, tzinfo=UTC)
 LATER = START + timedelta(hours=1)
@@ -183,6 +184,7 @@ SNAPSHOT = snapshot.Snapshot(
     standing=(WINDOW,),
     flags=("SPEC_KIT_CRITIC",),
     loaded_local_model="smollm2-135m",
+    local_queues=(QUEUE,),
     conversation_sensitivity=task.Sensitivity.PROPRIETARY,
     overlay=OVERLAY,
     quotas=(QUOTA,),

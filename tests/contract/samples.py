@@ -20,6 +20,7 @@ from pointwork.contract import (
     task,
 )
 from pointwork.contract.failures import FailureType, ProviderFailureKind
+from tests.contract.bulk_samples import BULK_SAMPLES
 from tests.contract.decision_samples import (
     ANSWER,
     BUDGET,
@@ -64,6 +65,7 @@ from tests.contract.decision_samples import (
     TIER,
     WINDOW,
 )
+from tests.contract.lane_samples import FAILED_LOAD, LANE_REPORT, QUEUE
 from tests.contract.tool_samples import TOOL_SAMPLES
 from tests.contract.verification_samples import (
     COMPARE,
@@ -257,6 +259,9 @@ TURN = prompt.Turn(
 
 SAMPLES: tuple[BaseModel, ...] = (
     TEXT,
+    QUEUE,
+    FAILED_LOAD,
+    LANE_REPORT,
     CONSTRAINTS,
     DECLARATION,
     REQUEST,
@@ -351,6 +356,7 @@ SAMPLES: tuple[BaseModel, ...] = (
     prompt.ImagePart(media_type="image/png", data=b"iVBORw0KGgo="),
     TURN,
     *TOOL_SAMPLES,
+    *BULK_SAMPLES,
     steps.Reserve(record=RECORD, part_id="invoice-4711/2", invoke=INVOKE, expires_in_seconds=900),
     FIND_CACHED,
     steps.KeepAnswer(find=FIND_CACHED, invocation=INVOCATION),

@@ -13,9 +13,11 @@ from temporalio.converter import DataConverter
 from pointwork.contract import (
     approval,
     branches,
+    bulk,
     decision,
     executors,
     identity,
+    local_lane,
     notice,
     outcome,
     overlay,
@@ -36,9 +38,11 @@ from tests.contract.wire import GOLDEN, SCHEMA_FILE, golden_files
 MODULES = (
     approval,
     branches,
+    bulk,
     decision,
     executors,
     identity,
+    local_lane,
     notice,
     outcome,
     overlay,

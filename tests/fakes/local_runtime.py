@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass, field
 
 from pointwork.contract.outcome import FinishReason, TokenUsage
-from pointwork.local.runtime import LocalModelUnavailableError
+from pointwork.local.runtime import LocalModelUnavailableError, RuntimeKind
 from pointwork.providers.port import CompletionRequest, CompletionResponse, OnProgress
 
 
@@ -19,6 +19,7 @@ class FakeRuntime:
     swaps_under_a_generation: int = 0
     loading: asyncio.Event = field(default_factory=asyncio.Event)
     is_closed: bool = False
+    kind: RuntimeKind = "llama_cpp"
     _loaded: str | None = None
 
     def __post_init__(self) -> None:

@@ -23,6 +23,7 @@ from pointwork.leaving import leave
 from pointwork.policy.documents.load import load_library
 from tests.conftest import REPOSITORY, start_temporal_server
 from tests.fakes.scripted_provider import Fails, Hangs, Says, Script
+from tests.workflows.bulk import Bulk
 from tests.workflows.stack import (
     QUICK_PACK,
     SIDE_BY_SIDE_PACK,
@@ -169,6 +170,36 @@ async def self_criticised(stack: Stack) -> str:
     return (await stack.run(declaration)).task_id
 
 
+async def bulk_run(stack: Stack) -> str:
+    """The last history of a run that continued as new, with a failed item in it."""
+    bulk = Bulk(stack, 7, in_flight=2, declared={"task_class": "bulk_generation"})
+    stack.script.write(bulk.task_ids[5], INVALID)
+    await bulk.start(page_items=2, items_per_history=4)
+    await bulk.closed()
+    return bulk.handle.id
+
+
+async def bulk_run_continued(stack: Stack) -> str:
+    """The first history of such a run."""
+    bulk = Bulk(stack, 5, in_flight=2)
+    await bulk.start(page_items=2, items_per_history=2)
+    first = (await bulk.handle.describe()).run_id
+    await bulk.closed()
+    return f"{bulk.handle.id}#{first}"
+
+
+async def bulk_run_cancelled(stack: Stack) -> str:
+    bulk = Bulk(stack, 4, in_flight=1)
+    stack.script.write(bulk.task_ids[1], Hangs())
+    await bulk.start()
+    await stack.script.called(bulk.task_ids[1])
+    await bulk.runs.pause(bulk.run_id)
+    await bulk.runs.resume(bulk.run_id)
+    await bulk.runs.cancel(bulk.run_id)
+    await bulk.closed()
+    return bulk.handle.id
+
+
 SCENARIOS: tuple[Scenario, ...] = (
     success,
     success_inferred,
@@ -189,6 +220,9 @@ SCENARIOS: tuple[Scenario, ...] = (
     criticised,
     judged,
     self_criticised,
+    bulk_run,
+    bulk_run_continued,
+    bulk_run_cancelled,
 )
 
 
@@ -213,7 +247,9 @@ async def record(scenarios: Sequence[Scenario]) -> None:
         async with running(server, parts, script) as stack:
             for scenario in scenarios:
                 task_id = await scenario(stack)
-                history = await stack.temporal.get_workflow_handle(task_id).fetch_history()
+                workflow_id, _, run_id = task_id.partition("#")
+                handle = stack.temporal.get_workflow_handle(workflow_id, run_id=run_id or None)
+                history = await handle.fetch_history()
                 raw = json.dumps(without_machine(json.loads(history.to_json())), indent=1)
                 (FOLDER / "histories" / f"{name_of(scenario)}.json").write_text(raw + "\n")
                 keep_bundles(stack, task_id)

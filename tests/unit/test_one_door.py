@@ -51,9 +51,10 @@ ALLOWED = {
     ("src/pointwork/providers/mail.py", "ssl"): "checks that server's certificate",
     ("src/pointwork/ledger/object_store.py", "obstore"): "the vault's own store; bytes are sealed",
     (
-        "src/pointwork/local/llama_cpp.py",
+        "src/pointwork/local/loopback.py",
         "http.client",
-    ): "is our own child's server up, on loopback",
+    ): "asks model servers of this host's loopback",
+    ("src/pointwork/local/loopback.py", "socket"): "looks for a free port of loopback",
     ("src/pointwork/embedded/listening.py", "socket"): "opens the gateway's port on loopback",
     ("src/pointwork/embedded/supervisor.py", "socket"): "names the type of that port's socket",
     ("src/pointwork/embedded/temporal_server.py", "socket"): "looks for free ports of loopback",

@@ -275,8 +275,10 @@ async def running(
     standins: Mapping[TaskQueue, Sequence[Callable[..., Any]]] | None = None,
     interceptors: Sequence[Interceptor] = (),
     owner_key: Ed25519PrivateKey | None = None,
+    *,
+    serves_gpu: bool = True,
 ) -> AsyncIterator[Stack]:
-    """Every worker of the deployment, the GPU one with a scripted model.
+    """Every worker of the deployment, the GPU one with a scripted model unless it is left out.
 
     A queue of ``standins`` is served by those activities instead of the deployment's own. The
     server may be named by its address alone.
@@ -295,13 +297,14 @@ async def running(
         for queue in TaskQueue:
             if queue is not TaskQueue.GPU and queue not in replaced:
                 await stack.enter_async_context(build_worker(temporal, queue, parts))
-        local = {"local-gpu": ScriptedProvider("local-gpu", script)}
-        gpu = Worker(
-            temporal,
-            task_queue=TaskQueue.GPU,
-            activities=[invoke_activities(parts, local).invoke_model],
-        )
-        await stack.enter_async_context(gpu)
+        if serves_gpu:
+            local = {"local-gpu": ScriptedProvider("local-gpu", script)}
+            gpu = Worker(
+                temporal,
+                task_queue=TaskQueue.GPU,
+                activities=[invoke_activities(parts, local).invoke_model],
+            )
+            await stack.enter_async_context(gpu)
         client = PointworkClient(temporal, parts.vault, outcomes)
         approvals, key = ApprovalBook(parts.engine), owner_key or Ed25519PrivateKey.generate()
         public = base64.b64encode(key.public_key().public_bytes_raw()).decode()

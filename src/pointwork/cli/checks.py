@@ -259,7 +259,7 @@ def check_models(state_dir: Path, library: "PolicyLibrary") -> list[Check]:
     from pointwork.local.weights import CATALOGUE, installed_path
 
     checks: list[Check] = []
-    for name in library.all()[0].host.local_models:
+    for name in library.of_this_host.host.local_models:
         label = "model"
         if name not in CATALOGUE:
             checks.append(Check(label, Verdict.WARN, f"{name} is served from elsewhere"))

@@ -12,6 +12,7 @@ from pointwork.cli import (
     approvals,
     audit,
     budget,
+    bulk,
     choose,
     codec,
     costs,
@@ -20,6 +21,7 @@ from pointwork.cli import (
     doctor,
     erase,
     explain,
+    gpu,
     incident,
     models,
     overlay,
@@ -61,6 +63,7 @@ def build_app() -> typer.Typer:
     app.command("up")(up.up)
     app.command("demo")(demo.demo)
     app.command("run")(route_task.run)
+    app.add_typer(bulk.app, name="bulk")
     app.command("decide")(decide.decide)
     app.command("list")(tasks.list_tasks)
     app.command("show")(tasks.show)
@@ -81,6 +84,7 @@ def build_app() -> typer.Typer:
     app.add_typer(budget.app, name="budget")
     app.add_typer(spec.app, name="spec")
     app.add_typer(models.app, name="models")
+    app.add_typer(gpu.app, name="gpu")
     app.add_typer(retrieve.app, name="corpus")
     app.add_typer(privacy.app, name="privacy")
     app.add_typer(codec.app, name="codec")

@@ -52,7 +52,7 @@ def prepare(screen: Screen, state_dir: Path, host: str) -> None:
     # After the ledger: the key is the sign that there was one.
     open_master_keys(engine, key)
     tick(screen, "ledger", "created" if is_first else "ready")
-    for model in library.all()[0].host.local_models:
+    for model in library.of_this_host.host.local_models:
         pull_weights(screen, model, directory.path)
         tick(screen, f"model {model}", "verified")
     key_id, is_new = ensure_owner(engine, directory.path)

@@ -4,9 +4,15 @@ The content is sealed before, by whoever starts the parent or by an activity of 
 ``PointworkClient.seal``. Import this module with ``workflow.unsafe.imports_passed_through()``.
 """
 
+from typing import Any
+
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError, ChildWorkflowError
-from temporalio.workflow import ChildWorkflowCancellationType, ParentClosePolicy
+from temporalio.workflow import (
+    ChildWorkflowCancellationType,
+    ChildWorkflowHandle,
+    ParentClosePolicy,
+)
 
 from pointwork.client.starting import start_options
 from pointwork.contract.failures import FailureType
@@ -27,7 +33,16 @@ async def run_task(request: TaskRequest) -> TaskOutcome:
         WorkflowAlreadyStartedError: the task was started before, such as by an earlier run of the
             parent; an activity fetches its outcome with ``PointworkClient.result``.
     """
-    outcome: TaskOutcome = await workflow.execute_child_workflow(
+    return await (await start_task(request))
+
+
+async def start_task(request: TaskRequest) -> ChildWorkflowHandle[Any, TaskOutcome]:
+    """Start a sealed task as a child; ``cancel`` of what is returned cancels the task alone.
+
+    Raises:
+        WorkflowAlreadyStartedError: as for ``run_task``.
+    """
+    handle: ChildWorkflowHandle[Any, TaskOutcome] = await workflow.start_child_workflow(
         ROUTE_TASK,
         request,
         result_type=TaskOutcome,
@@ -35,7 +50,7 @@ async def run_task(request: TaskRequest) -> TaskOutcome:
         cancellation_type=ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED,
         **start_options(request),
     )
-    return outcome
+    return handle
 
 
 def failure_of(error: ChildWorkflowError) -> FailureType | None:
@@ -44,3 +59,11 @@ def failure_of(error: ChildWorkflowError) -> FailureType | None:
     if isinstance(cause, ApplicationError) and cause.type in set(FailureType):
         return FailureType(cause.type)
     return None
+
+
+def outcome_of(error: ChildWorkflowError) -> TaskOutcome | None:
+    """The recorded outcome that a task without an answer carries; None as for ``failure_of``."""
+    cause = error.cause
+    if not isinstance(cause, ApplicationError) or not cause.details:
+        return None
+    return TaskOutcome.model_validate(cause.details[0])

@@ -72,6 +72,11 @@ class PointworkClient:
         self._outcomes = outcomes
         self._content = SealedContent(vault)
 
+    @property
+    def temporal(self) -> Client:
+        """The connection, for what a program starts beside tasks."""
+        return self._temporal
+
     @classmethod
     async def connect(
         cls,

@@ -1,6 +1,7 @@
 """Which network addresses are the house's own: what a policy may call local, and the egress too."""
 
 import ipaddress
+from urllib.parse import urlsplit
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -15,6 +16,8 @@ _HOUSE = tuple(
         "fc00::/7",
     )
 )
+
+_LOOPBACK = frozenset({"127.0.0.1", "localhost"})
 
 
 def read_address(host: str) -> _Address | None:
@@ -31,3 +34,13 @@ def is_house_address(host: str) -> bool:
     """Whether ``host`` is a loopback or private address, written as one; a name never is."""
     address = read_address(host)
     return address is not None and any(address in network for network in _HOUSE)
+
+
+def is_loopback_url(url: str) -> bool:
+    """Whether ``url`` is plain HTTP to a port of this host's loopback."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return False
+    return parts.scheme == "http" and parts.hostname in _LOOPBACK and bool(port)

@@ -8,6 +8,7 @@ from enum import StrEnum
 NAMESPACE_DEFAULT = "default"
 ROUTE_TASK = "RouteTask"
 SWEEP_LEDGER = "SweepLedger"
+BULK_RUN = "BulkRun"
 SWEEP_SCHEDULE = "pointwork-sweep"
 """Id of the Temporal schedule that starts ``SWEEP_LEDGER``."""
 UPDATE_ANSWER = "answer"
@@ -16,6 +17,10 @@ SIGNAL_VERDICT = "verdict"
 QUERY_STATUS = "status"
 QUERY_PLAN = "plan"
 QUERY_DECISION = "decision"
+QUERY_PROGRESS = "progress"
+SIGNAL_PAUSE = "pause"
+SIGNAL_RESUME = "resume"
+SIGNAL_CANCEL = "cancel"
 
 
 class TaskQueue(StrEnum):
@@ -44,7 +49,7 @@ class ActivityName(StrEnum):
     """The design card's seven, ``read-signals`` that runs beside ``classify`` (DC-19), and the
     executors that need no language model.
 
-    ``sweep-ledger`` belongs to no task: a schedule runs it.
+    ``sweep-ledger`` belongs to no task: a schedule runs it. The last four are a bulk run's.
     """
 
     CLASSIFY = "classify"
@@ -62,6 +67,10 @@ class ActivityName(StrEnum):
     EMBED = "embed"
     DETECT_OBJECTS = "detect-objects"
     SWEEP_LEDGER = "sweep-ledger"
+    NEXT_BULK_ITEMS = "next-bulk-items"
+    BULK_ITEM_OUTCOME = "bulk-item-outcome"
+    CLOSE_BULK_ITEMS = "close-bulk-items"
+    END_BULK_RUN = "end-bulk-run"
 
 
 class SearchAttribute(StrEnum):

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import AwareDatetime, Field
 
 from pointwork.contract.additive import added
+from pointwork.contract.local_lane import LocalQueueSignal
 from pointwork.contract.money import NanoUsd
 from pointwork.contract.overlay import Overlay
 from pointwork.contract.override import Override
@@ -138,6 +139,8 @@ class Snapshot(Message):
     endpoints: tuple[EndpointSignal, ...]
     budgets: tuple[BudgetSignal, ...] = ()
     loaded_local_model: Name | None = None
+    local_queues: tuple[LocalQueueSignal, ...] = added(())
+    """What waits for the models of the local card (design 6)."""
     conversation_sensitivity: Sensitivity | None = None
     """The conversation's high-water mark: what any earlier task of it held."""
     overlay: Overlay | None = added(None)

@@ -15,6 +15,7 @@ NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._@/:-]{0,127}$"
 DESCRIPTION_CHARACTERS_MAX = 200
 CONTENT_BYTES_MAX = 1_500_000
 OUTPUT_TOKENS_MAX = 65_536
+PRIORITY_STANDARD = 3
 
 TaskId = Annotated[str, Field(pattern=TASK_ID_PATTERN)]
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
@@ -182,7 +183,7 @@ class TaskDeclaration(Message):
     justification: Annotated[str, Field(max_length=500)] = ""
     """Why a frontier model is needed (OM-9). Stored in plain text on the ledger row."""
     constraints: Constraints = Constraints()
-    priority: Annotated[int, Field(ge=1, le=5)] = 3
+    priority: Annotated[int, Field(ge=1, le=5)] = PRIORITY_STANDARD
     """1 is served first (Temporal's task-queue priority)."""
     conversation: Name | None = None
     complexity: Complexity | None = added(None)

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, Engine, bindparam, case, select
 
 from pointwork.contract.failures import ProviderFailureKind
+from pointwork.contract.local_lane import LaneReport, LocalQueueSignal
 from pointwork.contract.overlay import Overlay
 from pointwork.contract.override import Override
 from pointwork.contract.snapshot import BudgetSignal
@@ -52,6 +53,7 @@ class SignalReading:
     rate_limited_until: dict[str, datetime] = field(default_factory=dict)
     """By endpoint, where the time lies ahead."""
     loaded_model: str | None = None
+    local_queues: tuple[LocalQueueSignal, ...] = ()
     conversation_sensitivity: Sensitivity | None = None
     overlay: Overlay | None = None
     overrides: tuple[Override, ...] = ()
@@ -83,7 +85,7 @@ class SignalStore:
         with read(self._engine) as connection:
             budgets = readings(connection, window_keys) if window_keys else {}
             states = _states(connection, endpoints) if endpoints else {}
-            loaded = connection.execute(_LOADED, {"of_queue": queue}).scalar()
+            loaded, lane = _lane(connection, queue)
             sensitivity = _sensitivity(connection, conversation)
             overlay = current_overlay(connection, overlay_of) if overlay_of is not None else None
             overrides = (
@@ -101,6 +103,7 @@ class SignalStore:
                 if state.rate_limited_until is not None and state.rate_limited_until > now
             },
             loaded_model=loaded,
+            local_queues=lane.queues if lane else (),
             conversation_sensitivity=sensitivity,
             overlay=overlay,
             overrides=overrides,
@@ -136,21 +139,35 @@ class SignalStore:
                 return
         transact(self._engine, lambda c: c.execute(_RECORD[c.dialect.name], row))
 
-    def set_loaded_model(self, queue: str, model: str | None, now: datetime) -> None:
+    def set_loaded_model(
+        self, queue: str, model: str | None, now: datetime, report: LaneReport | None = None
+    ) -> None:
         """Which local model the queue's worker holds in memory; None where it holds none."""
-        row = {"queue": queue, "model": model, "updated_at": now}
+        lane = report.model_dump_json() if report else None
+        row = {"queue": queue, "model": model, "updated_at": now, "lane": lane}
         transact(self._engine, lambda c: c.execute(_SET_LOADED[c.dialect.name], row))
+
+    def lane_report(self, queue: str) -> LaneReport | None:
+        """What the queue's worker said last of its card; None where none ever did."""
+        with read(self._engine) as connection:
+            return _lane(connection, queue)[1]
 
     def loaded_model(self, queue: str) -> str | None:
         """The model last reported for the queue."""
         with read(self._engine) as connection:
-            model: str | None = connection.execute(_LOADED, {"of_queue": queue}).scalar()
-        return model
+            return _lane(connection, queue)[0]
 
     def conversation_sensitivity(self, conversation: str) -> Sensitivity | None:
         """The conversation's high-water mark; None where no task of it has ended."""
         with read(self._engine) as connection:
             return _sensitivity(connection, conversation)
+
+
+def _lane(connection: Connection, queue: str) -> tuple[str | None, LaneReport | None]:
+    row = connection.execute(_LOADED, {"of_queue": queue}).one_or_none()
+    if row is None:
+        return None, None
+    return row.model, LaneReport.model_validate_json(row.lane) if row.lane else None
 
 
 def raise_mark(
@@ -198,7 +215,9 @@ _HEALTH_OF = select(
     _HEALTH.c.rate_limited_until,
     _HEALTH.c.last_failure_at,
 ).where(_HEALTH.c.endpoint.in_(bindparam("of_endpoints", expanding=True)))
-_LOADED = select(_RESIDENCY.c.model).where(_RESIDENCY.c.queue == bindparam("of_queue"))
+_LOADED = select(_RESIDENCY.c.model, _RESIDENCY.c.lane).where(
+    _RESIDENCY.c.queue == bindparam("of_queue")
+)
 _MARK_OF = select(_MARK.c.sensitivity).where(_MARK.c.conversation == bindparam("of_conversation"))
 _RECORD = insert_or_update(
     _HEALTH,
@@ -221,7 +240,7 @@ _RECORD = insert_or_update(
 _SET_LOADED = insert_or_update(
     _RESIDENCY,
     "queue",
-    values=lambda new: {"model": new.model, "updated_at": new.updated_at},
+    values=lambda new: {"model": new.model, "updated_at": new.updated_at, "lane": new.lane},
 )
 _SET_MARK = insert_or_update(
     _MARK,

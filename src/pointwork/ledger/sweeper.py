@@ -11,6 +11,7 @@ from pointwork.contract.outcome import AttemptState, Settlement
 from pointwork.contract.sweep import SweepPlace
 from pointwork.ledger.attempt_rows import PARTS, settled_by
 from pointwork.ledger.attempts import mark_unknown
+from pointwork.ledger.bulk_runs import waits_in_bulk
 from pointwork.ledger.clock import seconds_from_now
 from pointwork.ledger.engine import read, transact
 from pointwork.ledger.holds import PART, lock_task
@@ -100,7 +101,8 @@ def unrecorded_tasks(
     """Up to ``ROWS_PER_PAGE`` tasks accepted before a moment that have no outcome yet.
 
     Oldest first, from ``after`` on. Most of them run. One whose workflow is closed was ended from
-    outside, where no code of ours could record it: terminated, or timed out by the server.
+    outside, where no code of ours could record it: terminated, or timed out by the server. Items
+    that a bulk run has yet to begin are left out.
     """
     parts = select(PART.c.part_id).where(PART.c.task_id == TASK.c.task_id)
     query = (
@@ -112,7 +114,7 @@ def unrecorded_tasks(
                 "has_no_money_left"
             ),
         )
-        .where(TASK.c.is_open, TASK.c.created_at < accepted_before)
+        .where(TASK.c.is_open, TASK.c.created_at < accepted_before, ~waits_in_bulk())
         .order_by(*_TASK_ORDER)
         .limit(ROWS_PER_PAGE)
     )

@@ -21,10 +21,16 @@ from sqlalchemy import (
 from sqlmodel import Field
 
 from pointwork.ledger.activation_tables import PolicyActivationRow as PolicyActivationRow
+from pointwork.ledger.approval_tables import Approval as Approval
+from pointwork.ledger.approval_tables import ApprovalState as ApprovalState
+from pointwork.ledger.approval_tables import ApproverKey as ApproverKey
+from pointwork.ledger.approval_tables import UsedToken as UsedToken
 from pointwork.ledger.budget_tables import BudgetAlert as BudgetAlert
 from pointwork.ledger.budget_tables import BudgetAllowance as BudgetAllowance
 from pointwork.ledger.budget_tables import BudgetSettingRow as BudgetSettingRow
 from pointwork.ledger.budget_tables import ModelMargin as ModelMargin
+from pointwork.ledger.bulk_tables import BulkItemRow as BulkItemRow
+from pointwork.ledger.bulk_tables import BulkRunRow as BulkRunRow
 from pointwork.ledger.choice_tables import AnswerComparison as AnswerComparison
 from pointwork.ledger.choice_tables import AnswerSelection as AnswerSelection
 from pointwork.ledger.columns import METADATA as METADATA
@@ -54,16 +60,6 @@ class PartState(StrEnum):
     POSTED = "posted"
     VOIDED = "voided"
     EXPIRED = "expired"
-
-
-class ApprovalState(StrEnum):
-    """An approval waits, then ends in exactly one of the others."""
-
-    WAITING = "waiting"
-    APPROVED = "approved"
-    REJECTED = "rejected"
-    EXPIRED = "expired"
-    VOID = "void"
 
 
 class Task(LedgerTable, table=True):
@@ -277,44 +273,6 @@ class Incident(LedgerTable, table=True):
     occurred_at: datetime = time()
 
 
-class Approval(LedgerTable, table=True):
-    __tablename__ = "approval"
-    __table_args__ = (
-        CheckConstraint(
-            "state IN ('waiting','approved','rejected','expired','void')", name="state"
-        ),
-        CheckConstraint("(state = 'waiting') = (closed_at IS NULL)", name="closed_once"),
-        Index(None, "state", "opened_at"),
-        Index(None, "task_id", "state"),
-    )
-    approval_id: str = Field(primary_key=True)
-    task_id: str
-    state: str
-    approver: str | None
-    token_id: str | None
-    opened_at: datetime = time()
-    expires_at: datetime = time()
-    closed_at: datetime | None = time()
-    body: str = Field(sa_type=Text)
-
-
-class UsedToken(LedgerTable, table=True):
-    __tablename__ = "used_token"
-    token_id: str = Field(primary_key=True)
-    approval_id: str = Field(foreign_key="approval.approval_id")
-    used_at: datetime = time()
-
-
-class ApproverKey(LedgerTable, table=True):
-    __tablename__ = "approver_key"
-    key_id: str = Field(primary_key=True)
-    approver: str
-    public_key: str
-    added_at: datetime = time()
-    revoked_at: datetime | None = time()
-    delegated_by: str | None
-
-
 class EndpointHealth(LedgerTable, table=True):
     __tablename__ = "endpoint_health"
     endpoint: str = Field(primary_key=True)
@@ -330,6 +288,8 @@ class LocalResidency(LedgerTable, table=True):
     queue: str = Field(primary_key=True)
     model: str | None
     updated_at: datetime = time()
+    lane: str | None
+    """The worker's ``LaneReport``, as JSON."""
 
 
 class ConversationMark(LedgerTable, table=True):

@@ -1,8 +1,6 @@
 """Serves local models through llama.cpp's server, one child process a model, one at a time."""
 
 import asyncio
-import http.client
-import json
 import logging
 import os
 import secrets
@@ -12,15 +10,14 @@ from asyncio.subprocess import Process
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
+from pointwork.local.child_log import open_child_log
 from pointwork.local.lease import DeviceLease
-from pointwork.local.runtime import LocalModelUnavailableError
+from pointwork.local.loopback import asked
+from pointwork.local.runtime import LocalModelUnavailableError, RuntimeKind
 
 _POLL_SECONDS = 0.02
-_PROBE_TIMEOUT_SECONDS = 5.0
 _STOP_GRACE_SECONDS = 3.0
-_LOG_BYTES_MAX = 5_000_000
 
 _logger = logging.getLogger(__name__)
 
@@ -47,6 +44,8 @@ class LlamaCppRuntime:
     Start it and use it from one event loop, in a thread that lives as long as the process: the
     kernel ends the child with the thread that started it.
     """
+
+    kind: RuntimeKind = "llama_cpp"
 
     def __init__(
         self,
@@ -81,6 +80,10 @@ class LlamaCppRuntime:
         """The process that holds the model, for signals about the device."""
         return self._child.process.pid if self._child and self.loaded() else None
 
+    def installed_models(self) -> frozenset[str]:
+        """Those whose weights are on this host."""
+        return frozenset(name for name, known in self._models.items() if known.path.is_file())
+
     def loaded(self) -> str | None:
         child = self._child
         return child.model if child and child.process.returncode is None else None
@@ -103,7 +106,7 @@ class LlamaCppRuntime:
             if not known.path.is_file():
                 raise LocalModelUnavailableError(
                     f"{model} is not on this host: {known.path} is missing; run "
-                    f"`pointwork models pull {model}`"
+                    f"`pointwork models pull {model}`, or put a GGUF file there"
                 )
             began = time.monotonic()
             await self._stop()
@@ -121,11 +124,7 @@ class LlamaCppRuntime:
         child = self._child
         if child is None or self.loaded() is None:
             return False
-        try:
-            status, _ = await asyncio.to_thread(_get, child.base_url, "/health")
-        except OSError:
-            return False
-        return status == http.HTTPStatus.OK
+        return await _is_healthy(child.base_url)
 
     async def aclose(self) -> None:
         async with self._lock:
@@ -134,7 +133,7 @@ class LlamaCppRuntime:
             self._lease.release()
 
     async def _start(self, model: str, known: LlamaModel) -> _Child:
-        log = self._open_log(model)
+        log = open_child_log(self._log_path(model))
         address_file = self._log_dir / f"{model}-{secrets.token_hex(8)}.address"
         try:
             process = await asyncio.create_subprocess_exec(
@@ -175,16 +174,12 @@ class LlamaCppRuntime:
         while True:
             if process.returncode is not None:
                 raise self._failed(model, f"ended with status {process.returncode}")
-            try:
-                status, _ = await asyncio.to_thread(_get, base_url, "/health")
-            except OSError:
-                status = 0
-            if status == http.HTTPStatus.OK:
+            if await _is_healthy(base_url):
                 break
             await asyncio.sleep(_POLL_SECONDS)
         # The server answers under whatever name it is asked for, so its own word is checked.
-        _, body = await asyncio.to_thread(_get, base_url, "/v1/models", self._api_key)
-        names = [entry["id"] for entry in json.loads(body)["data"]]
+        listed = (await asked(base_url, "/v1/models", api_key=self._api_key)).json()
+        names = [entry["id"] for entry in listed["data"]]
         if names != [model]:
             raise self._failed(model, f"serves {', '.join(names)} instead")
 
@@ -207,13 +202,6 @@ class LlamaCppRuntime:
             *("--threads", str(max(1, cores - 1))),
             *("--threads-batch", str(cores)),
         ]
-
-    def _open_log(self, model: str) -> int:
-        self._log_dir.mkdir(parents=True, exist_ok=True)
-        path = self._log_path(model)
-        if path.exists() and path.stat().st_size > _LOG_BYTES_MAX:
-            path.replace(path.with_suffix(".log.1"))
-        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
 
     def _log_path(self, model: str) -> Path:
         return self._log_dir / f"llama-{model}.log"
@@ -250,16 +238,8 @@ async def _end(process: Process) -> None:
             raise
 
 
-def _get(base_url: str, path: str, api_key: str = "") -> tuple[int, bytes]:
-    """A probe of our own child on loopback; never a door out of the house."""
-    connection = http.client.HTTPConnection(
-        "127.0.0.1", urlsplit(base_url).port, timeout=_PROBE_TIMEOUT_SECONDS
-    )
+async def _is_healthy(base_url: str) -> bool:
     try:
-        connection.request("GET", path, headers={"Authorization": f"Bearer {api_key}"})
-        response = connection.getresponse()
-        return response.status, response.read()
-    except http.client.HTTPException as broken:
-        raise OSError("the local model's server broke off its answer") from broken
-    finally:
-        connection.close()
+        return (await asked(base_url, "/health")).is_ok
+    except OSError:
+        return False

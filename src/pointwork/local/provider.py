@@ -1,13 +1,17 @@
-"""The local model behind the same port as every vendor, with swaps kept away from generations."""
+"""The local model behind the same port as every vendor; its turns come from the lane."""
 
 import asyncio
 import dataclasses
 import time
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 
 from pointwork.contract.failures import ProviderFailureKind
-from pointwork.local.runtime import LocalModelUnavailableError, LocalRuntime
+from pointwork.local.lane import LocalLane, Ticket
+from pointwork.local.paces import RunPaces
+from pointwork.local.runtime import LocalModelUnavailableError
+from pointwork.policy.documents.host import WaitBounds
 from pointwork.providers.port import (
     CompletionRequest,
     CompletionResponse,
@@ -18,6 +22,9 @@ from pointwork.providers.port import (
 
 MakeProvider = Callable[[str], Provider]
 """Builds the adapter for a base URL; called anew whenever a model's server comes up."""
+
+TOKENS_PER_SECOND_GUESS = 20.0
+"""Of a model that has not answered yet; low, so that nobody's bound is planned away."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -30,96 +37,112 @@ class _Line:
 
 
 class LocalProvider:
-    """Loads the model a request names, then delegates to the adapter of its server (DC-21).
+    """Waits for its turn in the lane, then delegates to the adapter of the model's server (DC-21).
 
-    Requests for the loaded model run together. A request for another model waits until they are
-    done and then swaps; those who come after it wait behind it, so that nobody starves.
+    A request waits until ``give_up_at``, and for ``timeout_seconds`` where it names no such time;
+    its generation then has ``timeout_seconds`` of its own.
     """
 
     def __init__(
-        self, runtime: LocalRuntime, make_provider: MakeProvider, aliases: Collection[str]
+        self,
+        lane: LocalLane,
+        make_provider: MakeProvider,
+        aliases: Collection[str],
+        bounds: WaitBounds,
     ) -> None:
         """``aliases``: the model names that requests may carry."""
-        self._runtime = runtime
+        self._lane = lane
         self._make_provider = make_provider
         self._aliases = frozenset(aliases)
-        self._door = asyncio.Lock()
-        self._idle = asyncio.Event()
-        self._idle.set()
-        self._calls = 0
+        self._bounds = bounds
+        self._paces = RunPaces(TOKENS_PER_SECOND_GUESS)
         self._line: _Line | None = None
 
     async def complete(
         self, request: CompletionRequest, on_progress: OnProgress | None = None
     ) -> CompletionResponse:
-        """As ``Provider.complete``; waiting and loading count towards ``timeout_seconds``."""
+        """As ``Provider.complete``; a model that does not come free in time is unavailable."""
         if request.model not in self._aliases:
             raise ProviderError(
                 ProviderFailureKind.MODEL_NOT_FOUND,
                 f"local: {request.model} is none of the local models "
                 f"({', '.join(sorted(self._aliases))}); correct served_as in the model catalogue",
             )
-        began = time.monotonic()
-        async with self._line_to(request) as line:
-            seconds_left = request.timeout_seconds - (time.monotonic() - began)
-            if seconds_left <= 0:
-                raise _too_late(request)
-            return await line.provider.complete(
-                dataclasses.replace(request, timeout_seconds=seconds_left), on_progress
+        now = datetime.now(UTC)
+        async with self._turn(request, now) as line:
+            seconds = request.timeout_seconds
+            if request.give_up_at is not None:
+                seconds = min(seconds, _seconds_until(request.give_up_at))
+            began = time.monotonic()
+            response = await line.provider.complete(
+                dataclasses.replace(request, timeout_seconds=seconds), on_progress
             )
+            took = time.monotonic() - began
+        if response.usage is not None:
+            self._paces.note(request.model, response.usage.output_tokens, took)
+        return response
 
     async def aclose(self) -> None:
-        """Close the adapter and unload the model."""
+        """Turn away who waits and close the adapter; the runtime is its owner's to close."""
+        await self._lane.aclose()
         line, self._line = self._line, None
         if line is not None:
             await line.provider.aclose()
-        await self._runtime.aclose()
 
     @asynccontextmanager
-    async def _line_to(self, request: CompletionRequest) -> AsyncIterator[_Line]:
+    async def _turn(self, request: CompletionRequest, now: datetime) -> AsyncIterator[_Line]:
+        wait_seconds = request.timeout_seconds
+        if request.give_up_at is not None:
+            wait_seconds = _seconds_until(request.give_up_at)
+        waited = (now - request.queued_at).total_seconds() if request.queued_at else 0.0
+        ticket = Ticket(
+            model=request.model,
+            bound_seconds=self._bounds.of(request.priority),
+            waited_seconds=max(0.0, waited),
+            run_seconds=self._paces.seconds(
+                request.model, request.max_output_tokens, request.timeout_seconds
+            ),
+        )
         try:
-            async with asyncio.timeout(request.timeout_seconds), self._door:
-                if self._runtime.loaded() != request.model:
-                    await self._idle.wait()
-                line = await self._connect(request.model)
-                self._enter(line)
+            async with asyncio.timeout(wait_seconds) as limit, self._lane.place(ticket) as base_url:
+                limit.reschedule(None)
+                line = await self._connect(base_url)
+                line.calls += 1
+                try:
+                    yield line
+                finally:
+                    await self._let_go(line)
         except TimeoutError:
-            raise _too_late(request) from None
+            if not limit.expired():
+                raise
+            raise _too_late(request, wait_seconds) from None
         except LocalModelUnavailableError as unavailable:
             raise ProviderError(
                 ProviderFailureKind.LOCAL_MODEL_UNAVAILABLE, f"local: {unavailable}"
             ) from unavailable
-        try:
-            yield line
-        finally:
-            await self._leave(line)
 
-    async def _connect(self, model: str) -> _Line:
-        base_url = await self._runtime.ensure_loaded(model)
+    async def _connect(self, base_url: str) -> _Line:
         if self._line is not None and self._line.base_url == base_url:
             return self._line
         superseded, self._line = self._line, _Line(base_url, self._make_provider(base_url))
+        line = self._line
         if superseded is not None and superseded.calls == 0:
             await superseded.provider.aclose()
-        return self._line
+        return line
 
-    def _enter(self, line: _Line) -> None:
-        line.calls += 1
-        self._calls += 1
-        self._idle.clear()
-
-    async def _leave(self, line: _Line) -> None:
+    async def _let_go(self, line: _Line) -> None:
         line.calls -= 1
-        self._calls -= 1
-        if self._calls == 0:
-            self._idle.set()
         if line is not self._line and line.calls == 0:
             await line.provider.aclose()
 
 
-def _too_late(request: CompletionRequest) -> ProviderError:
+def _seconds_until(moment: datetime) -> float:
+    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
+
+
+def _too_late(request: CompletionRequest, waited_seconds: float) -> ProviderError:
     return ProviderError(
         ProviderFailureKind.LOCAL_MODEL_UNAVAILABLE,
-        f"local: {request.model} did not come free within {request.timeout_seconds:g} s; "
-        "run fewer tasks at a time or raise the model's timeout_seconds",
+        f"local: {request.model} did not come free within {waited_seconds:g} s; "
+        "run fewer tasks at a time or allow them more time (the pack's deadline_seconds)",
     )

@@ -1,8 +1,11 @@
 """The port to whatever serves the local model: at most one model is in memory at a time."""
 
-from typing import Protocol
+from typing import Literal, Protocol
 
 from pointwork.contract.failures import PointworkError
+
+RuntimeKind = Literal["vllm", "llama_cpp", "ollama"]
+"""Whose server answers: its dialect of the OpenAI API is its own."""
 
 
 class LocalModelUnavailableError(PointworkError):
@@ -11,6 +14,11 @@ class LocalModelUnavailableError(PointworkError):
 
 class LocalRuntime(Protocol):
     """Loads one model at a time behind an OpenAI-compatible endpoint on loopback (DC-21)."""
+
+    @property
+    def kind(self) -> RuntimeKind:
+        """Whose server answers at the address that ``ensure_loaded`` gave last."""
+        ...
 
     async def ensure_loaded(self, model: str) -> str:
         """Make ``model`` the loaded one and return its base URL (``http://127.0.0.1:PORT/v1``).
@@ -24,7 +32,10 @@ class LocalRuntime(Protocol):
         ...
 
     def loaded(self) -> str | None:
-        """The model in memory, or None; a server that died counts as none."""
+        """The model in memory, or None where ``ensure_loaded`` is to be asked before the next call.
+
+        A server that died counts as none.
+        """
         ...
 
     async def unload(self) -> None:

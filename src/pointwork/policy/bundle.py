@@ -148,6 +148,11 @@ class PolicyLibrary:
             self._by_hash[bundle_sha256] = found
         return found
 
+    @property
+    def of_this_host(self) -> PolicyBundle:
+        """A bundle that decides now: they share catalogue and host, which retired ones may not."""
+        return self.active(self.packs[0])
+
     def all(self) -> tuple[PolicyBundle, ...]:
         """The retired bundles first, so that an active one has the last word on what all name."""
         return tuple(self._by_hash.values())

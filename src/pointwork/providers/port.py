@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Literal, Protocol
 
 from pointwork.contract.failures import ProviderFailureKind
@@ -34,6 +35,12 @@ class CompletionRequest:
     """Reasoning effort, where the endpoint takes one; None leaves it to the vendor."""
     clearance: Clearance | None = None
     """Leave to send it out of the house; None reaches addresses of the house only."""
+    priority: int = 3
+    """Of the task, 1 the most urgent; what serves one thing at a time orders by it."""
+    queued_at: datetime | None = None
+    """Since when the call waits to be made."""
+    give_up_at: datetime | None = None
+    """When whoever asked stops waiting; None bounds a wait by ``timeout_seconds``."""
     on_started: OnStarted | None = field(default=None, repr=False, compare=False)
     """Told the id under which the vendor's API can look the call up; other endpoints never tell."""
     on_text: OnText | None = field(default=None, repr=False, compare=False)

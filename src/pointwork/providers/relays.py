@@ -20,6 +20,14 @@ ASKED_AGAIN_AFTER_SECONDS = 300.0
 _TELL_TALE = ("remote_host", "remote_model")
 
 
+def says_it_is_own(shown: object) -> bool:
+    """Whether an answer of ``/api/show`` is that of a model on the server's own disk."""
+    # Every model has details; what answers without them is no such server.
+    if not isinstance(shown, dict) or not isinstance(shown.get("details"), dict):
+        return False
+    return not any(shown.get(each) for each in _TELL_TALE)
+
+
 class RelayCheck:
     """Asks one server, and remembers for a while which models it serves itself."""
 
@@ -52,10 +60,7 @@ class RelayCheck:
         if asked_at is not None and self._now() - asked_at < ASKED_AGAIN_AFTER_SECONDS:
             return True
         shown = await self._show(model, clearance)
-        # Every model has details; what answers without them is no such server.
-        if not isinstance(shown, dict) or not isinstance(shown.get("details"), dict):
-            return False
-        if any(shown.get(each) for each in _TELL_TALE):
+        if not says_it_is_own(shown):
             return False
         self._own_at[model] = self._now()
         return True

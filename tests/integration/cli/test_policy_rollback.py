@@ -1,6 +1,8 @@
 """`policy rollback`: an owner puts an earlier version in force, and every command says so."""
 
 import json
+import re
+import shlex
 from datetime import timedelta
 from pathlib import Path
 
@@ -217,3 +219,22 @@ def test_a_document_that_was_altered_is_no_version_to_go_back_to(
 
 def test_a_pack_nobody_rolled_back_says_so(policy: Call) -> None:
     assert "Nobody ever rolled pack omega back" in policy("activations", "omega").err
+
+
+@pytest.mark.req("DC-17")
+def test_the_commands_of_the_runbook_roll_back_one_after_the_other(
+    policy: Call, deployed: PolicyLibrary, repository: Path
+) -> None:
+    """`diff` answers by its exit code that rules differ; nothing changes before the last."""
+    runbook = (repository / "docs" / "operating" / "policy-rollback.md").read_text()
+    assert "docs/operating/policy-rollback.md" in (repository / "ops" / "README.md").read_text()
+    commands = [
+        shlex.split(each)
+        for each in re.findall(r"^ +pointwork policy (.+)$", runbook, re.MULTILINE)
+    ]
+    assert [each[0] for each in commands] == ["list", "activations", "diff", "rollback", "rollback"]
+    for number, words in enumerate(commands):
+        assert active(policy) == ["1.1"]
+        code = policy(*words).code
+        assert code == (1 if words[0] == "diff" else ExitCode.OK), (number, words)
+    assert active(policy) == ["1.0"]

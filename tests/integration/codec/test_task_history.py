@@ -33,6 +33,7 @@ from pointwork.providers.port import (
 from pointwork.temporal import payload_codec
 from tests.fakes.scripted_provider import Fails, Script
 from tests.integration.codec.conftest import fields, raw
+from tests.workflows.bulk import Bulk
 from tests.workflows.stack import Stack, open_test_parts, running
 from workers.replay import replay_task
 from workers.sealed_history import opened
@@ -311,3 +312,18 @@ async def test_a_task_as_a_child_is_opened_by_both_workflows_and_tells_nothing_t
     assert "RouteTask" in read
     # Pack and class stand in search attributes; nothing else of the request is to be read.
     assert not [each for each in read if DESCRIBED in each or "media_type" in each]
+
+
+async def test_a_bulk_run_goes_on_over_its_histories_and_reads_how_each_item_failed(
+    keyed_stack: Stack,
+) -> None:
+    bulk = Bulk(keyed_stack, 4, declared={"task_class": "bulk_generation"})
+    keyed_stack.script.write(bulk.task_ids[1], Fails(ProviderFailureKind.INVALID_REQUEST))
+    await bulk.start(page_items=2, items_per_history=2)
+    await bulk.closed()
+    progress = await bulk.handle.result()
+    assert (progress.counts.done, progress.counts.failed) == (3, 1)
+    document = raw(await bulk.handle.fetch_history())
+    assert {base64.b64decode(each) for each in fields(document, "encoding")} == {
+        b"binary/encrypted"
+    }

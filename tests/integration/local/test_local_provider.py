@@ -2,37 +2,54 @@
 
 import asyncio
 import random
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from pointwork.contract.failures import ProviderFailureKind
 from pointwork.contract.prompt import Prompt
+from pointwork.local.lane import LocalLane
 from pointwork.local.provider import LocalProvider
+from pointwork.policy.documents.host import WaitBounds
 from pointwork.providers.port import CompletionRequest, CompletionResponse, ProviderError
 from tests.fakes.local_runtime import FakeRuntime, FakeServer
 
 
-class Lane:
+class House:
     """A local provider over fakes, with a gate that holds every generation until it is opened."""
 
     def __init__(self) -> None:
         self.runtime = FakeRuntime()
+        # Loads take no time here, so that no card keeps its model for what a swap would cost.
+        self.lane = LocalLane(self.runtime, in_flight_max=3, swap_seconds_guess=0)
         self.gate = asyncio.Event()
         self.servers: list[FakeServer] = []
-        self.provider = LocalProvider(self.runtime, self._serve, {"a", "b"})
+        self.provider = LocalProvider(self.lane, self._serve, {"a", "b"}, WaitBounds())
 
     def _serve(self, base_url: str) -> FakeServer:
         self.servers.append(FakeServer(self.runtime, base_url, self.gate))
         return self.servers[-1]
 
-    def ask(self, model: str, timeout_seconds: float = 60) -> asyncio.Task[CompletionResponse]:
+    def ask(
+        self,
+        model: str,
+        timeout_seconds: float = 60,
+        *,
+        priority: int = 3,
+        queued_at: datetime | None = None,
+        give_up_at: datetime | None = None,
+        max_output_tokens: int = 8,
+    ) -> asyncio.Task[CompletionResponse]:
         request = CompletionRequest(
             model=model,
             prompt=Prompt.from_text("Hello."),
-            max_output_tokens=8,
+            max_output_tokens=max_output_tokens,
             temperature=0.0,
             timeout_seconds=timeout_seconds,
             request_id="test-request",
+            priority=priority,
+            queued_at=queued_at,
+            give_up_at=give_up_at,
         )
         return asyncio.create_task(self.provider.complete(request))
 
@@ -49,11 +66,11 @@ async def settle() -> None:
 
 
 @pytest.fixture
-def lane() -> Lane:
-    return Lane()
+def lane() -> House:
+    return House()
 
 
-async def test_requests_for_the_loaded_model_run_together(lane: Lane) -> None:
+async def test_requests_for_the_loaded_model_run_together(lane: House) -> None:
     calls = [lane.ask("a") for _ in range(3)]
     await lane.until_running("a", "a", "a")
     lane.gate.set()
@@ -63,7 +80,7 @@ async def test_requests_for_the_loaded_model_run_together(lane: Lane) -> None:
 
 
 @pytest.mark.req("DC-21")
-async def test_a_swap_waits_for_running_generations(lane: Lane) -> None:
+async def test_a_swap_waits_for_running_generations(lane: House) -> None:
     first = lane.ask("a")
     await lane.until_running("a")
     second = lane.ask("b")
@@ -76,20 +93,54 @@ async def test_a_swap_waits_for_running_generations(lane: Lane) -> None:
     assert [server.is_closed for server in lane.servers] == [True, False]
 
 
-async def test_who_comes_after_a_waiting_swap_waits_behind_it(lane: Lane) -> None:
+async def test_work_for_the_loaded_model_goes_before_a_swap_that_can_wait(lane: House) -> None:
     first = lane.ask("a")
     await lane.until_running("a")
     swap, late = lane.ask("b"), lane.ask("a")
+    await lane.until_running("a", "a")
+    lane.gate.set()
+    await asyncio.gather(first, swap, late)
+    assert lane.runtime.loads == ["a", "b"]
+
+
+@pytest.mark.req("DC-21")
+async def test_work_for_the_loaded_model_waits_behind_a_swap_that_is_due(lane: House) -> None:
+    first = lane.ask("a", priority=5)
+    await lane.until_running("a")
+    due = lane.ask("b", priority=1)
+    # It could run for as long as anything may, and the other is to start within 15 s.
+    long = lane.ask("a", priority=5, max_output_tokens=10_000)
     await settle()
     assert lane.runtime.running == ["a"]
     lane.gate.set()
-    await asyncio.gather(first, swap, late)
+    await asyncio.gather(first, due, long)
     assert lane.runtime.loads == ["a", "b", "a"]
+    assert lane.lane.status().past_bound == 0
+
+
+async def test_who_began_past_the_bound_is_counted(lane: House) -> None:
+    lane.gate.set()
+    await lane.ask("a", priority=1, queued_at=datetime.now(UTC) - timedelta(minutes=1))
+    await lane.ask("a", priority=5, queued_at=datetime.now(UTC) - timedelta(minutes=1))
+    status = lane.lane.status()
+    assert (status.served, status.past_bound) == (2, 1)
+    assert status.longest_wait_seconds >= 60
+
+
+async def test_no_more_than_the_hosts_number_run_together(lane: House) -> None:
+    calls = [lane.ask("a") for _ in range(5)]
+    await lane.until_running("a", "a", "a")
+    status = lane.lane.status()
+    assert (status.loaded, status.in_flight, status.queues["a"].waiting) == ("a", 3, 2)
+    lane.gate.set()
+    await asyncio.gather(*calls)
+    assert lane.lane.status().served == 5
+    assert lane.lane.status().queues == {}
 
 
 @pytest.mark.req("DC-21")
 @pytest.mark.parametrize("seed", range(5))
-async def test_models_never_overlap_whatever_the_order_of_arrival(lane: Lane, seed: int) -> None:
+async def test_models_never_overlap_whatever_the_order_of_arrival(lane: House, seed: int) -> None:
     lane.gate.set()
     dice = random.Random(seed)
     calls: list[asyncio.Task[CompletionResponse]] = []
@@ -107,7 +158,7 @@ async def test_models_never_overlap_whatever_the_order_of_arrival(lane: Lane, se
     assert (await lane.ask("b")).served_model == "b"
 
 
-async def test_a_cancelled_call_lets_the_swap_go_on(lane: Lane) -> None:
+async def test_a_cancelled_call_lets_the_swap_go_on(lane: House) -> None:
     first = lane.ask("a")
     await lane.until_running("a")
     second = lane.ask("b")
@@ -118,7 +169,7 @@ async def test_a_cancelled_call_lets_the_swap_go_on(lane: Lane) -> None:
     assert (await second).served_model == "b"
 
 
-async def test_a_model_that_does_not_start_is_local_model_unavailable(lane: Lane) -> None:
+async def test_a_model_that_does_not_start_is_local_model_unavailable(lane: House) -> None:
     lane.gate.set()
     lane.runtime.broken.add("b")
     with pytest.raises(ProviderError, match="b did not start; see its log") as failure:
@@ -127,14 +178,14 @@ async def test_a_model_that_does_not_start_is_local_model_unavailable(lane: Lane
     assert (await lane.ask("a")).served_model == "a"
 
 
-async def test_a_model_of_no_alias_is_refused_before_anything_is_loaded(lane: Lane) -> None:
+async def test_a_model_of_no_alias_is_refused_before_anything_is_loaded(lane: House) -> None:
     with pytest.raises(ProviderError, match="none of the local models") as failure:
         await lane.ask("c")
     assert failure.value.kind is ProviderFailureKind.MODEL_NOT_FOUND
     assert lane.runtime.loads == []
 
 
-async def test_a_call_that_waits_past_its_time_gives_up_its_place(lane: Lane) -> None:
+async def test_a_call_that_waits_past_its_time_gives_up_its_place(lane: House) -> None:
     first = lane.ask("a")
     await lane.until_running("a")
     with pytest.raises(ProviderError, match=r"did not come free within 0\.01 s") as failure:
@@ -145,17 +196,47 @@ async def test_a_call_that_waits_past_its_time_gives_up_its_place(lane: Lane) ->
     assert lane.runtime.loads == ["a"]
 
 
-async def test_waiting_counts_towards_the_time_of_the_call(lane: Lane) -> None:
+async def test_a_generation_has_its_whole_time_however_long_it_waited(lane: House) -> None:
     lane.runtime.loading.clear()
-    call = lane.ask("a", timeout_seconds=60)
+    call = lane.ask("a", give_up_at=datetime.now(UTC) + timedelta(hours=1))
     await settle()
     lane.runtime.loading.set()
     lane.gate.set()
     await call
-    assert lane.servers[0].requests[0].timeout_seconds < 60
+    assert lane.servers[0].requests[0].timeout_seconds == 60
 
 
-async def test_a_server_that_died_is_reached_at_its_new_address(lane: Lane) -> None:
+async def test_no_generation_goes_on_when_whoever_asked_has_given_up(lane: House) -> None:
+    lane.gate.set()
+    await lane.ask("a", give_up_at=datetime.now(UTC) + timedelta(seconds=30))
+    assert lane.servers[0].requests[0].timeout_seconds <= 30
+
+
+async def test_a_model_that_failed_to_load_is_not_tried_at_every_call(lane: House) -> None:
+    lane.gate.set()
+    await lane.ask("a")
+    lane.runtime.broken.add("b")
+    failures = await asyncio.gather(lane.ask("b"), lane.ask("b"), return_exceptions=True)
+    lane.runtime.broken.clear()
+    again = await asyncio.gather(lane.ask("b"), return_exceptions=True)
+    assert all("did not start" in str(each) for each in [*failures, *again])
+    assert lane.lane.status().failed_loads == {"b": "b did not start; see its log"}
+    assert lane.runtime.loads == ["a"]
+
+
+async def test_a_lane_that_closes_turns_away_who_waits(lane: House) -> None:
+    running = lane.ask("a")
+    await lane.until_running("a")
+    waiting = lane.ask("b")
+    await settle()
+    await lane.provider.aclose()
+    with pytest.raises(ProviderError, match="shutting down"):
+        await waiting
+    lane.gate.set()
+    assert (await running).served_model == "a"
+
+
+async def test_a_server_that_died_is_reached_at_its_new_address(lane: House) -> None:
     lane.gate.set()
     await lane.ask("a")
     lane.runtime.die()
@@ -167,9 +248,8 @@ async def test_a_server_that_died_is_reached_at_its_new_address(lane: Lane) -> N
     assert [server.is_closed for server in lane.servers] == [True, False]
 
 
-async def test_closing_closes_the_adapter_and_the_runtime(lane: Lane) -> None:
+async def test_closing_closes_the_adapter(lane: House) -> None:
     lane.gate.set()
     await lane.ask("a")
     await lane.provider.aclose()
     assert lane.servers[0].is_closed
-    assert lane.runtime.is_closed

@@ -14,6 +14,7 @@ from pointwork.gateway.console.audit import router as audit
 from pointwork.gateway.console.budget import router as budget
 from pointwork.gateway.console.budgets import router as budgets
 from pointwork.gateway.console.costs import router as costs
+from pointwork.gateway.console.gpu import router as gpu
 from pointwork.gateway.console.inbox import router as inbox
 from pointwork.gateway.console.incidents import router as incidents
 from pointwork.gateway.console.live import Feed
@@ -57,6 +58,7 @@ def add_console(app: FastAPI, gateway: "Gateway") -> None:
         budgets,
         budget,
         performance,
+        gpu,
         costs,
         policies,
         policy_change,

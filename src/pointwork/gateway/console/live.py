@@ -10,8 +10,9 @@ import json
 import logging
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Protocol
 
 from fastapi import APIRouter, Query, Request
@@ -20,15 +21,18 @@ from starlette.responses import StreamingResponse
 
 from pointwork.contract.approval import ApprovalRequest
 from pointwork.contract.failures import PointworkError
+from pointwork.contract.names import TaskQueue
 from pointwork.contract.outcome import TaskView
 from pointwork.contract.task import TASK_ID_PATTERN
-from pointwork.gateway.console.access import Signed, Viewer, find_signed
+from pointwork.gateway.console.access import Signed, Viewer, find_signed, require
 from pointwork.gateway.console.pages import fragment
-from pointwork.gateway.permissions import callers_seen, may_read
+from pointwork.gateway.permissions import Right, callers_seen, may_read
 from pointwork.gateway.problems import ProblemError
 from pointwork.ledger.decisions import warned_decisions
+from pointwork.ledger.signals import SignalStore
 from pointwork.ledger.task_list import TaskEntry, TaskList
 from pointwork.policy.reading.cost_switch import CostSwitch, cost_switch
+from pointwork.policy.reading.lane import read_lane
 
 if TYPE_CHECKING:
     from pointwork.gateway.app import Gateway
@@ -64,6 +68,13 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class Lane:
+    """The lane to the local card as it stands now."""
+
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
 class Shown:
     """What a page shows: the filters of a list."""
 
@@ -87,7 +98,9 @@ class Shown:
 class _Watcher:
     name: str
     task_id: str
-    queue: "asyncio.Queue[Row]" = field(default_factory=lambda: asyncio.Queue(_WAITING_MAX))
+    of_lane: bool
+    """It shows the card, and no task."""
+    queue: "asyncio.Queue[Row | Lane]" = field(default_factory=lambda: asyncio.Queue(_WAITING_MAX))
     is_late: bool = False
     """It did not keep up; it must load its page anew."""
 
@@ -100,6 +113,7 @@ class Feed:
         self._look_seconds = look_seconds
         self._watchers: set[_Watcher] = set()
         self._rows: dict[str, Row] = {}
+        self._lane: Lane | None = None
         self._classes: dict[str, str] = {}
         self._loop: asyncio.Task[None] | None = None
 
@@ -124,10 +138,12 @@ class Feed:
             for each in listed
         ]
 
-    def changes(self, name: str, task_id: str) -> AsyncGenerator[Row | None, None]:
+    def changes(
+        self, name: str, task_id: str, *, of_lane: bool = False
+    ) -> AsyncGenerator[Row | Lane | None, None]:
         """Every row as it is known now, then those that change; None where nothing did for long.
 
-        Ends where the viewer did not keep up.
+        With ``of_lane`` the lane instead. Ends where the viewer did not keep up.
 
         Raises:
             ProblemError: 429 where too many pages are open.
@@ -140,11 +156,13 @@ class Feed:
                 f"{name!r} has {held[name]} live pages open here; close some",
                 headers={"retry-after": "30"},
             )
-        return self._changes(_Watcher(name, task_id))
+        return self._changes(_Watcher(name, task_id, of_lane))
 
-    async def _changes(self, watcher: _Watcher) -> AsyncGenerator[Row | None, None]:
-        for row in [*self._rows.values()][-_WAITING_MAX:]:
-            watcher.queue.put_nowait(row)
+    async def _changes(self, watcher: _Watcher) -> AsyncGenerator[Row | Lane | None, None]:
+        known = [self._lane] if watcher.of_lane else [*self._rows.values()][-_WAITING_MAX:]
+        for each in known:
+            if each is not None:
+                watcher.queue.put_nowait(each)
         self._watchers.add(watcher)
         if self._loop is None or self._loop.done():
             self._loop = asyncio.create_task(self._look())
@@ -160,22 +178,42 @@ class Feed:
     async def _look(self) -> None:
         while self._watchers:
             try:
-                self._tell(await self.rows(await asyncio.to_thread(self._entries)))
+                if any(each.of_lane for each in self._watchers):
+                    self._tell_lane(await asyncio.to_thread(self._lane_now))
+                if not all(each.of_lane for each in self._watchers):
+                    self._tell(await self.rows(await asyncio.to_thread(self._entries)))
             except (SQLAlchemyError, PointworkError) as error:
                 _log.warning("the live lists are not up to date (%s)", type(error).__name__)
             await asyncio.sleep(self._look_seconds)
-        self._rows = {}
+        self._rows, self._lane = {}, None
 
     def _tell(self, rows: list[Row]) -> None:
         changed = [each for each in rows if self._rows.get(each.entry.task_id) != each]
         # Oldest first: a page puts each new row above the others.
         self._rows = {each.entry.task_id: each for each in reversed(rows)}
         for watcher in self._watchers:
-            for row in reversed(changed):
-                with suppress(asyncio.QueueFull):
-                    watcher.queue.put_nowait(row)
-                    continue
-                watcher.is_late = True
+            for row in [] if watcher.of_lane else reversed(changed):
+                self._put(watcher, row)
+
+    def _tell_lane(self, lane: Lane | None) -> None:
+        if lane is not None and lane != self._lane:
+            for watcher in self._watchers:
+                if watcher.of_lane:
+                    self._put(watcher, lane)
+        self._lane = lane
+
+    @staticmethod
+    def _put(watcher: _Watcher, change: Row | Lane) -> None:
+        try:
+            watcher.queue.put_nowait(change)
+        except asyncio.QueueFull:
+            watcher.is_late = True
+
+    def _lane_now(self) -> Lane | None:
+        report = SignalStore(self._gateway.engine).lane_report(TaskQueue.GPU)
+        if report is None:
+            return None
+        return Lane(read_lane(report, self._gateway.library, datetime.now(UTC)).state)
 
     def _entries(self) -> list[TaskEntry]:
         tasks = TaskList(self._gateway.engine)
@@ -269,10 +307,13 @@ async def live(
     caller: Annotated[str, Query(max_length=128)] = "",
     q: Annotated[str, Query(max_length=128)] = "",
     inbox: bool = False,
+    gpu: bool = False,
 ) -> StreamingResponse:
-    """Rows of a list, or a word that the page of a task or the inbox is out of date."""
+    """Rows of a list, or a word that the page of a task, the inbox or the card is out of date."""
     feed: Feed = request.app.state.feed
-    changes = feed.changes(viewer.name, task)
+    if gpu:
+        require(viewer, Right.READ_RECORD)
+    changes = feed.changes(viewer.name, task, of_lane=gpu)
     shown = Shown(status, pack, caller, q.strip())
 
     async def stream() -> AsyncIterator[str]:
@@ -289,22 +330,24 @@ async def live(
 async def _events(
     request: Request,
     viewer: Signed,
-    changes: AsyncGenerator[Row | None, None],
+    changes: AsyncGenerator[Row | Lane | None, None],
     told: _Told,
 ) -> AsyncIterator[str]:
     yield "retry: 3000\n: live\n\n"
     loop = asyncio.get_running_loop()
     checked_at = loop.time()
-    async for row in changes:
+    async for change in changes:
         if loop.time() - checked_at >= _STILL_HERE_SECONDS:
             checked_at = loop.time()
             if await find_signed(request) is None:
                 yield _event("signed-out", {})
                 return
-        if row is None:
+        if change is None:
             yield ": still here\n\n"
-        elif may_read(viewer.identity, row.entry.caller):
-            event = told.of(row)
+        elif isinstance(change, Lane):
+            yield _event("state", {"state": change.state})
+        elif may_read(viewer.identity, change.entry.caller):
+            event = told.of(change)
             if event:
                 yield event
 

@@ -24,6 +24,7 @@ NAVIGATION = (
     ("inbox", "Inbox", f"{PATH}/inbox", "i"),
     ("budgets", "Budgets", f"{PATH}/budgets", "b"),
     ("performance", "Performance", f"{PATH}/performance", "p"),
+    ("gpu", "GPU", f"{PATH}/gpu", "u"),
     ("costs", "Costs", f"{PATH}/costs", "c"),
     ("policies", "Policies", f"{PATH}/policies", "o"),
     ("overrides", "Overrides", f"{PATH}/overrides", "v"),
@@ -32,7 +33,7 @@ NAVIGATION = (
 )
 """Name, title, address, and the letter that follows ``g``."""
 OF_THE_RECORD = frozenset(
-    {"budgets", "performance", "costs", "policies", "overrides", "incidents", "audit"}
+    {"budgets", "performance", "gpu", "costs", "policies", "overrides", "incidents", "audit"}
 )
 """Pages that need the right to read the record; nobody else is led there."""
 

@@ -14,6 +14,8 @@ from pointwork.contract.money import PriceTier
 from pointwork.contract.names import TaskQueue
 from pointwork.contract.task import Name
 from pointwork.policy.documents.document import Document, Exact, Sentence
+from pointwork.policy.documents.host import WaitBounds
+from pointwork.policy.documents.runtime import HostRuntime
 
 IMAGE_TOKENS_MAX = 6_000
 """What every estimate holds for one image, whichever model it goes to."""
@@ -221,6 +223,8 @@ class HostProfile(Document):
     """Catalogue ids this host can load, its default first; the others are alternatives."""
     parallel_requests: Annotated[int, Field(ge=1, le=64)] = 1
     gpu: Gpu | None = added(None)
+    wait_bounds: WaitBounds = added(WaitBounds())
+    runtime: HostRuntime = added(HostRuntime())
     personal_models: tuple[Name, ...] = added(())
     """Per-user artifacts this host can load; no family takes them by itself (SP-36)."""
 
@@ -229,6 +233,14 @@ class HostProfile(Document):
         """Everything the host serves: LLMs, personal ones, and the models of its fixed slices."""
         slices = self.gpu.slices if self.gpu else ()
         return (*self.local_models, *self.personal_models, *(each.model for each in slices))
+
+    @model_validator(mode="after")
+    def _runtime_serves_the_models(self) -> Self:
+        self.runtime.check_models(self.local_models)
+        if self.runtime.kind == "vllm" and self.gpu is None:
+            msg = "runtime.kind is vllm and the host has no gpu; state the card, or use llama_cpp"
+            raise ValueError(msg)
+        return self
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,8 @@ def load_library(
     Args:
         policies: folder of the packs.
         host: name of a document in ``<policies>/hosts``.
-        profile: ``production`` takes an active pack that asks for a release only with one (SP-52).
+        profile: ``production`` takes an active pack that asks for a release only with one (SP-52),
+            and nothing that Ollama serves (CX-76).
         release_keys: who may release; None is nobody.
 
     Raises:
@@ -49,6 +50,8 @@ def load_library(
     catalogue = read_document(policies / "models.yaml", Catalogue)
     priced = _priced(catalogue, policies / "models.yaml")
     served = _profile(policies, host, catalogue)
+    if profile == "production":
+        _refuse_development_servers(policies, served, catalogue)
     folders = sorted(each for each in policies.iterdir() if each.is_dir() and _versions(each))
     if not folders:
         raise PolicyError(f"{policies}: holds no pack; add <pack>/<version>.yaml")
@@ -189,6 +192,19 @@ def _profile(policies: Path, host: str, catalogue: Catalogue) -> HostProfile:
     return profile
 
 
+def _refuse_development_servers(policies: Path, host: HostProfile, catalogue: Catalogue) -> None:
+    """Ollama is for bringing up a development machine alone (CX-76)."""
+    why = "Ollama is for development, and POINTWORK_PROFILE is production"
+    remedy = "or set POINTWORK_PROFILE=development"
+    if host.runtime.kind == "ollama":
+        place = place_in(policies / "hosts" / f"{host.host}.yaml", "runtime", "kind")
+        raise PolicyError(f"{place}: runtime.kind: {why}; choose vllm or llama_cpp, {remedy}")
+    for name, endpoint in catalogue.endpoints.items():
+        if (endpoint.dialect or name) == "ollama":
+            place = place_in(policies / "models.yaml", "endpoints", name)
+            raise PolicyError(f"{place}: endpoints.{name}: {why}; take it out, {remedy}")
+
+
 def _check_card(path: Path, profile: HostProfile, catalogue: Catalogue) -> None:
     """Each LLM fits the card beside the fixed slices; one at a time is all it has to (CX-8)."""
     if profile.gpu is None:
@@ -206,6 +222,14 @@ def _check_card(path: Path, profile: HostProfile, catalogue: Catalogue) -> None:
                 f"{place}: local_models: {name!r} needs {-plan.headroom_mb} MB more than the card "
                 "has beside its slices; shrink a slice, the reserve or the model"
             )
+    share = profile.runtime.gpu_memory_utilization
+    free_mb = profile.gpu.vram_mb - sum(each.vram_mb for each in profile.gpu.slices)
+    if share is not None and share * profile.gpu.vram_mb > free_mb:
+        place = place_in(path, "runtime", "gpu_memory_utilization")
+        raise PolicyError(
+            f"{place}: runtime.gpu_memory_utilization: {share} of {profile.gpu.vram_mb} MB is more "
+            f"than the {free_mb} MB that the slices leave; lower it"
+        )
 
 
 def _priced(catalogue: Catalogue, path: Path) -> dict[str, PricedModel]:

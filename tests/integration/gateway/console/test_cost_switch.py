@@ -9,7 +9,7 @@ from pointwork.contract.decision import Obligation, Trigger
 from pointwork.contract.identity import Role
 from pointwork.contract.prompt import Prompt
 from pointwork.contract.task import Constraints
-from pointwork.gateway.console.live import Feed
+from pointwork.gateway.console.live import Feed, Row
 from pointwork.policy.reading.cost_switch import CostSwitch
 from tests.fakes.scripted_provider import Hangs
 from tests.integration.gateway.console.visitor import Visitor, words
@@ -53,9 +53,9 @@ async def test_a_switch_near_the_ceiling_is_in_the_feed_on_the_pages_and_in_the_
         aclosing(Feed(house.gateway, look_seconds=0.01).changes("ada", task.task_id)) as changes,
     ):
         async for row in changes:
-            if row is not None and row.entry.task_id == task.task_id:
+            if isinstance(row, Row) and row.entry.task_id == task.task_id:
                 break
-    assert row is not None
+    assert isinstance(row, Row)
     assert row.switch == CostSwitch((DEAR,), first.model, "ceiling_near")
     warning = f"{DEAR} → {first.model}"
     assert warning in words(await visitor.get(f"/tasks?q={task.task_id}"))

@@ -111,7 +111,7 @@ async def test_a_task_that_nobody_has_is_not_found_in_the_same_words(house: Hous
     assert said[0].replace(csrf, "") == said[1].replace(csrf, "")
 
 
-OF_THE_RECORD = ("/budgets", "/budgets/one?pack=omega&period=day", "/performance", "/costs")
+OF_THE_RECORD = ("/budgets", "/budgets/one?pack=omega&period=day", "/performance", "/costs", "/gpu")
 OF_OWNERS = ("/budgets/limit", "/budgets/resume", "/budgets/seen", "/costs/review")
 
 
