@@ -53,7 +53,7 @@ class Desk:
         return bool(await self.page.evaluate(script))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def browser(request: pytest.FixtureRequest) -> AsyncIterator[Browser]:
     binary = shutil.which("chromium") or shutil.which("chromium-browser")
     if binary is None:

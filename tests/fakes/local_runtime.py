@@ -13,6 +13,8 @@ class FakeRuntime:
     """Loads at once, unless ``loading`` is cleared; refuses the models in ``broken``."""
 
     broken: set[str] = field(default_factory=set)
+    failing_loads: int = 0
+    """So many loads fail before one succeeds."""
     loads: list[str] = field(default_factory=list)
     running: list[str] = field(default_factory=list)
     """The models with a generation under way."""
@@ -26,6 +28,10 @@ class FakeRuntime:
         self.loading.set()
 
     async def ensure_loaded(self, model: str) -> str:
+        if model != self._loaded and self.failing_loads:
+            self.failing_loads -= 1
+            self._loaded = None
+            raise LocalModelUnavailableError(f"{model} did not start; see its log")
         if model in self.broken:
             raise LocalModelUnavailableError(f"{model} did not start; see its log")
         if model != self._loaded:

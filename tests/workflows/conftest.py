@@ -11,7 +11,7 @@ from tests.fakes.scripted_provider import Script
 from tests.workflows.stack import Stack, open_test_parts, running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def started_stack(
     temporal_server: WorkflowEnvironment,
     library: PolicyLibrary,
@@ -26,7 +26,7 @@ async def started_stack(
     parts.engine.dispose()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def own_server() -> AsyncIterator[WorkflowEnvironment]:
     """For tests that run a stack of their own: on the shared one they would serve each other."""
     server = await start_temporal_server()

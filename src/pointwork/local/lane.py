@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -11,8 +11,10 @@ from pointwork.local.arbiter import LaneState, Serve, Swap, Wait, Waiting, next_
 from pointwork.local.paces import SwapPaces
 from pointwork.local.runtime import LocalModelUnavailableError, LocalRuntime
 
+LOAD_PAUSES_SECONDS = 1.0, 4.0
+"""A load that fails is tried again after each, and only then are those who wait told."""
 RELOAD_AFTER_SECONDS = 15.0
-"""A model that did not load is not tried again before: each try costs the others theirs."""
+"""A model that did not load even so is not tried again before: each try costs the others theirs."""
 
 _log = logging.getLogger(__name__)
 
@@ -80,6 +82,9 @@ class _Counts:
 class _FailedLoad:
     error: LocalModelUnavailableError
     again_at: float
+    in_a_row: int
+    is_told: bool
+    """Whether those who wait, and who come before ``again_at``, are turned away with it."""
 
 
 @dataclass(slots=True)
@@ -106,11 +111,13 @@ class LocalLane:
         *,
         in_flight_max: int = 1,
         swap_seconds_guess: float = 5.0,
+        load_pauses_seconds: Sequence[float] = LOAD_PAUSES_SECONDS,
         on_change: Callable[[], None] = lambda: None,
     ) -> None:
         self._runtime = runtime
         self._in_flight_max = in_flight_max
         self._on_change = on_change
+        self._load_pauses_seconds = load_pauses_seconds
         self._paces = SwapPaces(swap_seconds_guess)
         self._places: dict[int, _Place] = {}
         self._card = _Card()
@@ -158,9 +165,7 @@ class LocalLane:
             past_bound=counts.past_bound,
             longest_wait_seconds=counts.longest_wait_seconds,
             failed_loads={
-                model: str(failed.error)
-                for model, failed in sorted(self._failed_loads.items())
-                if failed.again_at > now
+                model: str(failed.error) for model, failed in sorted(self._pausing().items())
             },
         )
 
@@ -180,7 +185,7 @@ class LocalLane:
     def _enter(self, ticket: Ticket) -> int:
         now = self._now()
         failed = self._failed_loads.get(ticket.model)
-        if failed is not None and now < failed.again_at:
+        if failed is not None and failed.is_told and now < failed.again_at:
             raise LocalModelUnavailableError(str(failed.error))
         if self._is_closed:
             raise LocalModelUnavailableError("the local lane is shutting down; ask again")
@@ -218,18 +223,33 @@ class LocalLane:
                     self._card.loading = model
                     self._swap = asyncio.get_running_loop().create_task(self._load(model))
                 case Wait(until):
-                    if until is not None:
-                        loop = asyncio.get_running_loop()
-                        self._timer = loop.call_at(until, self._advance)
+                    self._wake_at([] if until is None else [until])
                     break
         self._on_change()
 
+    def _wake_at(self, moments: list[float]) -> None:
+        """At the first of them, or when a failed load is due again."""
+        moments += [each.again_at for each in self._pausing().values()]
+        if moments:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_at(min(moments), self._advance)
+
+    def _pausing(self) -> dict[str, _FailedLoad]:
+        """The models whose load is tried again, but not yet."""
+        now = self._now()
+        return {model: each for model, each in self._failed_loads.items() if each.again_at > now}
+
     def _state(self) -> LaneState:
+        pausing = self._pausing()
         return LaneState(
             loaded=self._runtime.loaded() if self._card.base_url else None,
             in_flight_max=self._in_flight_max,
             ends_by=tuple(self._card.ends_by.values()),
-            waiting=tuple(each.waiting for each in self._places.values() if _waits(each)),
+            waiting=tuple(
+                each.waiting
+                for each in self._places.values()
+                if _waits(each) and each.waiting.model not in pausing
+            ),
             swap_seconds=self._paces.seconds,
             loaded_at=self._card.loaded_at,
             idle_since=self._card.idle_since,
@@ -267,7 +287,15 @@ class LocalLane:
         self._advance()
 
     def _fail(self, model: str, error: LocalModelUnavailableError) -> None:
-        self._failed_loads[model] = _FailedLoad(error, self._now() + RELOAD_AFTER_SECONDS)
+        known = self._failed_loads.get(model)
+        in_a_row = known.in_a_row + 1 if known else 1
+        pauses = self._load_pauses_seconds
+        is_told = in_a_row > len(pauses)
+        pause = RELOAD_AFTER_SECONDS if is_told else pauses[in_a_row - 1]
+        again_at = self._now() + pause
+        self._failed_loads[model] = _FailedLoad(error, again_at, in_a_row, is_told)
+        if not is_told:
+            return
         for each in self._places.values():
             if _waits(each) and each.waiting.model == model:
                 each.turn.set_exception(LocalModelUnavailableError(str(error)))

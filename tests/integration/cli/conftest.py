@@ -121,7 +121,7 @@ def row_counts(engine: Engine) -> dict[str, int]:
         }
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def cli_server() -> AsyncIterator[WorkflowEnvironment]:
     """A server for these tests alone: workers of others on a shared one would take its tasks."""
     server = await start_temporal_server()
@@ -129,7 +129,7 @@ async def cli_server() -> AsyncIterator[WorkflowEnvironment]:
     await server.shutdown()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def served_dir(
     cli_server: WorkflowEnvironment, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Path]:
@@ -150,7 +150,7 @@ async def served_dir(
     directory.unlock()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def stack(
     cli_server: WorkflowEnvironment, served_dir: Path, library: PolicyLibrary
 ) -> AsyncIterator[Stack]:
@@ -163,7 +163,7 @@ async def stack(
     parts.engine.dispose()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def up(repository: Path) -> Iterator["Up"]:
     """A deployment for the tests of the group ``cli-live``. One vendor is usable, none is called:
 

@@ -15,14 +15,14 @@ from pointwork.temporal import payload_codec
 from tests.conftest import start_temporal_server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def codec_server() -> AsyncIterator[WorkflowEnvironment]:
     server = await start_temporal_server()
     yield server
     await server.shutdown()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def address(codec_server: WorkflowEnvironment) -> str:
     return codec_server.client.service_client.config.target_host
 

@@ -64,7 +64,7 @@ class Complains:
         await self._inner.aclose()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def keyed_stack(
     codec_server: WorkflowEnvironment,
     library: PolicyLibrary,

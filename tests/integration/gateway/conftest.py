@@ -17,7 +17,7 @@ from workers.gateway import build_gateway, serve_gateway
 from workers.settings import GatewaySettings
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def house(
     library: PolicyLibrary, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[House]:

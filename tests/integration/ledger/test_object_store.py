@@ -34,6 +34,7 @@ from tests.integration.ledger.stores import (
     objects,
     of_another_ledger,
     replace,
+    shards_in_use,
 )
 from tests.integration.ledger.test_response_cache import subject
 
@@ -60,7 +61,7 @@ def swept(ledger: Ledger, **given: Any) -> int:
     moment = given.pop("now", later())
     return sum(
         remove_orphans(ledger.engine, ledger.store, moment, shard=shard, **given)
-        for shard in range(SHARDS)
+        for shard in shards_in_use(ledger.store)
     )
 
 

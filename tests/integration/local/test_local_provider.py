@@ -21,7 +21,9 @@ class House:
     def __init__(self) -> None:
         self.runtime = FakeRuntime()
         # Loads take no time here, so that no card keeps its model for what a swap would cost.
-        self.lane = LocalLane(self.runtime, in_flight_max=3, swap_seconds_guess=0)
+        self.lane = LocalLane(
+            self.runtime, in_flight_max=3, swap_seconds_guess=0, load_pauses_seconds=()
+        )
         self.gate = asyncio.Event()
         self.servers: list[FakeServer] = []
         self.provider = LocalProvider(self.lane, self._serve, {"a", "b"}, WaitBounds())
@@ -222,6 +224,18 @@ async def test_a_model_that_failed_to_load_is_not_tried_at_every_call(lane: Hous
     assert all("did not start" in str(each) for each in [*failures, *again])
     assert lane.lane.status().failed_loads == {"b": "b did not start; see its log"}
     assert lane.runtime.loads == ["a"]
+
+
+async def test_a_load_that_fails_is_tried_again_before_anybody_is_told(lane: House) -> None:
+    lane.gate.set()
+    lane.lane = LocalLane(lane.runtime, swap_seconds_guess=0, load_pauses_seconds=(0.0, 0.0))
+    lane.provider = LocalProvider(lane.lane, lane._serve, {"a", "b"}, WaitBounds())
+    lane.runtime.failing_loads = 2
+    assert (await lane.ask("b")).served_model == "b"
+    lane.runtime.failing_loads = 3
+    with pytest.raises(ProviderError, match="a did not start"):
+        await lane.ask("a")
+    assert lane.lane.status().failed_loads == {"a": "a did not start; see its log"}
 
 
 async def test_a_lane_that_closes_turns_away_who_waits(lane: House) -> None:

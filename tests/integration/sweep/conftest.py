@@ -27,7 +27,7 @@ from workers.sweep import LedgerSweep, Project, Reconcile, schedule_sweep
 from workflows.sweep_ledger import SweepLedger
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def sweep_server() -> AsyncIterator[WorkflowEnvironment]:
     server = await start_temporal_server()
     yield server

@@ -37,14 +37,14 @@ def trace_of(span: ReadableSpan) -> str:
     return f"{span.context.trace_id:032x}"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def tracing_server() -> AsyncIterator[WorkflowEnvironment]:
     server = await start_temporal_server()
     yield server
     await server.shutdown()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def traced(
     tracing_server: WorkflowEnvironment,
     library: PolicyLibrary,
