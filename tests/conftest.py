@@ -71,8 +71,8 @@ def library() -> PolicyLibrary:
 async def start_temporal_server() -> WorkflowEnvironment:
     """The real dev server from its PyPI package, tuned as `pointwork up` tunes it.
 
-    One that idles takes a fiftieth of a processor. A folder's own is therefore a fixture of the
-    scope "package", for which the folder has an ``__init__.py``: it ends when its tests are through.
+    One that idles takes a fiftieth of a processor. A folder's own is therefore a fixture of scope
+    "package", for which the folder has an ``__init__.py``: it ends when its tests are through.
 
     Where many start at once it may find no free port for its inner services, and panics.
     """
