@@ -21,7 +21,7 @@ from pointwork.contract.prompt import Prompt
 from pointwork.history_pages import RESTARTS_MAX
 from pointwork.temporal import pointwork_plugin
 
-from .stack import Stack
+from tests.workflows.stack import Stack
 
 CHANGED = "type.googleapis.com/temporal.server.api.errordetails.v1.CurrentBranchChangedFailure"
 OTHER = "type.googleapis.com/temporal.server.api.errordetails.v1.QueryFailedFailure"

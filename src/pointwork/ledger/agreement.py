@@ -52,7 +52,15 @@ _ROWS_PER_FETCH = 500
 
 _CANDIDATE_FIELDS = ("model", "vendor", "endpoint", "site")
 _HAS_CANDIDATES = '"candidates":[{'
-_OUTCOME_FIELDS = ("task_id", "status", "failure", "class_source", "task_class", "served_model")
+_OUTCOME_FIELDS = (
+    "task_id",
+    "status",
+    "failure",
+    "class_source",
+    "task_class",
+    "served_model",
+    "settlement",
+)
 _DECISION_FIELDS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("task_id", ("task_id",)),
     ("effect", ("plan", "effect")),
