@@ -20,7 +20,6 @@ from pointwork.contract.outcome import TaskOutcome, TaskStatus
 from pointwork.contract.prompt import Prompt
 from pointwork.history_pages import RESTARTS_MAX
 from pointwork.temporal import pointwork_plugin
-
 from tests.workflows.stack import Stack
 
 CHANGED = "type.googleapis.com/temporal.server.api.errordetails.v1.CurrentBranchChangedFailure"

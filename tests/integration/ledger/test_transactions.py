@@ -22,7 +22,8 @@ ONLY_POSTGRES = pytest.mark.parametrize("ledger_url", ["postgres"], indirect=Tru
 def load(model: str) -> Callable[[Connection], None]:
     def write(connection: Connection) -> None:
         connection.exec_driver_sql(
-            f"INSERT INTO local_residency (queue, model, updated_at) VALUES ('{model}', '{model}', '2026-01-01 00:00:00')"
+            "INSERT INTO local_residency (queue, model, updated_at)"
+            f" VALUES ('{model}', '{model}', '2026-01-01 00:00:00')"
         )
 
     return write
