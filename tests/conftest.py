@@ -15,7 +15,7 @@ from pointwork.policy.bundle import PolicyLibrary
 from pointwork.policy.documents.load import load_library
 from tests.scale import Scale
 
-pytest_plugins = ["tests.postgres"]
+pytest_plugins = ["tests.hangs", "tests.postgres"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -26,7 +26,7 @@ from pointwork.policy.documents.strict_yaml import PolicyError
 from pointwork.privacy.language.host import LanguageHost, LanguageUnavailableError
 from workers.gpu import gpu_worker
 from workers.replay import replay_task
-from workers.runtimes import open_runtime, served_names
+from workers.runtimes import open_runtime, served_models
 from workers.settings import GatewaySettings, Settings
 from workers.sweep import schedule_sweep
 from workers.wiring import Parts, build_worker, codec_of, connect, endpoints_of, open_parts
@@ -163,7 +163,7 @@ async def _gpu(
     given = parts.settings.local_api_key
     api_key = given.get_secret_value() if given else secrets.token_urlsafe()
     runtime = await open_runtime(parts, lease, api_key)
-    return gpu_worker(client, parts, runtime, served_names(parts.library.of_this_host), api_key)
+    return gpu_worker(client, parts, runtime, served_models(parts.library.of_this_host), api_key)
 
 
 async def _serve_gateway(

@@ -22,7 +22,7 @@ from workers.wiring import Parts
 _log = logging.getLogger("workers")
 
 
-def served_names(bundle: PolicyBundle) -> dict[str, str]:
+def served_models(bundle: PolicyBundle) -> dict[str, str]:
     """The catalogue's ids of the host's models, by the name that requests carry."""
     return {bundle.models[name].model.served_as: name for name in bundle.host.local_models}
 
@@ -42,7 +42,7 @@ async def open_runtime(
             return _llama_cpp(bundle, settings, lease, api_key)
         case "ollama":
             assert runtime.url is not None
-            return OllamaRuntime(served_names(bundle), runtime.url.rstrip("/"), lease=lease)
+            return OllamaRuntime(served_models(bundle), runtime.url.rstrip("/"), lease=lease)
         case "vllm":
             vllm = _vllm(bundle, settings, lease, api_key)
             if runtime.prestart:
@@ -79,7 +79,7 @@ def _llama_cpp(
             context_tokens=_context_tokens(bundle, name),
             parallel_requests=bundle.host.parallel_requests,
         )
-        for served_as, name in served_names(bundle).items()
+        for served_as, name in served_models(bundle).items()
     }
     return LlamaCppRuntime(models, settings.state_dir / "logs", lease=lease, api_key=api_key)
 
@@ -89,7 +89,7 @@ def _vllm(
 ) -> VllmRuntime:
     runtime = bundle.host.runtime
     models: dict[str, VllmModel] = {}
-    for served_as, name in served_names(bundle).items():
+    for served_as, name in served_models(bundle).items():
         weights = runtime.weights.get(name)
         folder = (settings.state_dir / "models" / name).absolute()
         models[served_as] = VllmModel(

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import os
 import signal
+from pathlib import Path
 
 import pytest
 from sqlalchemy import text
@@ -12,8 +13,10 @@ from pointwork.contract.outcome import AttemptState, Settlement, TaskStatus
 from pointwork.contract.prompt import Prompt
 from pointwork.ledger.audit import AuditChain
 from pointwork.ledger.invariants import check
-from tests.fakes.slow_model import ANSWER
-from tests.faults.conftest import Deployment
+from tests.fakes.slow_model import ANSWER, slow_model
+from tests.faults.conftest import Deployment, write_policies
+from tests.faults.installation import installation
+from tests.faults.processes import temporal
 
 PROMPT = Prompt.from_text("Tidy up this line: the meeting are moved to tuesday.")
 
@@ -46,6 +49,34 @@ async def test_a_worker_killed_during_a_call_leaves_an_unknown_attempt_and_the_t
     assert count(deployment, "SELECT count(*) FROM audit WHERE kind = 'outcome'") == 1
     assert AuditChain(deployment.engine).verify().first_broken_sequence is None
     assert check(deployment.engine) == []
+
+
+async def test_a_worker_told_to_stop_hands_its_call_on_to_the_next(tmp_path: Path) -> None:
+    async with (
+        slow_model() as model,
+        temporal(tmp_path / "temporal") as server,
+        installation(
+            tmp_path / "one", server.address, write_policies(tmp_path, model), model
+        ) as installed,
+    ):
+        first = await installed.worker()
+        await installed.submit("stopped-1")
+        async with asyncio.timeout(60):
+            await model.called.wait()
+        first.send(signal.SIGTERM)
+        assert await first.ended() == 0
+        model.gate.set()
+        await installed.worker()
+        async with asyncio.timeout(120):
+            outcome = await installed.closed("stopped-1")
+
+        assert outcome.status is TaskStatus.SUCCEEDED
+        assert [each.state for each in outcome.attempts] == [
+            AttemptState.UNKNOWN,
+            AttemptState.DONE,
+        ]
+        assert installed.unexplained_calls("stopped-1") == 0
+        assert installed.faults() == []
 
 
 @pytest.mark.req("DC-1")

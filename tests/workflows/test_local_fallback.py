@@ -23,7 +23,7 @@ from tests.fakes.scripted_provider import Script
 from tests.fakes.vllm_server import PROGRAM, Behaviour, Card
 from tests.workflows.stack import Stack, open_test_parts, running
 from workers.gpu import gpu_worker
-from workers.runtimes import open_runtime, served_names
+from workers.runtimes import open_runtime, served_models
 from workers.wiring import Parts
 
 MODEL = "smollm2-135m"
@@ -68,7 +68,7 @@ def parts(repository: Path, tmp_path: Path, card: Card) -> Iterator[Parts]:
 async def deployed(server: WorkflowEnvironment, parts: Parts) -> AsyncIterator[Stack]:
     lease = DeviceLease(parts.settings.state_dir / "gpu.lease", wait_seconds=0)
     runtime = await open_runtime(parts, lease, "key-of-this-run")
-    names = served_names(parts.library.all()[0])
+    names = served_models(parts.library.of_this_host)
     async with (
         running(server, parts, Script(), serves_gpu=False) as stack,
         gpu_worker(stack.temporal, parts, runtime, names, "key-of-this-run"),

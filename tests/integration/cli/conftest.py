@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,6 +44,7 @@ class Called:
 
 
 Call = Callable[..., Called]
+CallAside = Callable[..., Awaitable[Called]]
 
 
 @pytest.fixture(autouse=True)
@@ -148,6 +149,17 @@ async def served_dir(
     )
     yield directory.path
     directory.unlock()
+
+
+@pytest.fixture
+def pointwork(call: Call, served_dir: Path, monkeypatch: pytest.MonkeyPatch) -> CallAside:
+    """The command on the running system, in a thread: the test's own loop serves the workers."""
+    monkeypatch.setenv("POINTWORK_STATE_DIR", str(served_dir))
+
+    async def aside(*arguments: object) -> Called:
+        return await asyncio.to_thread(call, *arguments)
+
+    return aside
 
 
 @pytest.fixture(scope="package")

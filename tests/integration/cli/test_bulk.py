@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import signal
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,25 +15,12 @@ from pointwork.contract.failures import ProviderFailureKind
 from pointwork.contract.outcome import TaskStatus
 from pointwork.ledger.bulk_runs import BulkBook, BulkState
 from tests.fakes.scripted_provider import Fails, Hangs, Says
-from tests.integration.cli.conftest import Call, Called, command, row_counts
+from tests.integration.cli.conftest import Call, CallAside, command, row_counts
 from tests.workflows.stack import Stack
 
 LOCAL = ("--class", "bulk_generation", "--sensitivity", "public")
 CANARY = "the lighthouse keeper counts eleven geese"
 ANSWER = "seven lanterns under the pier"
-
-CallAside = Callable[..., Awaitable[Called]]
-
-
-@pytest.fixture
-def pointwork(call: Call, served_dir: Path, monkeypatch: pytest.MonkeyPatch) -> CallAside:
-    """The command on the running system, in a thread: the test's own loop serves the workers."""
-    monkeypatch.setenv("POINTWORK_STATE_DIR", str(served_dir))
-
-    async def aside(*arguments: object) -> Called:
-        return await asyncio.to_thread(call, *arguments)
-
-    return aside
 
 
 def write(path: Path, *items: dict[str, Any]) -> Path:

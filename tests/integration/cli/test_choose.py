@@ -1,10 +1,7 @@
 """``choose``: answers that differ are seen in full, and a person's choice of one is signed."""
 
-import asyncio
 import json
 import uuid
-from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 import pytest
 
@@ -13,7 +10,7 @@ from pointwork.contract.approval import ApprovalRequest
 from pointwork.contract.outcome import TaskStatus
 from pointwork.contract.prompt import Prompt
 from tests.fakes.scripted_provider import Says
-from tests.integration.cli.conftest import Call, Called
+from tests.integration.cli.conftest import CallAside
 from tests.workflows.stack import SIDE_BY_SIDE_PACK, Stack
 
 TEXTS = {
@@ -28,19 +25,6 @@ PLANS = {
 }
 MODELS = ("gpt-5.1", "claude-sonnet-5", "gemini-3.1-pro")
 WHY = ("--reason", "it fits what we have")
-
-CallAside = Callable[..., Awaitable[Called]]
-
-
-@pytest.fixture
-def pointwork(call: Call, served_dir: Path, monkeypatch: pytest.MonkeyPatch) -> CallAside:
-    """The command on the running system, in a thread: the test's own loop serves the workers."""
-    monkeypatch.setenv("POINTWORK_STATE_DIR", str(served_dir))
-
-    async def aside(*arguments: object) -> Called:
-        return await asyncio.to_thread(call, *arguments)
-
-    return aside
 
 
 async def disagree(stack: Stack, task_id: str, answers: dict[str, str]) -> ApprovalRequest:

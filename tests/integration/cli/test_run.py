@@ -4,34 +4,18 @@ import asyncio
 import json
 import os
 import signal
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-
-import pytest
 
 from pointwork.cli.errors import ExitCode
 from pointwork.contract.failures import ProviderFailureKind
 from pointwork.contract.outcome import TaskStatus
 from tests.fakes.scripted_provider import Fails, Hangs, Says
-from tests.integration.cli.conftest import Call, Called, command
+from tests.integration.cli.conftest import CallAside, command
 from tests.workflows.stack import Stack
 
 LOCAL = ("--class", "summarisation_formatting", "--sensitivity", "public")
 CLOUD = ("--class", "high_stakes_logic", "--sensitivity", "public")
 CANARY = "the heron counts quietly to eleven"
-
-CallAside = Callable[..., Awaitable[Called]]
-
-
-@pytest.fixture
-def pointwork(call: Call, served_dir: Path, monkeypatch: pytest.MonkeyPatch) -> CallAside:
-    """The command on the running system, in a thread: the test's own loop serves the workers."""
-    monkeypatch.setenv("POINTWORK_STATE_DIR", str(served_dir))
-
-    async def aside(*arguments: object) -> Called:
-        return await asyncio.to_thread(call, *arguments)
-
-    return aside
 
 
 async def test_the_answer_alone_is_on_stdout_and_the_route_on_stderr(

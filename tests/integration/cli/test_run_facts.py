@@ -1,8 +1,6 @@
 """What a person states on the command line reaches the decision of any pack."""
 
-import asyncio
 import json
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -11,21 +9,8 @@ from pointwork.contract.decision import DecisionInput
 from pointwork.contract.reasons import ReasonCode
 from pointwork.contract.task import TaskRequest
 from tests.fakes.scripted_provider import Says
-from tests.integration.cli.conftest import Call, Called
+from tests.integration.cli.conftest import CallAside
 from tests.workflows.stack import Stack
-
-CallAside = Callable[..., Awaitable[Called]]
-
-
-@pytest.fixture
-def pointwork(call: Call, served_dir: Path, monkeypatch: pytest.MonkeyPatch) -> CallAside:
-    """The command on the running system, in a thread: the test's own loop serves the workers."""
-    monkeypatch.setenv("POINTWORK_STATE_DIR", str(served_dir))
-
-    async def aside(*arguments: object) -> Called:
-        return await asyncio.to_thread(call, *arguments)
-
-    return aside
 
 
 async def decided(stack: Stack, task_id: str) -> DecisionInput:

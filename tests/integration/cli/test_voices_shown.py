@@ -4,11 +4,10 @@ import json
 
 from pointwork.contract.prompt import Prompt
 from tests.fakes.scripted_provider import Says
-from tests.integration.cli.test_choose import CallAside, end, pointwork
+from tests.integration.cli.conftest import CallAside
+from tests.integration.cli.test_choose import end
 from tests.workflows.stack import NEAR_PACK, VOICES_PACK, Stack
 from tests.workflows.test_critic import REMARKS
-
-__all__ = ["pointwork"]
 
 
 async def criticised(stack: Stack, task_id: str) -> None:

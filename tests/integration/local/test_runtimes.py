@@ -23,7 +23,7 @@ from tests.fakes.ollama_server import FakeOllama
 from tests.fakes.scripted_provider import Script
 from tests.fakes.vllm_server import PROGRAM, Card
 from tests.workflows.stack import open_test_parts
-from workers.runtimes import open_runtime, served_names
+from workers.runtimes import open_runtime, served_models
 from workers.settings import Settings, child_environment
 from workers.wiring import Parts
 
@@ -68,7 +68,7 @@ async def test_a_host_that_names_no_runtime_gets_llama_cpp(open_parts_of: OpenPa
     parts = open_parts_of("embedded")
     runtime = await opened(parts)
     assert isinstance(runtime, LlamaCppRuntime)
-    assert served_names(parts.library.all()[0]) == {"smollm2-135m": "smollm2-135m"}
+    assert served_models(parts.library.of_this_host) == {"smollm2-135m": "smollm2-135m"}
     await runtime.aclose()
 
 
