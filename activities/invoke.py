@@ -1,9 +1,9 @@
 """``invoke-model``: one call to one model, recorded before the first byte leaves the house."""
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
@@ -18,6 +18,7 @@ from activities.call_failures import (
 )
 from activities.restoring import Restorer, restored
 from activities.showing import TokenSinks, shown
+from activities.turns import beating, in_turn
 from pointwork.contract.failures import ProviderFailureKind
 from pointwork.contract.money import usage_cost_nano_usd
 from pointwork.contract.names import ActivityName
@@ -37,11 +38,11 @@ from pointwork.providers.departure import Clearance, DepartureRefusedError
 from pointwork.providers.port import (
     CompletionRequest,
     CompletionResponse,
+    OnProgress,
     Provider,
     ProviderError,
 )
 
-HEARTBEAT_SECONDS = 2.0
 HEALTH_EVERY = timedelta(seconds=5)
 REPORT_MARGIN = timedelta(seconds=10)
 
@@ -119,8 +120,8 @@ class Door(Protocol):
         ...
 
 
-Begun = tuple[AttemptStart, CompletionRequest, bytes | None]
-"""The attempt, the call it makes, and the placeholder mapping of a redacted prompt."""
+Opened = tuple[CompletionRequest, bytes | None]
+"""The call but for its attempt, and the placeholder mapping of a redacted prompt."""
 
 
 class InvokeActivities:
@@ -156,20 +157,43 @@ class InvokeActivities:
                 does not cover a second call after a crash. Neither is retried by Temporal: the
                 workflow decides what follows.
         """
-        part_id = f"{call.task_id}/{call.number}"
-        try:
-            ready = await asyncio.to_thread(self._begin, call, part_id)
-        except self._budget_refused as error:
-            raise budget_exceeded(call, error) from None
-        except DepartureRefusedError as error:
-            raise egress_refused(call, part_id, error) from None
-        if isinstance(ready, Invocation):
-            return ready
-        start, request, mapping = ready
+        request, mapping = await asyncio.to_thread(self._open, call)
+        async with beating() as on_progress:
+            try:
+                async with in_turn(self._provider(call), request) as provider:
+                    return await self._send(call, request, mapping, provider, on_progress)
+            except ProviderError as error:
+                # Never sent; on record all the same, as why the next candidate is asked.
+                start, _ = await self._begin(call, request)
+                if start.stored is not None:
+                    return start.stored
+                raise await self._failed(call, start.attempt_id, error, time.monotonic()) from None
+
+    def _provider(self, call: Invoke) -> Provider:
+        provider = self._providers.get(call.candidate.endpoint)
+        if provider is None:
+            raise ProviderError(
+                ProviderFailureKind.AUTHENTICATION_FAILED,
+                f"endpoint {call.candidate.endpoint} is not configured on this worker",
+            )
+        return provider
+
+    async def _send(
+        self,
+        call: Invoke,
+        request: CompletionRequest,
+        mapping: bytes | None,
+        provider: Provider,
+        on_progress: OnProgress,
+    ) -> Invocation:
+        """Commit that the call is sent, send it, and commit what it came to."""
+        start, request = await self._begin(call, request)
+        if start.stored is not None:
+            return start.stored
         began = time.monotonic()
         try:
             async with shown(self._sinks, call, request, mapping, self._restorer) as showing:
-                response = await self._complete(call, showing)
+                response = await provider.complete(showing, on_progress)
             reach(Failpoint.AFTER_BODY)
         except ProviderError as error:
             raise await self._failed(call, start.attempt_id, error, began) from None
@@ -197,8 +221,7 @@ class InvokeActivities:
         await asyncio.to_thread(self._note_health, call, error)
         return application_error(failure, error)
 
-    def _begin(self, call: Invoke, part_id: str) -> Begun | Invocation:
-        """Open the content, then commit that the call is sent; or the answer stored before."""
+    def _open(self, call: Invoke) -> Opened:
         prompt = self._content.prompt(call.task_id, call.content)
         schema: dict[str, Any] | None = None
         if call.answer_schema is not None:
@@ -208,16 +231,6 @@ class InvokeActivities:
         mapping: bytes | None = None
         if call.placeholders is not None:
             mapping = self._content.placeholders(call.task_id, call.placeholders)
-
-        clearance = self._door.clear(call, prompt, schema)
-        start = self._attempts.begin(call, part_id, datetime.now(UTC))
-        if start.stored is not None:
-            return start.stored
-        attempt_id = start.attempt_id
-
-        async def note(call_id: str) -> None:
-            await asyncio.to_thread(self._attempts.note_request_id, attempt_id, call_id)
-
         info = activity.info()
         request = CompletionRequest(
             model=call.candidate.served_as,
@@ -225,43 +238,41 @@ class InvokeActivities:
             max_output_tokens=call.candidate.max_output_tokens,
             temperature=call.temperature,
             timeout_seconds=call.candidate.timeout_seconds,
-            request_id=attempt_id,
+            request_id=_part_id(call),
             seed=call.seed,
             answer_schema=schema,
             effort=call.candidate.effort,
-            clearance=clearance,
             priority=info.priority.priority_key or PRIORITY_STANDARD,
             queued_at=info.scheduled_time,
             give_up_at=_give_up_at(info),
-            on_started=note,
         )
-        return start, request, mapping
+        return request, mapping
 
-    async def _complete(self, call: Invoke, request: CompletionRequest) -> CompletionResponse:
-        provider = self._providers.get(call.candidate.endpoint)
-        if provider is None:
-            raise ProviderError(
-                ProviderFailureKind.AUTHENTICATION_FAILED,
-                f"endpoint {call.candidate.endpoint} is not configured on this worker",
-            )
-        received_characters = 0
+    async def _begin(
+        self, call: Invoke, request: CompletionRequest
+    ) -> tuple[AttemptStart, CompletionRequest]:
+        """Commit that the call is sent; ``stored`` is the answer of an earlier send instead.
 
-        def on_progress(characters: int) -> None:
-            nonlocal received_characters
-            received_characters = characters
+        Raises:
+            ApplicationError: the door or a budget refuses it.
+        """
 
-        async def beat() -> None:
-            while True:
-                await asyncio.sleep(HEARTBEAT_SECONDS)
-                activity.heartbeat(received_characters)
+        def begin() -> tuple[AttemptStart, Clearance | None]:
+            clearance = self._door.clear(call, request.prompt, request.answer_schema)
+            return self._attempts.begin(call, _part_id(call), datetime.now(UTC)), clearance
 
-        heart = asyncio.create_task(beat())
         try:
-            return await provider.complete(request, on_progress)
-        finally:
-            heart.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await heart
+            start, clearance = await asyncio.to_thread(begin)
+        except self._budget_refused as error:
+            raise budget_exceeded(call, error) from None
+        except DepartureRefusedError as error:
+            raise egress_refused(call, _part_id(call), error) from None
+
+        async def note(call_id: str) -> None:
+            await asyncio.to_thread(self._attempts.note_request_id, start.attempt_id, call_id)
+
+        begun = replace(request, request_id=start.attempt_id, clearance=clearance, on_started=note)
+        return start, begun
 
     def _finish(
         self,
@@ -342,6 +353,10 @@ class InvokeActivities:
         until = now + timedelta(seconds=wait) if wait else None
         self._well_at.pop(call.candidate.endpoint, None)
         self._health.record_endpoint(call.candidate.endpoint, False, error.kind, until, now)
+
+
+def _part_id(call: Invoke) -> str:
+    return f"{call.task_id}/{call.number}"
 
 
 def _cost(call: Invoke, usage: TokenUsage | None) -> tuple[int, Settlement]:

@@ -1,19 +1,16 @@
 """Fixtures every test may use: one real Temporal server a test process."""
 
 import gc
-import sysconfig
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from temporalio.common import SearchAttributeKey
 from temporalio.testing import WorkflowEnvironment
 
-from pointwork.contract.names import SearchAttribute
 from pointwork.policy.bundle import PolicyLibrary
 from pointwork.policy.documents.load import load_library
 from tests.scale import Scale
+from tests.temporal_server import dev_server
 
 pytest_plugins = ["tests.hangs", "tests.postgres"]
 
@@ -49,13 +46,6 @@ def scale(request: pytest.FixtureRequest) -> Scale:
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
-SEARCH_ATTRIBUTES: list[SearchAttributeKey[str] | SearchAttributeKey[float]] = [
-    SearchAttributeKey.for_float(each)
-    if each is SearchAttribute.COST_USD
-    else SearchAttributeKey.for_keyword(each)
-    for each in SearchAttribute
-]
-
 
 @pytest.fixture(scope="session")
 def repository() -> Path:
@@ -68,34 +58,7 @@ def library() -> PolicyLibrary:
     return load_library(REPOSITORY / "policies", "embedded")
 
 
-async def start_temporal_server() -> WorkflowEnvironment:
-    """The real dev server from its PyPI package, tuned as `pointwork up` tunes it.
-
-    One that idles takes a fiftieth of a processor. A folder's own is therefore a fixture of scope
-    "package", for which the folder has an ``__init__.py``: it ends when its tests are through.
-
-    Where many start at once it may find no free port for its inner services, and panics.
-    """
-    for _ in range(2):
-        with suppress(RuntimeError):
-            return await _start_temporal_server()
-    return await _start_temporal_server()
-
-
-async def _start_temporal_server() -> WorkflowEnvironment:
-    return await WorkflowEnvironment.start_local(
-        dev_server_existing_path=str(Path(sysconfig.get_path("scripts")) / "temporal"),
-        dev_server_log_level="error",
-        search_attributes=SEARCH_ATTRIBUTES,
-        dev_server_extra_args=[
-            "--dynamic-config-value",
-            "history.transferProcessorMaxPollRPS=10000",
-        ],
-    )
-
-
 @pytest.fixture(scope="session")
 async def temporal_server() -> AsyncIterator[WorkflowEnvironment]:
-    server = await start_temporal_server()
-    yield server
-    await server.shutdown()
+    async with dev_server() as server:
+        yield server

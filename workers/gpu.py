@@ -6,7 +6,7 @@ import os
 import platform
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy.exc import SQLAlchemyError
 from temporalio.client import Client
@@ -97,7 +97,8 @@ async def gpu_worker(
     """The worker of ``invoke-model`` on the card's queue, with its lane, until it is left.
 
     It takes more tasks than run: the lane chooses among what it sees, and Temporal's priority
-    orders what waits behind that.
+    orders what waits behind that. When it is left, what waits is handed back to Temporal at
+    once, and what runs has ``drain_seconds`` of the settings to end.
     """
     # Imported here: the workers of the other queues, started by the same program, load no SDK.
     from pointwork.providers.openai import OpenAIProvider
@@ -118,6 +119,7 @@ async def gpu_worker(
             task_queue=TaskQueue.GPU,
             activities=[invoke_activities(parts, {LOCAL_ENDPOINT: provider}).invoke_model],
             max_concurrent_activities=max(WINDOW, 2 * host.parallel_requests),
+            graceful_shutdown_timeout=timedelta(seconds=parts.settings.drain_seconds),
         ) as worker:
             yield worker
     finally:

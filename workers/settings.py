@@ -187,6 +187,9 @@ class Settings(BaseSettings):
     """Calls to vendors that one worker has open at a time."""
     vllm_command: Annotated[tuple[str, ...], Field(min_length=1)] = ("vllm", "serve")
     """What starts a vLLM server, as JSON; the model and its arguments follow."""
+    drain_seconds: float = Field(default=8.0, ge=0, le=3600)
+    """How long a GPU worker told to stop lets its running generations go on; what still waits for
+    its turn is handed back at once. Whoever stops it must have more patience than this."""
     local_api_key: SecretStr | None = None
     """What attached model servers of this host ask for; None makes a key for each run."""
     corpora_dir: Path | None = None

@@ -119,6 +119,9 @@ async def test_every_task_outlives_kills_of_the_gpu_worker_and_of_its_models_ser
         assert short == {}
         assert len(unanswered) <= kills // (2 * CALLS_OF_A_TASK)
         assert on.count("SELECT count(*) FROM outcome") == count
+        # What only waited in a lost worker was never sent, and nothing says so.
+        unknown = on.count("SELECT count(*) FROM attempt WHERE state = 'unknown'")
+        assert unknown <= kills - kills // 2
         assert on.faults() == []
         await card.worker.kill()
         for each in card.servers:

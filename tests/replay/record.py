@@ -21,8 +21,9 @@ from pointwork.contract.prompt import Prompt
 from pointwork.contract.task import DataClass
 from pointwork.leaving import leave
 from pointwork.policy.documents.load import load_library
-from tests.conftest import REPOSITORY, start_temporal_server
+from tests.conftest import REPOSITORY
 from tests.fakes.scripted_provider import Fails, Hangs, Says, Script
+from tests.temporal_server import dev_server
 from tests.workflows.bulk import Bulk
 from tests.workflows.stack import (
     QUICK_PACK,
@@ -240,11 +241,10 @@ def without_machine(value: Any) -> Any:
 async def record(scenarios: Sequence[Scenario]) -> None:
     """Record the histories, and the bundles that they pin."""
     library = load_library(REPOSITORY / "policies", "embedded")
-    server = await start_temporal_server()
     with tempfile.TemporaryDirectory() as folder:
         script = Script()
         parts = open_test_parts(Path(folder), library, script)
-        async with running(server, parts, script) as stack:
+        async with dev_server() as server, running(server, parts, script) as stack:
             for scenario in scenarios:
                 task_id = await scenario(stack)
                 workflow_id, _, run_id = task_id.partition("#")
@@ -254,7 +254,6 @@ async def record(scenarios: Sequence[Scenario]) -> None:
                 (FOLDER / "histories" / f"{name_of(scenario)}.json").write_text(raw + "\n")
                 keep_bundles(stack, task_id)
                 sys.stdout.write(f"{name_of(scenario)}: {len(history.events)} events\n")
-    await server.shutdown()
 
 
 def keep_bundles(stack: Stack, task_id: str) -> None:

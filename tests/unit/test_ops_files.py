@@ -68,7 +68,9 @@ def test_the_service_comes_back_by_itself_and_is_given_time_to_stop() -> None:
     given = unit()
     assert given["Restart"] == ["always"]
     assert given["KillMode"] == ["mixed"]
-    assert int(given["TimeoutStopSec"][0]) >= longest_generation_seconds() + 60
+    drain_seconds = int(stated_settings()["POINTWORK_DRAIN_SECONDS"])
+    assert drain_seconds >= longest_generation_seconds()
+    assert int(given["TimeoutStopSec"][0]) >= drain_seconds + 60
     assert compose()["services"]["gpu"]["stop_grace_period"] == f"{given['TimeoutStopSec'][0]}s"
 
 

@@ -6,8 +6,8 @@ from temporalio.testing import WorkflowEnvironment
 
 from pointwork.ledger.signals import SignalStore
 from pointwork.policy.bundle import PolicyLibrary
-from tests.conftest import start_temporal_server
 from tests.fakes.scripted_provider import Script
+from tests.temporal_server import dev_server
 from tests.workflows.stack import Stack, open_test_parts, running
 
 
@@ -29,9 +29,8 @@ async def started_stack(
 @pytest.fixture(scope="package")
 async def own_server() -> AsyncIterator[WorkflowEnvironment]:
     """For tests that run a stack of their own: on the shared one they would serve each other."""
-    server = await start_temporal_server()
-    yield server
-    await server.shutdown()
+    async with dev_server() as server:
+        yield server
 
 
 @pytest.fixture

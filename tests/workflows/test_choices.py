@@ -19,8 +19,8 @@ from pointwork.contract.steps import Verify
 from pointwork.ledger.audit import AuditChain
 from pointwork.ledger.tables import ApprovalState
 from pointwork.policy.bundle import PolicyLibrary
-from tests.conftest import start_temporal_server
 from tests.fakes.scripted_provider import Fails, Says, Script
+from tests.temporal_server import dev_server
 from tests.workflows.stack import (
     OWNER,
     QUICK_CHOICE_PACK,
@@ -298,10 +298,10 @@ async def sure_of_itself(step: Verify) -> CheckResult:
 async def test_a_comparison_with_scores_still_ends_in_a_persons_hands(
     library: PolicyLibrary, tmp_path: Path
 ) -> None:
-    script, server = Script(), await start_temporal_server()
+    script = Script()
     parts = open_test_parts(tmp_path, library, script)
     standins = {TaskQueue.VERIFY: [sure_of_itself]}
-    async with running(server, parts, script, standins) as scoring:
+    async with dev_server() as server, running(server, parts, script, standins) as scoring:
         request = await disagree(scoring)
         assert (await scoring.client.status(request.task_id)).waits_for == GrantKind.CHOICE
         await scoring.client.submit_verdict(scoring.signed(request, REJECTED))
@@ -310,4 +310,3 @@ async def test_a_comparison_with_scores_still_ends_in_a_persons_hands(
     assert outcome.selection is None
     parts.threads.shutdown()
     parts.engine.dispose()
-    await server.shutdown()

@@ -3,10 +3,8 @@
 Each workflow has a clock of its own that is put forward; the ledger's clock is the real one.
 """
 
-import sysconfig
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,8 +18,8 @@ from pointwork.contract.failures import FailureType
 from pointwork.contract.outcome import TaskStatus
 from pointwork.contract.prompt import Prompt
 from pointwork.policy.bundle import PolicyLibrary
-from tests.conftest import SEARCH_ATTRIBUTES
 from tests.fakes.scripted_provider import Script
+from tests.temporal_server import dev_server
 from tests.workflows.stack import PATIENT_PACK, Stack, open_test_parts, running
 
 Handle = WorkflowHandle[Any, Any]
@@ -31,14 +29,8 @@ SKIPPING = "frontend.WorkflowTimeSkippingEnabled=true"
 
 @pytest.fixture(scope="module")
 async def skipping_server() -> AsyncIterator[WorkflowEnvironment]:
-    server = await WorkflowEnvironment.start_local(
-        dev_server_existing_path=str(Path(sysconfig.get_path("scripts")) / "temporal"),
-        dev_server_log_level="error",
-        search_attributes=SEARCH_ATTRIBUTES,
-        dev_server_extra_args=["--dynamic-config-value", SKIPPING],
-    )
-    yield server
-    await server.shutdown()
+    async with dev_server(SKIPPING) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")

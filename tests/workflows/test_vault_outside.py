@@ -18,9 +18,9 @@ from pointwork.ledger.migrate import migrate
 from pointwork.ledger.sealed_bytes import InTable, SealedStoreError, VaultUrlError
 from pointwork.ledger.vault import ContentUnavailableError, Vault
 from pointwork.policy.bundle import PolicyLibrary
-from tests.conftest import start_temporal_server
 from tests.fakes.scripted_provider import Says, Script
 from tests.integration.ledger.stores import BUCKET, S3Server, objects, running_s3
+from tests.temporal_server import dev_server
 from tests.workflows.stack import Stack, open_test_parts, running
 from workers.settings import Settings
 from workers.wiring import sealed_store
@@ -37,9 +37,8 @@ def s3() -> Iterator[S3Server]:
 @pytest.fixture(scope="module")
 async def own_server() -> AsyncIterator[WorkflowEnvironment]:
     """Workers with another vault would take these tasks from a shared one."""
-    server = await start_temporal_server()
-    yield server
-    await server.shutdown()
+    async with dev_server() as server:
+        yield server
 
 
 @pytest.fixture

@@ -36,6 +36,32 @@ class _Line:
     calls: int = 0
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Turn:
+    """The server, while it is a request's turn on it."""
+
+    provider: Provider
+    paces: RunPaces
+
+    async def complete(
+        self, request: CompletionRequest, on_progress: OnProgress | None = None
+    ) -> CompletionResponse:
+        seconds = request.timeout_seconds
+        if request.give_up_at is not None:
+            seconds = min(seconds, _seconds_until(request.give_up_at))
+        began = time.monotonic()
+        response = await self.provider.complete(
+            dataclasses.replace(request, timeout_seconds=seconds), on_progress
+        )
+        if response.usage is not None:
+            took = time.monotonic() - began
+            self.paces.note(request.model, response.usage.output_tokens, took)
+        return response
+
+    async def aclose(self) -> None:
+        """The server is the lane's to close."""
+
+
 class LocalProvider:
     """Waits for its turn in the lane, then delegates to the adapter of the model's server (DC-21).
 
@@ -62,25 +88,20 @@ class LocalProvider:
         self, request: CompletionRequest, on_progress: OnProgress | None = None
     ) -> CompletionResponse:
         """As ``Provider.complete``; a model that does not come free in time is unavailable."""
+        async with self.turn(request) as ready:
+            return await ready.complete(request, on_progress)
+
+    @asynccontextmanager
+    async def turn(self, request: CompletionRequest) -> AsyncIterator[Provider]:
+        """The server of the request's model, loaded and free for it (``QueuedProvider.turn``)."""
         if request.model not in self._aliases:
             raise ProviderError(
                 ProviderFailureKind.MODEL_NOT_FOUND,
                 f"local: {request.model} is none of the local models "
                 f"({', '.join(sorted(self._aliases))}); correct served_as in the model catalogue",
             )
-        now = datetime.now(UTC)
-        async with self._turn(request, now) as line:
-            seconds = request.timeout_seconds
-            if request.give_up_at is not None:
-                seconds = min(seconds, _seconds_until(request.give_up_at))
-            began = time.monotonic()
-            response = await line.provider.complete(
-                dataclasses.replace(request, timeout_seconds=seconds), on_progress
-            )
-            took = time.monotonic() - began
-        if response.usage is not None:
-            self._paces.note(request.model, response.usage.output_tokens, took)
-        return response
+        async with self._line_of(request, datetime.now(UTC)) as line:
+            yield _Turn(line.provider, self._paces)
 
     async def aclose(self) -> None:
         """Turn away who waits and close the adapter; the runtime is its owner's to close."""
@@ -90,7 +111,7 @@ class LocalProvider:
             await line.provider.aclose()
 
     @asynccontextmanager
-    async def _turn(self, request: CompletionRequest, now: datetime) -> AsyncIterator[_Line]:
+    async def _line_of(self, request: CompletionRequest, now: datetime) -> AsyncIterator[_Line]:
         wait_seconds = request.timeout_seconds
         if request.give_up_at is not None:
             wait_seconds = _seconds_until(request.give_up_at)

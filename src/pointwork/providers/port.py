@@ -1,9 +1,10 @@
 """The one port to every model: what goes in, what comes out, and how a call fails."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from pointwork.contract.failures import ProviderFailureKind
 from pointwork.contract.outcome import FinishReason, TokenUsage
@@ -101,3 +102,18 @@ class Provider(Protocol):
         ...
 
     async def aclose(self) -> None: ...
+
+
+@runtime_checkable
+class QueuedProvider(Provider, Protocol):
+    """An endpoint that serves few calls at a time, and says when a call would be sent."""
+
+    def turn(self, request: CompletionRequest) -> AbstractAsyncContextManager[Provider]:
+        """Wait until ``request`` can be sent at once: to what is given, while it is held.
+
+        Neither the request's id nor its clearance need be known yet.
+
+        Raises:
+            ProviderError: no turn came by ``give_up_at``.
+        """
+        ...

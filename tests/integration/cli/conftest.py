@@ -22,8 +22,8 @@ from pointwork.ledger.master_keys import MasterKeys
 from pointwork.ledger.migrate import migrate
 from pointwork.ledger.tables import METADATA
 from pointwork.policy.bundle import PolicyLibrary
-from tests.conftest import start_temporal_server
 from tests.fakes.scripted_provider import Script
+from tests.temporal_server import dev_server
 from tests.workflows.stack import Stack, open_test_parts, running
 
 if TYPE_CHECKING:
@@ -125,9 +125,8 @@ def row_counts(engine: Engine) -> dict[str, int]:
 @pytest.fixture(scope="package")
 async def cli_server() -> AsyncIterator[WorkflowEnvironment]:
     """A server for these tests alone: workers of others on a shared one would take its tasks."""
-    server = await start_temporal_server()
-    yield server
-    await server.shutdown()
+    async with dev_server() as server:
+        yield server
 
 
 @pytest.fixture(scope="package")

@@ -12,14 +12,13 @@ from temporalio.testing import WorkflowEnvironment
 from pointwork.ledger.payload_keys import create_payload_keys
 from pointwork.privacy.codec import EncryptingCodec
 from pointwork.temporal import payload_codec
-from tests.conftest import start_temporal_server
+from tests.temporal_server import dev_server
 
 
 @pytest.fixture(scope="package")
 async def codec_server() -> AsyncIterator[WorkflowEnvironment]:
-    server = await start_temporal_server()
-    yield server
-    await server.shutdown()
+    async with dev_server() as server:
+        yield server
 
 
 @pytest.fixture(scope="package")

@@ -9,9 +9,9 @@ import pytest
 from openai import AsyncOpenAI
 
 from pointwork.policy.bundle import PolicyLibrary
-from tests.conftest import start_temporal_server
 from tests.fakes.scripted_provider import Script
 from tests.integration.gateway.house import Account, Clients, House
+from tests.temporal_server import dev_server
 from tests.workflows.stack import open_test_parts, running
 from workers.gateway import build_gateway, serve_gateway
 from workers.settings import GatewaySettings
@@ -22,10 +22,9 @@ async def house(
     library: PolicyLibrary, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[House]:
     """One gateway for the tests of a process; each makes accounts of its own."""
-    server = await start_temporal_server()
     script = Script()
     parts = open_test_parts(tmp_path_factory.mktemp("gateway"), library, script)
-    async with running(server, parts, script) as stack:
+    async with dev_server() as server, running(server, parts, script) as stack:
         settings = GatewaySettings(port=0)
         gateway = build_gateway(stack.temporal, parts, settings)
         ready, stopped = asyncio.Event(), asyncio.Event()
@@ -42,7 +41,6 @@ async def house(
         await serving_task
     parts.threads.shutdown()
     parts.engine.dispose()
-    await server.shutdown()
 
 
 @pytest.fixture

@@ -22,16 +22,15 @@ from activities.sweep import SweepActivities
 from pointwork.contract.names import SWEEP_SCHEDULE, WORKFLOW_QUEUE
 from pointwork.contract.sweep import Swept
 from pointwork.temporal import pointwork_plugin
-from tests.conftest import start_temporal_server
+from tests.temporal_server import dev_server
 from workers.sweep import LedgerSweep, Project, Reconcile, schedule_sweep
 from workflows.sweep_ledger import SweepLedger
 
 
 @pytest.fixture(scope="package")
 async def sweep_server() -> AsyncIterator[WorkflowEnvironment]:
-    server = await start_temporal_server()
-    yield server
-    await server.shutdown()
+    async with dev_server() as server:
+        yield server
 
 
 @pytest.fixture

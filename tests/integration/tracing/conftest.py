@@ -10,8 +10,8 @@ from temporalio.testing import WorkflowEnvironment
 
 from pointwork.ledger.payload_keys import create_payload_keys
 from pointwork.policy.bundle import PolicyLibrary
-from tests.conftest import start_temporal_server
 from tests.fakes.scripted_provider import Script
+from tests.temporal_server import dev_server
 from tests.workflows.stack import Stack, open_test_parts, running
 from workers.tracing import TaskTracing, tracer_provider
 
@@ -39,9 +39,8 @@ def trace_of(span: ReadableSpan) -> str:
 
 @pytest.fixture(scope="package")
 async def tracing_server() -> AsyncIterator[WorkflowEnvironment]:
-    server = await start_temporal_server()
-    yield server
-    await server.shutdown()
+    async with dev_server() as server:
+        yield server
 
 
 @pytest.fixture(scope="package")

@@ -1,0 +1,72 @@
+"""A call waits for its turn, where few are served at a time, before anything says it was sent."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from pointwork.providers.port import CompletionRequest, OnProgress, Provider, QueuedProvider
+
+HEARTBEAT_SECONDS = 2.0
+WORKER_STOPPING = "WORKER_STOPPING"
+"""Retried by Temporal, on whichever worker serves the queue next: nothing was sent."""
+
+
+@asynccontextmanager
+async def in_turn(provider: Provider, request: CompletionRequest) -> AsyncIterator[Provider]:
+    """What to send ``request`` to, held while it is the request's turn.
+
+    A worker that is told to stop hands back at once what still waits.
+
+    Raises:
+        ProviderError: no turn came in time, or the model does not load.
+        ApplicationError: ``WORKER_STOPPING``.
+    """
+    if not isinstance(provider, QueuedProvider):
+        yield provider
+        return
+    async with AsyncExitStack() as held:
+        try:
+            async with asyncio.timeout(None) as patience:
+                watching = asyncio.create_task(_end_at_shutdown(patience))
+                try:
+                    ready = await held.enter_async_context(provider.turn(request))
+                finally:
+                    watching.cancel()
+        except TimeoutError:
+            if not patience.expired():
+                raise
+            message = "the worker stops before the call's turn came; another takes it up"
+            raise ApplicationError(message, type=WORKER_STOPPING) from None
+        yield ready
+
+
+async def _end_at_shutdown(patience: asyncio.Timeout) -> None:
+    await activity.wait_for_worker_shutdown()
+    patience.reschedule(asyncio.get_running_loop().time())
+
+
+@asynccontextmanager
+async def beating() -> AsyncIterator[OnProgress]:
+    """Heartbeats until it is left, with the characters that came so far."""
+    received_characters = 0
+
+    def on_progress(characters: int) -> None:
+        nonlocal received_characters
+        received_characters = characters
+
+    async def beat() -> None:
+        while True:
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+            activity.heartbeat(received_characters)
+
+    heart = asyncio.create_task(beat())
+    try:
+        yield on_progress
+    finally:
+        heart.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await heart
