@@ -207,9 +207,10 @@ async def by_first_come(device: Device, trace: Sequence[Arrival]) -> Outcome:
     return outcome
 
 
-async def by_lane(device: Device, trace: Sequence[Arrival]) -> Outcome:
+async def by_lane(device: Device, trace: Sequence[Arrival], pace: Pace) -> Outcome:
+    """Our lane. Its first guess of a load is on the high side of those that were measured."""
     await device.runtime.ensure_loaded(MODELS[0])
-    lane = LocalLane(device.runtime)
+    lane = LocalLane(device.runtime, swap_seconds_guess=1.5 * max(pace.load.values()))
     provider = LocalProvider(lane, device.connect, MODELS, BOUNDS)
     outcome = await replayed(device, trace, provider.complete)
     status = lane.status()
@@ -228,7 +229,7 @@ class Ratios:
 
 async def side_by_side(device: Device, name: str, trace: list[Arrival], pace: Pace) -> Ratios:
     fifo = await by_first_come(device, trace)
-    lane = await by_lane(device, trace)
+    lane = await by_lane(device, trace, pace)
     collated = simulate(trace, Card(1, pace.swap), collating)
     ours = simulate(trace, Card(1, pace.swap), by_arbiter)
     best = fewest_swaps(trace, pace.swap) or lower_limit(trace, pace.swap)

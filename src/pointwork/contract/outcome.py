@@ -26,6 +26,8 @@ from pointwork.contract.task import ContentRef, Message, Name, Sensitivity, Task
 class TaskStatus(StrEnum):
     """The states a person sees. The last five are terminal."""
 
+    QUEUED = "queued"
+    """Accepted with its bulk run, which has not begun it yet."""
     CLASSIFYING = "classifying"
     PENDING_APPROVAL = "pending_approval"
     RESERVING = "reserving"

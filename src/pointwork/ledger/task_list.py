@@ -11,10 +11,13 @@ from sqlalchemy import Engine, Select, and_, bindparam, or_, select
 
 from pointwork.contract.failures import PointworkError
 from pointwork.contract.outcome import TaskStatus
+from pointwork.ledger.bulk_runs import waits_in_bulk
 from pointwork.ledger.engine import read
 from pointwork.ledger.tables import Approval, ApprovalState, Outcome, Task, table_of
 
 PAGE_ROWS_MAX = 200
+RUNNING = "running"
+"""Any task that was begun and has not ended."""
 _RARE_MAX = 2_000
 """Fewer are looked up one by one; more are met soon enough on the way from the newest."""
 
@@ -34,7 +37,7 @@ class TaskEntry:
     pack: str
     created_at: datetime
     status: str
-    """A ``TaskStatus``; ``running`` where it has not ended."""
+    """A ``TaskStatus``; ``running`` where it was begun and has not ended."""
     failure: str | None
     task_class: str | None
     served_model: str | None
@@ -86,7 +89,7 @@ class TaskList:
 
         Args:
             callers: whose tasks; None is everybody's.
-            status: a terminal ``TaskStatus``, ``running`` or ``pending_approval``.
+            status: a terminal ``TaskStatus``, ``running``, ``queued`` or ``pending_approval``.
             id_prefix: what the ids begin with.
 
         Raises:
@@ -121,7 +124,9 @@ def _narrowed(
         case None:
             return query
         case "running":
-            return query.where(_TASK.c.is_open)
+            return query.where(_TASK.c.is_open, ~waits_in_bulk())
+        case TaskStatus.QUEUED:
+            return query.where(_TASK.c.is_open, waits_in_bulk())
         case TaskStatus.PENDING_APPROVAL:
             return query.where(_APPROVAL.c.task_id.is_not(None))
         case _:
@@ -154,13 +159,15 @@ def _cursor(entry: TaskEntry) -> str:
 
 def _entry(row: Any) -> TaskEntry:
     waits = row.waiting_task_id is not None and row.status is None
-    status = row.status or (TaskStatus.PENDING_APPROVAL if waits else "running")
+    standing = TaskStatus.QUEUED if row.is_queued else RUNNING
+    if waits:
+        standing = TaskStatus.PENDING_APPROVAL
     return TaskEntry(
         task_id=row.task_id,
         caller=row.caller,
         pack=row.pack,
         created_at=row.created_at,
-        status=str(status),
+        status=str(row.status or standing),
         failure=row.failure,
         task_class=row.task_class,
         served_model=row.served_model,
@@ -185,6 +192,7 @@ _ROWS = (
         _OUTCOME.c.settlement,
         _OUTCOME.c.finished_at,
         _APPROVAL.c.task_id.label("waiting_task_id"),
+        waits_in_bulk().label("is_queued"),
     )
     .select_from(
         _TASK.outerjoin(_OUTCOME, _OUTCOME.c.task_id == _TASK.c.task_id).outerjoin(

@@ -1,15 +1,38 @@
 """What loads and generations took here, and so what the next ones may take."""
 
+from dataclasses import dataclass
+
+_GAIN = 0.25
+"""The weight of the latest measurement, in the mean and in the deviation from it."""
+_FIRST_DEVIATION = 0.25
+"""Of the first measurement, as long as it is the only one."""
+_DEVIATIONS = 3.0
+"""Above the mean, for a swap: who plans on the mean misses every other bound."""
 _KEEP = 0.7
-"""Of what was known before; the rest is the latest measurement."""
-_SWAP_MARGIN = 1.3
-_SWAP_MARGIN_SECONDS = 0.2
-"""Loads vary, and who plans on the mean misses every other bound."""
+"""Of what was known of a generation before; the rest is the latest one."""
 
 
-def _high_side(known: float, latest: float) -> float:
-    """Slow news counts at once, good news by and by."""
-    return max(latest, _KEEP * known + (1 - _KEEP) * latest)
+@dataclass(frozen=True, slots=True)
+class _Pace:
+    """A running mean and deviation, as TCP keeps them of a round trip (RFC 6298)."""
+
+    mean_seconds: float
+    deviation_seconds: float
+
+    @classmethod
+    def first(cls, seconds: float) -> "_Pace":
+        return cls(seconds, seconds * _FIRST_DEVIATION)
+
+    def then(self, seconds: float) -> "_Pace":
+        off = seconds - self.mean_seconds
+        return _Pace(
+            self.mean_seconds + _GAIN * off,
+            self.deviation_seconds + _GAIN * (abs(off) - self.deviation_seconds),
+        )
+
+    @property
+    def high_side_seconds(self) -> float:
+        return self.mean_seconds + _DEVIATIONS * self.deviation_seconds
 
 
 class SwapPaces:
@@ -18,20 +41,20 @@ class SwapPaces:
     def __init__(self, guess_seconds: float) -> None:
         """``guess_seconds``: taken for a model that was never loaded."""
         self._guess_seconds = guess_seconds
-        self._of_pair: dict[tuple[str | None, str], float] = {}
-        self._of_model: dict[str, float] = {}
+        self._of_pair: dict[tuple[str | None, str], _Pace] = {}
+        self._of_model: dict[str, _Pace] = {}
 
     def note(self, before: str | None, after: str, seconds: float) -> None:
-        known = self._of_pair.get((before, after), seconds)
-        self._of_pair[before, after] = _high_side(known, seconds)
-        self._of_model[after] = seconds
+        if before == after:
+            return  # It was there already, which says nothing of a load.
+        known = self._of_pair.get((before, after))
+        self._of_pair[before, after] = known.then(seconds) if known else _Pace.first(seconds)
+        self._of_model[after] = _Pace.first(seconds)
 
     def seconds(self, before: str | None, after: str) -> float:
         """Of this pair; else of the last load of ``after`` from anywhere; else the guess."""
-        measured = self._of_pair.get((before, after), self._of_model.get(after))
-        if measured is None:
-            return self._guess_seconds
-        return measured * _SWAP_MARGIN + _SWAP_MARGIN_SECONDS
+        known = self._of_pair.get((before, after), self._of_model.get(after))
+        return known.high_side_seconds if known else self._guess_seconds
 
 
 class RunPaces:
@@ -47,7 +70,8 @@ class RunPaces:
             return
         latest = seconds / output_tokens
         known = self._seconds_per_token.get(model, latest)
-        self._seconds_per_token[model] = _high_side(known, latest)
+        # Slow news counts at once, good news by and by.
+        self._seconds_per_token[model] = max(latest, _KEEP * known + (1 - _KEEP) * latest)
 
     def seconds(self, model: str, output_tokens_max: int, seconds_max: float) -> float:
         """Of a generation of at most so many tokens, which is cut off after ``seconds_max``."""

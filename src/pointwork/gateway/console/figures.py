@@ -30,6 +30,7 @@ TONES = {
     "voided": "quiet",
     "pending_approval": "warn",
     "waiting": "warn",
+    "queued": "quiet",
     "hold": "warn",
     "spent": "warn",
     "near": "warn",

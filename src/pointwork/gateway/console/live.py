@@ -22,7 +22,7 @@ from starlette.responses import StreamingResponse
 from pointwork.contract.approval import ApprovalRequest
 from pointwork.contract.failures import PointworkError
 from pointwork.contract.names import TaskQueue
-from pointwork.contract.outcome import TaskView
+from pointwork.contract.outcome import TaskStatus, TaskView
 from pointwork.contract.task import TASK_ID_PATTERN
 from pointwork.gateway.console.access import Signed, Viewer, find_signed, require
 from pointwork.gateway.console.pages import fragment
@@ -30,7 +30,7 @@ from pointwork.gateway.permissions import Right, callers_seen, may_read
 from pointwork.gateway.problems import ProblemError
 from pointwork.ledger.decisions import warned_decisions
 from pointwork.ledger.signals import SignalStore
-from pointwork.ledger.task_list import TaskEntry, TaskList
+from pointwork.ledger.task_list import RUNNING, TaskEntry, TaskList
 from pointwork.policy.reading.cost_switch import CostSwitch, cost_switch
 from pointwork.policy.reading.lane import read_lane
 
@@ -85,13 +85,19 @@ class Shown:
 
     def includes(self, row: Row) -> bool:
         entry = row.entry
-        is_running = entry.finished_at is None
         return (
             self.pack in ("", entry.pack)
             and self.caller in ("", entry.caller)
             and entry.task_id.startswith(self.search)
-            and (self.status in ("", entry.status) or (self.status == "running" and is_running))
+            and (
+                self.status in ("", entry.status) or (self.status == RUNNING and _is_running(entry))
+            )
         )
+
+
+def _is_running(entry: TaskEntry) -> bool:
+    """Begun and not ended; it may wait for a person."""
+    return entry.finished_at is None and entry.status != TaskStatus.QUEUED
 
 
 @dataclass(eq=False, slots=True)
@@ -120,7 +126,7 @@ class Feed:
     async def rows(self, entries: Iterable[TaskEntry]) -> list[Row]:
         """The entries with what is known of those that have not ended."""
         listed = list(entries)
-        running = [each.task_id for each in listed if each.finished_at is None]
+        running = [each.task_id for each in listed if _is_running(each)]
         asked = await asyncio.to_thread(self._asked) if running else {}
         classes = await asyncio.to_thread(self._classes_of, running[:_ASKED_MAX])
         switches = await asyncio.to_thread(self._switches_of, [each.task_id for each in listed])

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
 from pointwork.contract.failures import PointworkError, TaskNotFoundError
-from pointwork.contract.outcome import TaskView
+from pointwork.contract.outcome import TaskStatus, TaskView
 from pointwork.contract.task import TaskId
 from pointwork.gateway.console.access import Posted, Signed, Viewer
 from pointwork.gateway.console.pages import page
@@ -22,7 +22,7 @@ from pointwork.gateway.console.task_facts import (
     texts_of,
 )
 from pointwork.gateway.permissions import Right
-from pointwork.gateway.tasks.routes import readable
+from pointwork.gateway.tasks.routes import cancelled, queued_task, readable
 from pointwork.ledger.task_record import TaskRecords
 from pointwork.policy.proving.remaking import fault_of_remaking
 
@@ -85,7 +85,7 @@ async def cancel_task(task_id: TaskId, request: Request, viewer: Viewer, _: Post
     owner = await readable(gateway, task_id, viewer.identity)
     if not _may_cancel(viewer, owner):
         raise TaskNotFoundError(f"no task {task_id!r} is yours to stop")
-    await gateway.client.cancel(task_id)
+    await cancelled(gateway, task_id)
     return RedirectResponse(f"{PATH}/tasks/{task_id}?said=stopping", 303)
 
 
@@ -115,7 +115,7 @@ async def _page(
         "replayed": replayed,
         "may_read_text": _may_read_text(viewer, owner),
         "is_own": viewer.is_own(owner),
-        "may_cancel": facts.outcome is None and _may_cancel(viewer, owner),
+        "may_cancel": _can_stop(facts, view) and _may_cancel(viewer, owner),
         "temporal_url": _temporal_url(gateway.options.temporal_ui_url, task_id),
         "live_url": _live_url(task_id) if is_live and facts.outcome is None else "",
     }
@@ -134,9 +134,14 @@ async def _facts(gateway: "Gateway", task_id: str) -> TaskFacts:
 async def _view(gateway: "Gateway", task_id: str) -> TaskView | None:
     try:
         async with asyncio.timeout(_VIEW_SECONDS):
-            return await gateway.client.status(task_id)
+            queued = await queued_task(gateway, task_id)
+            return queued or await gateway.client.status(task_id)
     except (PointworkError, TimeoutError):
         return None
+
+
+def _can_stop(facts: TaskFacts, view: TaskView | None) -> bool:
+    return facts.outcome is None and not (view and view.status is TaskStatus.QUEUED)
 
 
 def _live_url(task_id: str) -> str:

@@ -13,7 +13,7 @@ from pointwork.gateway.console.live import Feed
 from pointwork.gateway.console.pages import page
 from pointwork.gateway.console.sessions import PATH
 from pointwork.gateway.permissions import callers_seen
-from pointwork.ledger.task_list import TaskList, TaskPage
+from pointwork.ledger.task_list import RUNNING, TaskList, TaskPage
 
 if TYPE_CHECKING:
     from pointwork.gateway.app import Gateway
@@ -22,7 +22,8 @@ router = APIRouter()
 
 _ROWS = 50
 STATUSES = (
-    "running",
+    RUNNING,
+    TaskStatus.QUEUED,
     TaskStatus.PENDING_APPROVAL,
     TaskStatus.SUCCEEDED,
     TaskStatus.FAILED,

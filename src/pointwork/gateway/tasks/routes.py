@@ -8,15 +8,15 @@ from fastapi.responses import JSONResponse
 
 from pointwork.contract.failures import TaskNotFoundError
 from pointwork.contract.identity import Identity
-from pointwork.contract.outcome import TaskOutcome, TaskStatus
+from pointwork.contract.outcome import TaskOutcome, TaskStatus, TaskView
 from pointwork.contract.task import TaskId
 from pointwork.gateway.access import Reader
 from pointwork.gateway.answering import Answering
 from pointwork.gateway.declaring import WAIT_SECONDS_MAX
 from pointwork.gateway.permissions import Right, callers_seen, is_own, may_read, rights_of
 from pointwork.gateway.problems import ProblemError
-from pointwork.gateway.tasks.views import entry_view, outcome_view, running_view
-from pointwork.ledger.task_list import PAGE_ROWS_MAX, TaskList
+from pointwork.gateway.tasks.views import entry_view, outcome_view, queued_view, running_view
+from pointwork.ledger.task_list import PAGE_ROWS_MAX, RUNNING, TaskList
 
 if TYPE_CHECKING:
     from pointwork.gateway.app import Gateway
@@ -35,7 +35,7 @@ async def list_tasks(
 ) -> dict[str, Any]:
     """Tasks the caller may see, newest first; ``next_cursor`` begins the next page."""
     gateway: Gateway = request.app.state.gateway
-    known = {"running", *TaskStatus}
+    known = {RUNNING, *TaskStatus}
     if status is not None and status not in known:
         detail = f"status: {status!r} is not one of {', '.join(sorted(known))}"
         raise ProblemError(400, "invalid_status", detail, "status")
@@ -71,6 +71,9 @@ async def retrieve_task(
         outcome = await _held(gateway, caller, task_id, wait_seconds, for_person=for_person)
     if outcome is not None:
         return outcome_view(outcome)
+    queued = await queued_task(gateway, task_id)
+    if queued is not None:
+        return running_view(queued, None)
     view, approval = await asyncio.gather(
         gateway.client.status(task_id), asyncio.to_thread(gateway.approvals.open_of, task_id)
     )
@@ -115,7 +118,7 @@ async def cancel_task(task_id: TaskId, request: Request, caller: Reader) -> dict
     owner = await readable(gateway, task_id, caller)
     if not is_own(caller, owner) and Right.GOVERN not in rights_of(caller):
         raise _not_found(task_id)
-    await gateway.client.cancel(task_id)
+    await cancelled(gateway, task_id)
     return {"task_id": task_id, "status": "cancelling"}
 
 
@@ -129,6 +132,24 @@ async def readable(gateway: "Gateway", task_id: str, caller: Identity) -> str:
     if owner is None or not may_read(caller, owner):
         raise _not_found(task_id)
     return owner
+
+
+async def queued_task(gateway: "Gateway", task_id: str) -> TaskView | None:
+    """Where the task stands if its bulk run has not begun it: no workflow of it can be asked."""
+    entries = await asyncio.to_thread(TaskList(gateway.engine).some, [task_id])
+    return next((queued_view(e) for e in entries if e.status == TaskStatus.QUEUED), None)
+
+
+async def cancelled(gateway: "Gateway", task_id: str) -> None:
+    """Ask the task's workflow to stop.
+
+    Raises:
+        ProblemError: 409 where it has none, since its bulk run has not begun it.
+    """
+    if await queued_task(gateway, task_id) is not None:
+        detail = f"task {task_id!r} waits in its bulk run; stop that with `pointwork bulk cancel`"
+        raise ProblemError(409, "task_not_begun", detail)
+    await gateway.client.cancel(task_id)
 
 
 async def _held(

@@ -4,7 +4,7 @@ from typing import Any
 
 from pointwork.contract.approval import ApprovalRequest
 from pointwork.contract.money import format_usd
-from pointwork.contract.outcome import TaskOutcome, TaskView
+from pointwork.contract.outcome import TaskOutcome, TaskStatus, TaskView
 from pointwork.ledger.task_list import TaskEntry
 
 
@@ -30,6 +30,16 @@ def outcome_view(outcome: TaskOutcome) -> dict[str, Any]:
     """A task that ended."""
     body = outcome.model_dump(mode="json")
     return body | {"cost": format_usd(outcome.cost_nano_usd), "is_final": True}
+
+
+def queued_view(entry: TaskEntry) -> TaskView:
+    """A task that its bulk run has not begun."""
+    return TaskView(
+        task_id=entry.task_id,
+        status=TaskStatus.QUEUED,
+        waits_for="its bulk run to begin it",
+        started_at=entry.created_at,
+    )
 
 
 def running_view(view: TaskView, approval: ApprovalRequest | None) -> dict[str, Any]:
