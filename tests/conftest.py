@@ -1,6 +1,7 @@
 """Fixtures every test may use: one real Temporal server a test process."""
 
 import gc
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -31,6 +32,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="every number of cases that was promised, where the default run makes do with fewer",
     )
+
+
+def pytest_configure() -> None:
+    """What tests start is to end at Ctrl-C, also where a shell has these tests ignore it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish() -> None:

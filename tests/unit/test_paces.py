@@ -29,14 +29,14 @@ def test_a_model_that_was_there_already_teaches_nothing_of_its_load() -> None:
 
 
 @given(A_LOAD)
-def test_steady_loads_are_taken_for_hardly_more_than_they_take(seconds: float) -> None:
+def test_steady_loads_are_taken_for_no_more_than_a_half_above_what_they_take(seconds: float) -> None:
     paces = SwapPaces(5.0)
     taken = []
     for _ in range(12):
         paces.note("a", "b", seconds)
         taken.append(paces.seconds("a", "b"))
     assert all(later <= sooner for sooner, later in pairwise(taken))
-    assert seconds <= taken[-1] <= 1.1 * seconds
+    assert seconds <= taken[-1] <= 1.5 * seconds
 
 
 @given(st.lists(A_LOAD, min_size=1))

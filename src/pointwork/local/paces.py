@@ -6,8 +6,9 @@ _GAIN = 0.25
 """The weight of the latest measurement, in the mean and in the deviation from it."""
 _FIRST_DEVIATION = 0.25
 """Of the first measurement, as long as it is the only one."""
-_DEVIATIONS = 3.0
-"""Above the mean, for a swap: who plans on the mean misses every other bound."""
+_DEVIATIONS, _DEVIATION_MIN = 4.0, 0.1
+"""Above the mean, for a swap, and the least share of it that is a deviation: who plans on the mean
+misses every other bound."""
 _KEEP = 0.7
 """Of what was known of a generation before; the rest is the latest one."""
 
@@ -32,7 +33,8 @@ class _Pace:
 
     @property
     def high_side_seconds(self) -> float:
-        return self.mean_seconds + _DEVIATIONS * self.deviation_seconds
+        least = _DEVIATION_MIN * self.mean_seconds
+        return self.mean_seconds + _DEVIATIONS * max(least, self.deviation_seconds)
 
 
 class SwapPaces:

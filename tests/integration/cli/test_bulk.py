@@ -169,8 +169,6 @@ async def test_ctrl_c_leaves_the_run_going_and_says_so(
         *command("bulk", path, "--id", "left", *LOCAL, "--state-dir", served_dir),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        # Where the tests run in the background, a shell has told them to ignore it.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     await stack.script.called("left:a")
     assert process.stderr is not None

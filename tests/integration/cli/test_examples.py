@@ -78,8 +78,6 @@ async def test_ctrl_c_lets_go_of_the_wait_and_the_task_goes_on(
         example("script", SAY, *options, "--direct"),
         stderr=subprocess.PIPE,
         text=True,
-        # Where the tests run in the background, Ctrl-C is ignored by all they start.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         engine = open_engine(read_endpoints(up.state_dir).ledger_url)
@@ -128,7 +126,8 @@ async def service(up: Up) -> AsyncIterator[str]:
             break
     yield f"http://127.0.0.1:{port}"
     process.terminate()
-    await process.communicate()
+    async with asyncio.timeout(60):
+        await process.communicate()
 
 
 async def test_the_service_answers_a_note_once_and_tells_what_it_cost(service: str) -> None:

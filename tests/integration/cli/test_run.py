@@ -148,8 +148,6 @@ async def test_ctrl_c_leaves_the_task_running_and_says_so(stack: Stack, served_d
         *arguments,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        # Where the tests run in the background, a shell has told them to ignore it.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     await stack.script.called("run-9")
     os.kill(process.pid, signal.SIGINT)
