@@ -29,7 +29,7 @@ def test_a_model_that_was_there_already_teaches_nothing_of_its_load() -> None:
 
 
 @given(A_LOAD)
-def test_steady_loads_are_taken_for_no_more_than_a_half_above_what_they_take(seconds: float) -> None:
+def test_steady_loads_are_taken_for_at_most_a_half_more(seconds: float) -> None:
     paces = SwapPaces(5.0)
     taken = []
     for _ in range(12):
