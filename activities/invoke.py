@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
@@ -18,7 +18,7 @@ from activities.call_failures import (
 )
 from activities.restoring import Restorer, restored
 from activities.showing import TokenSinks, shown
-from activities.turns import beating, in_turn
+from activities.turns import beating, give_up_at, in_turn, is_shutdown
 from pointwork.contract.failures import ProviderFailureKind
 from pointwork.contract.money import usage_cost_nano_usd
 from pointwork.contract.names import ActivityName
@@ -44,7 +44,7 @@ from pointwork.providers.port import (
 )
 
 HEALTH_EVERY = timedelta(seconds=5)
-REPORT_MARGIN = timedelta(seconds=10)
+_NOT_SENT = ProviderFailureKind.CONNECTION_FAILED
 
 
 class AttemptStart(Protocol):
@@ -124,6 +124,25 @@ Opened = tuple[CompletionRequest, bytes | None]
 """The call but for its attempt, and the placeholder mapping of a redacted prompt."""
 
 
+@dataclass(slots=True)
+class _Sending:
+    """How far a call has come."""
+
+    began: float
+    """On the monotonic clock; the wait for a turn is part of what a call takes."""
+    attempt_id: str = ""
+    is_out: bool = False
+
+    @property
+    def elapsed_ms(self) -> int:
+        return int((time.monotonic() - self.began) * 1000)
+
+    def cut(self) -> ProviderError:
+        """What a cancel makes of it: nobody can have charged for what was not sent."""
+        kind = ProviderFailureKind.STREAM_INTERRUPTED
+        return ProviderError(kind if self.is_out else _NOT_SENT, "cancelled")
+
+
 class InvokeActivities:
     def __init__(
         self,
@@ -158,16 +177,31 @@ class InvokeActivities:
                 workflow decides what follows.
         """
         request, mapping = await asyncio.to_thread(self._open, call)
-        async with beating() as on_progress:
-            try:
-                async with in_turn(self._provider(call), request) as provider:
-                    return await self._send(call, request, mapping, provider, on_progress)
-            except ProviderError as error:
+        sending = _Sending(time.monotonic())
+        try:
+            async with beating() as on_progress, in_turn(self._provider(call), request) as provider:
+                response = await self._send(call, request, mapping, provider, on_progress, sending)
+        except ProviderError as error:
+            if not sending.attempt_id:
                 # Never sent; on record all the same, as why the next candidate is asked.
-                start, _ = await self._begin(call, request)
-                if start.stored is not None:
-                    return start.stored
-                raise await self._failed(call, start.attempt_id, error, time.monotonic()) from None
+                begun = await self._begin(call, request, sending)
+                if isinstance(begun, Invocation):
+                    return begun
+            raise await self._failed(call, sending, error) from None
+        except asyncio.CancelledError:
+            # Shut down it is as after a crash: whoever takes the task up sends it again.
+            if sending.attempt_id and not is_shutdown():
+                await asyncio.shield(asyncio.to_thread(self._fail, call, sending, sending.cut()))
+            raise
+        if isinstance(response, Invocation):
+            return response
+        reach(Failpoint.AFTER_BODY)
+        try:
+            invocation = await asyncio.to_thread(self._finish, call, sending, response, mapping)
+        except ProviderError as error:
+            raise await self._failed(call, sending, error) from None
+        reach(Failpoint.BEFORE_ACTIVITY_RETURN)
+        return invocation
 
     def _provider(self, call: Invoke) -> Provider:
         provider = self._providers.get(call.candidate.endpoint)
@@ -185,39 +219,24 @@ class InvokeActivities:
         mapping: bytes | None,
         provider: Provider,
         on_progress: OnProgress,
-    ) -> Invocation:
-        """Commit that the call is sent, send it, and commit what it came to."""
-        start, request = await self._begin(call, request)
-        if start.stored is not None:
-            return start.stored
-        began = time.monotonic()
-        try:
-            async with shown(self._sinks, call, request, mapping, self._restorer) as showing:
-                response = await provider.complete(showing, on_progress)
-            reach(Failpoint.AFTER_BODY)
-        except ProviderError as error:
-            raise await self._failed(call, start.attempt_id, error, began) from None
-        except asyncio.CancelledError:
-            if _is_shutdown(activity.cancellation_details()):
-                # As after a crash: whoever takes the task up sends it again.
-                raise
-            cut = ProviderError(ProviderFailureKind.STREAM_INTERRUPTED, "cancelled")
-            await asyncio.shield(asyncio.to_thread(self._fail, call, start.attempt_id, cut, began))
-            raise
-        try:
-            invocation = await asyncio.to_thread(
-                self._finish, call, start.attempt_id, response, mapping, began
-            )
-        except ProviderError as error:
-            raise await self._failed(call, start.attempt_id, error, began) from None
-        reach(Failpoint.BEFORE_ACTIVITY_RETURN)
-        return invocation
+        sending: _Sending,
+    ) -> CompletionResponse | Invocation:
+        """Commit that the call is sent, then send it; or the answer of an earlier send.
+
+        What it came to is committed elsewhere: here the turn of the endpoint is held.
+        """
+        begun = await self._begin(call, request, sending)
+        if isinstance(begun, Invocation):
+            return begun
+        sending.is_out = True
+        async with shown(self._sinks, call, begun, mapping, self._restorer) as showing:
+            return await provider.complete(showing, on_progress)
 
     async def _failed(
-        self, call: Invoke, attempt_id: str, error: ProviderError, began: float
+        self, call: Invoke, sending: _Sending, error: ProviderError
     ) -> ApplicationError:
         """What the workflow is told of a failed call, which is on record by then."""
-        failure = await asyncio.to_thread(self._fail, call, attempt_id, error, began)
+        failure = await asyncio.to_thread(self._fail, call, sending, error)
         await asyncio.to_thread(self._note_health, call, error)
         return application_error(failure, error)
 
@@ -244,14 +263,14 @@ class InvokeActivities:
             effort=call.candidate.effort,
             priority=info.priority.priority_key or PRIORITY_STANDARD,
             queued_at=info.scheduled_time,
-            give_up_at=_give_up_at(info),
+            give_up_at=give_up_at(info),
         )
         return request, mapping
 
     async def _begin(
-        self, call: Invoke, request: CompletionRequest
-    ) -> tuple[AttemptStart, CompletionRequest]:
-        """Commit that the call is sent; ``stored`` is the answer of an earlier send instead.
+        self, call: Invoke, request: CompletionRequest, sending: _Sending
+    ) -> CompletionRequest | Invocation:
+        """Commit that the call is sent; the answer of an earlier send where there is one.
 
         Raises:
             ApplicationError: the door or a budget refuses it.
@@ -261,26 +280,34 @@ class InvokeActivities:
             clearance = self._door.clear(call, request.prompt, request.answer_schema)
             return self._attempts.begin(call, _part_id(call), datetime.now(UTC)), clearance
 
+        beginning = asyncio.ensure_future(asyncio.to_thread(begin))
         try:
-            start, clearance = await asyncio.to_thread(begin)
+            start, clearance = await asyncio.shield(beginning)
         except self._budget_refused as error:
             raise budget_exceeded(call, error) from None
         except DepartureRefusedError as error:
             raise egress_refused(call, _part_id(call), error) from None
+        except asyncio.CancelledError:
+            # The commit goes on in its thread, and an attempt that it began must not stay open.
+            await asyncio.wait([beginning])
+            if beginning.exception() is None and beginning.result()[0].stored is None:
+                sending.attempt_id = beginning.result()[0].attempt_id
+            raise
+        if start.stored is not None:
+            return start.stored
+        sending.attempt_id = start.attempt_id
 
         async def note(call_id: str) -> None:
             await asyncio.to_thread(self._attempts.note_request_id, start.attempt_id, call_id)
 
-        begun = replace(request, request_id=start.attempt_id, clearance=clearance, on_started=note)
-        return start, begun
+        return replace(request, request_id=start.attempt_id, clearance=clearance, on_started=note)
 
     def _finish(
         self,
         call: Invoke,
-        attempt_id: str,
+        sending: _Sending,
         response: CompletionResponse,
         mapping: bytes | None,
-        began: float,
     ) -> Invocation:
         """Commit the answer.
 
@@ -295,7 +322,7 @@ class InvokeActivities:
         cost_nano_usd, settlement = _cost(call, response.usage)
         now = datetime.now(UTC)
         invocation = self._attempts.finish(
-            attempt_id,
+            sending.attempt_id,
             answer=answer,
             media_type=media_type,
             served_model=response.served_model,
@@ -303,7 +330,7 @@ class InvokeActivities:
             usage=response.usage,
             cost_nano_usd=cost_nano_usd,
             settlement=settlement,
-            duration_ms=_elapsed_ms(began),
+            duration_ms=sending.elapsed_ms,
             provider_request_id=response.provider_request_id,
             unknown_placeholders=unknown_placeholders,
             now=now,
@@ -311,9 +338,7 @@ class InvokeActivities:
         self._note_success(call.candidate.endpoint, now)
         return invocation
 
-    def _fail(
-        self, call: Invoke, attempt_id: str, error: ProviderError, began: float
-    ) -> InvocationFailure:
+    def _fail(self, call: Invoke, sending: _Sending, error: ProviderError) -> InvocationFailure:
         """A request that may have reached a meter is charged in full: AT_LEAST never refunds."""
         if error.usage is not None:
             cost_nano_usd, settlement = _cost(call, error.usage)
@@ -322,15 +347,15 @@ class InvokeActivities:
         else:
             cost_nano_usd, settlement = 0, Settlement.EXACT
         self._attempts.fail(
-            attempt_id,
+            sending.attempt_id,
             error.kind,
             cost_nano_usd,
             settlement,
-            _elapsed_ms(began),
+            sending.elapsed_ms,
             datetime.now(UTC),
         )
         return InvocationFailure(
-            attempt_id=attempt_id,
+            attempt_id=sending.attempt_id,
             model=call.candidate.model,
             kind=error.kind,
             retry_after_seconds=error.retry_after_seconds,
@@ -370,19 +395,3 @@ def _cost(call: Invoke, usage: TokenUsage | None) -> tuple[int, Settlement]:
         cache_write_tokens=usage.cache_write_tokens,
     )
     return cost_nano_usd, Settlement.EXACT
-
-
-def _is_shutdown(details: activity.ActivityCancellationDetails | None) -> bool:
-    return details is not None and details.worker_shutdown
-
-
-def _give_up_at(info: activity.Info) -> datetime | None:
-    """So long before the server's own limit that the call still reports what it came to."""
-    if info.schedule_to_close_timeout is None:
-        return None
-    limit = info.schedule_to_close_timeout
-    return info.scheduled_time + max(limit - REPORT_MARGIN, limit / 2)
-
-
-def _elapsed_ms(began: float) -> int:
-    return int((time.monotonic() - began) * 1000)

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime, timedelta
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
@@ -11,6 +12,7 @@ from temporalio.exceptions import ApplicationError
 from pointwork.providers.port import CompletionRequest, OnProgress, Provider, QueuedProvider
 
 HEARTBEAT_SECONDS = 2.0
+REPORT_MARGIN = timedelta(seconds=10)
 WORKER_STOPPING = "WORKER_STOPPING"
 """Retried by Temporal, on whichever worker serves the queue next: nothing was sent."""
 
@@ -70,3 +72,17 @@ async def beating() -> AsyncIterator[OnProgress]:
         heart.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await heart
+
+
+def give_up_at(info: activity.Info) -> datetime | None:
+    """So long before the server's own limit that the call still reports what it came to."""
+    if info.schedule_to_close_timeout is None:
+        return None
+    limit = info.schedule_to_close_timeout
+    return info.scheduled_time + max(limit - REPORT_MARGIN, limit / 2)
+
+
+def is_shutdown() -> bool:
+    """Whether the activity is cancelled because its worker stops."""
+    details = activity.cancellation_details()
+    return details is not None and details.worker_shutdown

@@ -7,8 +7,9 @@ of both models are measured. From those follow two traces of requests in three p
 Poisson arrivals of either model, and arrivals that alternate A B A B. Each trace is served for real
 by a plain queue with one consumer (FIFO) and by our lane, one generation at a time both. Simulated
 with the measured times on the same traces: llama-swap's rule, which collates without a bound.
-Searched: the fewest swaps any schedule could make with knowledge of the whole trace
-(bench/lane_optimum.py). Each begins with an empty card, and the first load is no swap. Then a card
+Searched: the fewest swaps of a schedule with knowledge of the whole trace
+(bench/lane_optimum.py). Each begins with an empty card, and the
+first load is no swap (the search begins with a model of its choice). Then a card
 with the published figures of an RTX 5090 is simulated.
 
 The last line is ``swaps_vs_optimum=… makespan_vs_fifo=… waits_past_bound=…
@@ -245,7 +246,7 @@ async def side_by_side(device: Device, name: str, trace: list[Arrival], pace: Pa
     _row("llama-swap's, simulated", collated, trace)
     _row("our lane, simulated", ours, trace)
     print(
-        f"  fewest swaps of any      {best:5d}  (proved: not below {lower_limit(trace, pace.swap)})"
+        f"  fewest swaps found       {best:5d}  (proved: not below {lower_limit(trace, pace.swap)})"
     )
     return Ratios(
         lane.swaps / best,

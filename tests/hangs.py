@@ -33,17 +33,26 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 def _tell_and_exit(test_id: str, stderr: TextIO) -> None:
     """The stacks of tasks, which those of threads do not show; pytest-xdist names the lost test."""
-    print(f"\n{test_id} has not ended after {LIMIT_SECONDS} s.", file=stderr, flush=True)
-    faulthandler.dump_traceback(file=stderr, all_threads=True)
-    for task in gc.get_objects():
-        if isinstance(task, asyncio.Task) and not task.done():
-            task.print_stack(limit=8, file=stderr)
-    stderr.flush()
-    # They would outlive this process, and hold the build's output open.
-    for child in psutil.Process().children(recursive=True):
-        with suppress(psutil.NoSuchProcess):
-            child.kill()
-    os._exit(1)
+    try:
+        print(f"\n{test_id} has not ended after {LIMIT_SECONDS} s.", file=stderr, flush=True)
+        faulthandler.dump_traceback(file=stderr, all_threads=True)
+        for task in gc.get_objects():
+            # What is found may be a proxy of something that is gone.
+            with suppress(ReferenceError):
+                if isinstance(task, asyncio.Task) and not task.done():
+                    task.print_stack(limit=8, file=stderr)
+        stderr.flush()
+    finally:
+        _kill_children()
+        os._exit(1)
+
+
+def _kill_children() -> None:
+    """They would outlive this process, and hold the build's output open."""
+    with suppress(psutil.Error):
+        for child in psutil.Process().children(recursive=True):
+            with suppress(psutil.Error):
+                child.kill()
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -189,7 +189,8 @@ class Settings(BaseSettings):
     """What starts a vLLM server, as JSON; the model and its arguments follow."""
     drain_seconds: float = Field(default=8.0, ge=0, le=3600)
     """How long a GPU worker told to stop lets its running generations go on; what still waits for
-    its turn is handed back at once. Whoever stops it must have more patience than this."""
+    its turn is handed back at once. Whoever stops it must have more patience than this and what its
+    model servers take to end; ``pointwork up`` has 15 s."""
     local_api_key: SecretStr | None = None
     """What attached model servers of this host ask for; None makes a key for each run."""
     corpora_dir: Path | None = None

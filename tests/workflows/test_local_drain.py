@@ -65,12 +65,12 @@ async def submitted(stack: Stack) -> str:
 
 
 async def taken_up(stack: Stack) -> None:
-    """Until the lane says that one task waits in it."""
+    """Until the lane says that one task waits beside one that runs."""
     signals = SignalStore(stack.parts.engine)
     async with asyncio.timeout(60):
         while True:
             report = await asyncio.to_thread(signals.lane_report, TaskQueue.GPU)
-            if report and [each.waiting for each in report.queues] == [1]:
+            if report and report.in_flight and [each.waiting for each in report.queues] == [1]:
                 return
             await asyncio.sleep(0.02)
 

@@ -27,7 +27,7 @@ class TaskStatus(StrEnum):
     """The states a person sees. The last five are terminal."""
 
     QUEUED = "queued"
-    """Accepted with its bulk run, which has not begun it yet."""
+    """Accepted, and no workflow of it was started yet."""
     CLASSIFYING = "classifying"
     PENDING_APPROVAL = "pending_approval"
     RESERVING = "reserving"

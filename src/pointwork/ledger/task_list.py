@@ -1,4 +1,4 @@
-"""Pages of tasks, running and ended, newest first; a page costs the same however many there are."""
+"""Pages of tasks, running and ended, newest first; how many have ended is no matter."""
 
 import base64
 import json

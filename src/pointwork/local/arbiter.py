@@ -1,6 +1,6 @@
 """Which model the one card serves next: a pure choice over a small state (design 6, DC-21, R-34).
 
-The rules, in the order in which they are asked:
+The rules; the fourth goes before the second:
 
 1. A task is to start within the bound of its priority class. Of the tasks for the loaded model the
    one whose bound comes first is served first, so that priority and age are one order and nobody
@@ -23,7 +23,7 @@ SwapSeconds = Callable[[str | None, str], float]
 
 WORTH_OF_A_LOAD = 3.0
 """In overload a model serves for at least so many times its swaps there and back (rule 4). From 2
-to 5 it makes little difference; without it four times as many bounds are missed (bench/gpu.py)."""
+to 5 it makes little difference (bench/README.md has what the rule is worth)."""
 
 PATIENCE = 2.0
 """The multiple of rule 3. With 1 a mixed trace costs a quarter more swaps than can be, with 2 some

@@ -59,7 +59,7 @@ class _Turn:
         return response
 
     async def aclose(self) -> None:
-        """The server is the lane's to close."""
+        """The adapter is the provider's to close, and the server the runtime's."""
 
 
 class LocalProvider:

@@ -29,7 +29,7 @@ async def http(house: House, account: Account) -> AsyncIterator[httpx2.AsyncClie
 
 @pytest.fixture
 def items(house: House, account: Account) -> tuple[str, ...]:
-    """The tasks of a run of two, of which the first was begun."""
+    """The tasks of a run of two, of which the first was handed out; no workflow begins them."""
     parts, now, run_id = house.stack.parts, datetime.now(UTC), f"run-{uuid4().hex[:8]}"
     book = BulkBook(parts.engine)
     book.begin(
@@ -76,11 +76,15 @@ async def test_lists_tell_what_waits_in_a_bulk_run_from_what_runs(
     assert await listed("queued") == [items[1]]
 
 
+@pytest.mark.parametrize("number", [0, 1], ids=["handed to its run", "not yet handed out"])
+@pytest.mark.parametrize("wait_seconds", [0, 0.2])
 async def test_a_task_that_was_not_begun_is_found_and_says_what_it_waits_for(
-    http: httpx2.AsyncClient, items: tuple[str, ...]
+    http: httpx2.AsyncClient, items: tuple[str, ...], number: int, wait_seconds: float
 ) -> None:
-    found = (await http.get(f"/tasks/{items[1]}")).json()
-    assert (found["status"], found["waits_for"]) == ("queued", "its bulk run to begin it")
+    found = (
+        await http.get(f"/tasks/{items[number]}", params={"wait_seconds": wait_seconds})
+    ).json()
+    assert (found["status"], found["waits_for"]) == ("queued", "to be begun")
     assert found["is_final"] is False
 
 

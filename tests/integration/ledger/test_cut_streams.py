@@ -6,6 +6,7 @@ byte of text is a token at most, so no meter can have counted more than the byte
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
@@ -20,10 +21,11 @@ from pointwork.contract.decision import Candidate
 from pointwork.contract.failures import ProviderFailureKind
 from pointwork.contract.money import PriceTier, worst_case_nano_usd
 from pointwork.contract.outcome import AttemptState, Invoke, Settlement, TaskStatus
-from pointwork.contract.prompt import Prompt
+from pointwork.contract.prompt import AnswerSchema, Prompt
 from pointwork.ledger.attempts import BudgetRefusedError
 from pointwork.ledger.content import SealedContent
 from pointwork.ledger.listeners import Listeners
+from pointwork.providers.departure import Clearance
 from pointwork.providers.openai import OpenAIProvider
 from tests.fakes.open_door import OpenDoor
 from tests.fakes.vendor_flavours import OPENAI
@@ -131,7 +133,22 @@ def reserved_call(ledger: Ledger, task_id: str) -> Invoke:
     return call
 
 
-def activities(ledger: Ledger, provider: OpenAIProvider) -> InvokeActivities:
+class HeldDoor(OpenDoor):
+    """Lets nobody leave before ``go_on``, just before the call counts as sent."""
+
+    def __init__(self) -> None:
+        self.is_reached = threading.Event()
+        self.go_on = threading.Event()
+
+    def clear(self, call: Invoke, prompt: Prompt, schema: AnswerSchema | None) -> Clearance:
+        self.is_reached.set()
+        assert self.go_on.wait(60)
+        return super().clear(call, prompt, schema)
+
+
+def activities(
+    ledger: Ledger, provider: OpenAIProvider, door: OpenDoor | None = None
+) -> InvokeActivities:
     return InvokeActivities(
         ledger.attempts,
         SealedContent(ledger.vault),
@@ -140,7 +157,7 @@ def activities(ledger: Ledger, provider: OpenAIProvider) -> InvokeActivities:
         PlaceholderRestorer(),
         NamedContracts(),
         BudgetRefusedError,
-        OpenDoor(),
+        door or OpenDoor(),
         GatewaySinks(Listeners(ledger.engine), ledger.vault),
     )
 
@@ -175,6 +192,25 @@ async def test_a_cancelled_call_pays_for_what_was_streamed_wherever_it_was_cut(
         assert ended(ledger, task_id, stream.data) == [AttemptState.FAILED]
     (total,) = ledger.rows("SELECT SUM(posted_nano_usd) AS nano_usd FROM hold_part")
     assert ledger.budgets.read(["day"]) == {"day": (UNLIMITED, int(total["nano_usd"]))}
+
+
+async def test_a_call_cancelled_before_it_was_sent_costs_nothing(ledger: Ledger) -> None:
+    stream, door = CutStream(b""), HeldDoor()
+    provider = OpenAIProvider("openai", OPENAI.origin, "key", transport=CutTransport(stream))
+    environment, call = ActivityEnvironment(), reserved_call(ledger, "t-1")
+    invoke = activities(ledger, provider, door).invoke_model
+    running = asyncio.create_task(environment.run(invoke, call))
+    assert await asyncio.to_thread(door.is_reached.wait, 60)
+    environment.cancel()
+    await asyncio.sleep(0)
+    door.go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    await provider.aclose()
+    assert not stream.is_read.is_set()
+    logged = ledger.outcomes.log(outcome("t-1", TaskStatus.CANCELLED), None, NOW)
+    assert [each.state for each in logged.attempts] == [AttemptState.FAILED]
+    assert (logged.cost_nano_usd, logged.settlement) == (0, Settlement.EXACT)
 
 
 async def test_a_call_whose_generator_is_closed_is_unknown_and_paid_in_full(

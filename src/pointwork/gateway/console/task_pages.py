@@ -22,7 +22,7 @@ from pointwork.gateway.console.task_facts import (
     texts_of,
 )
 from pointwork.gateway.permissions import Right
-from pointwork.gateway.tasks.routes import cancelled, queued_task, readable
+from pointwork.gateway.tasks.routes import cancelled, readable, standing
 from pointwork.ledger.task_record import TaskRecords
 from pointwork.policy.proving.remaking import fault_of_remaking
 
@@ -134,8 +134,7 @@ async def _facts(gateway: "Gateway", task_id: str) -> TaskFacts:
 async def _view(gateway: "Gateway", task_id: str) -> TaskView | None:
     try:
         async with asyncio.timeout(_VIEW_SECONDS):
-            queued = await queued_task(gateway, task_id)
-            return queued or await gateway.client.status(task_id)
+            return await standing(gateway, task_id)
     except (PointworkError, TimeoutError):
         return None
 

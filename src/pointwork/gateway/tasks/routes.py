@@ -1,6 +1,7 @@
 """Tasks over HTTP: list, look at, wait for, fetch the answer of, and cancel."""
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -16,10 +17,12 @@ from pointwork.gateway.declaring import WAIT_SECONDS_MAX
 from pointwork.gateway.permissions import Right, callers_seen, is_own, may_read, rights_of
 from pointwork.gateway.problems import ProblemError
 from pointwork.gateway.tasks.views import entry_view, outcome_view, queued_view, running_view
-from pointwork.ledger.task_list import PAGE_ROWS_MAX, RUNNING, TaskList
+from pointwork.ledger.task_list import PAGE_ROWS_MAX, RUNNING, TaskEntry, TaskList
 
 if TYPE_CHECKING:
     from pointwork.gateway.app import Gateway
+
+_LOOK_SECONDS = 1.0
 
 router = APIRouter(prefix="/tasks", tags=["tasks"])
 
@@ -71,11 +74,8 @@ async def retrieve_task(
         outcome = await _held(gateway, caller, task_id, wait_seconds, for_person=for_person)
     if outcome is not None:
         return outcome_view(outcome)
-    queued = await queued_task(gateway, task_id)
-    if queued is not None:
-        return running_view(queued, None)
     view, approval = await asyncio.gather(
-        gateway.client.status(task_id), asyncio.to_thread(gateway.approvals.open_of, task_id)
+        standing(gateway, task_id), asyncio.to_thread(gateway.approvals.open_of, task_id)
     )
     return running_view(view, approval)
 
@@ -89,7 +89,7 @@ async def retrieve_answer(task_id: TaskId, request: Request, caller: Reader) -> 
         raise _not_found(task_id)
     outcome = await gateway.client.outcome(task_id)
     if outcome is None:
-        return JSONResponse({"task_id": task_id, "status": "running", "text": None}, 202)
+        return JSONResponse({"task_id": task_id, "status": RUNNING, "text": None}, 202)
     if outcome.status is not TaskStatus.SUCCEEDED:
         return JSONResponse(_unanswered(outcome))
     answer = await asyncio.to_thread(gateway.client.answer, outcome)
@@ -134,22 +134,44 @@ async def readable(gateway: "Gateway", task_id: str, caller: Identity) -> str:
     return owner
 
 
-async def queued_task(gateway: "Gateway", task_id: str) -> TaskView | None:
-    """Where the task stands if its bulk run has not begun it: no workflow of it can be asked."""
-    entries = await asyncio.to_thread(TaskList(gateway.engine).some, [task_id])
-    return next((queued_view(e) for e in entries if e.status == TaskStatus.QUEUED), None)
+async def standing(gateway: "Gateway", task_id: str) -> TaskView:
+    """Where a task stands that has no outcome; one that no workflow was started for is queued.
+
+    Raises:
+        TaskNotFoundError: the task is not known.
+    """
+    try:
+        return await gateway.client.status(task_id)
+    except TaskNotFoundError:
+        entry = await _not_begun(gateway, task_id)
+        if entry is None:
+            raise
+        return queued_view(entry)
 
 
 async def cancelled(gateway: "Gateway", task_id: str) -> None:
     """Ask the task's workflow to stop.
 
     Raises:
-        ProblemError: 409 where it has none, since its bulk run has not begun it.
+        ProblemError: 409 where it has none yet.
+        TaskNotFoundError: the task is not known.
     """
-    if await queued_task(gateway, task_id) is not None:
-        detail = f"task {task_id!r} waits in its bulk run; stop that with `pointwork bulk cancel`"
-        raise ProblemError(409, "task_not_begun", detail)
-    await gateway.client.cancel(task_id)
+    try:
+        await gateway.client.cancel(task_id)
+    except TaskNotFoundError:
+        if await _not_begun(gateway, task_id) is None:
+            raise
+        detail = (
+            f"task {task_id!r} has not begun, so there is nothing to stop; if it is of a bulk run, "
+            "stop that with `pointwork bulk cancel`"
+        )
+        raise ProblemError(409, "task_not_begun", detail) from None
+
+
+async def _not_begun(gateway: "Gateway", task_id: str) -> TaskEntry | None:
+    """The task's entry, if it was accepted and has not ended: without a workflow it never began."""
+    entries = await asyncio.to_thread(TaskList(gateway.engine).some, [task_id])
+    return next((each for each in entries if each.finished_at is None), None)
 
 
 async def _held(
@@ -157,11 +179,20 @@ async def _held(
 ) -> TaskOutcome | None:
     """The outcome, once there is one; None where the task still runs when the wait is over."""
     seconds = min(wait_seconds, gateway.options.wait.total_seconds())
+    ends_at = time.monotonic() + seconds
     async with gateway.calls.one(caller.name):
-        found = await Answering(gateway.client, gateway.approvals).follow(
-            task_id, open_seconds=seconds, person_seconds=seconds if for_person else None
-        )
-    return found if isinstance(found, TaskOutcome) else None
+        while True:
+            try:
+                found = await Answering(gateway.client, gateway.approvals).follow(
+                    task_id, open_seconds=seconds, person_seconds=seconds if for_person else None
+                )
+                return found if isinstance(found, TaskOutcome) else None
+            except TaskNotFoundError:
+                # It has not begun: nothing tells when it does.
+                seconds = ends_at - time.monotonic() - _LOOK_SECONDS
+                if seconds <= 0:
+                    return None
+                await asyncio.sleep(_LOOK_SECONDS)
 
 
 def _unanswered(outcome: TaskOutcome) -> dict[str, Any]:

@@ -33,11 +33,11 @@ def outcome_view(outcome: TaskOutcome) -> dict[str, Any]:
 
 
 def queued_view(entry: TaskEntry) -> TaskView:
-    """A task that its bulk run has not begun."""
+    """A task that no workflow was started for: its bulk run or its submitter still has to."""
     return TaskView(
         task_id=entry.task_id,
         status=TaskStatus.QUEUED,
-        waits_for="its bulk run to begin it",
+        waits_for="to be begun",
         started_at=entry.created_at,
     )
 
