@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 LIMIT_SECONDS = 600
-"""Twenty times the longest test of the default run on two busy cores."""
+"""Several times the longest test of the default run on two busy cores."""
 A_STUCK_INTERPRETER_SECONDS = LIMIT_SECONDS + 30
 
 
