@@ -16,9 +16,10 @@ from activities.call_failures import (
     egress_refused,
     too_large,
 )
+from activities.heartbeats import beating
 from activities.restoring import Restorer, restored
 from activities.showing import TokenSinks, shown
-from activities.turns import beating, give_up_at, in_turn, is_shutdown
+from activities.turns import give_up_at, in_turn, is_shutdown
 from pointwork.contract.failures import ProviderFailureKind
 from pointwork.contract.money import usage_cost_nano_usd
 from pointwork.contract.names import ActivityName

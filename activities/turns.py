@@ -1,7 +1,6 @@
 """A call waits for its turn, where few are served at a time, before anything says it was sent."""
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime, timedelta
@@ -9,9 +8,8 @@ from datetime import datetime, timedelta
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from pointwork.providers.port import CompletionRequest, OnProgress, Provider, QueuedProvider
+from pointwork.providers.port import CompletionRequest, Provider, QueuedProvider
 
-HEARTBEAT_SECONDS = 2.0
 REPORT_MARGIN = timedelta(seconds=10)
 WORKER_STOPPING = "WORKER_STOPPING"
 """Retried by Temporal, on whichever worker serves the queue next: nothing was sent."""
@@ -49,29 +47,6 @@ async def in_turn(provider: Provider, request: CompletionRequest) -> AsyncIterat
 async def _end_at_shutdown(patience: asyncio.Timeout) -> None:
     await activity.wait_for_worker_shutdown()
     patience.reschedule(asyncio.get_running_loop().time())
-
-
-@asynccontextmanager
-async def beating() -> AsyncIterator[OnProgress]:
-    """Heartbeats until it is left, with the characters that came so far."""
-    received_characters = 0
-
-    def on_progress(characters: int) -> None:
-        nonlocal received_characters
-        received_characters = characters
-
-    async def beat() -> None:
-        while True:
-            await asyncio.sleep(HEARTBEAT_SECONDS)
-            activity.heartbeat(received_characters)
-
-    heart = asyncio.create_task(beat())
-    try:
-        yield on_progress
-    finally:
-        heart.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await heart
 
 
 def give_up_at(info: activity.Info) -> datetime | None:

@@ -7,10 +7,9 @@ of both models are measured. From those follow two traces of requests in three p
 Poisson arrivals of either model, and arrivals that alternate A B A B. Each trace is served for real
 by a plain queue with one consumer (FIFO) and by our lane, one generation at a time both. Simulated
 with the measured times on the same traces: llama-swap's rule, which collates without a bound.
-Searched: the fewest swaps of a schedule with knowledge of the whole trace
-(bench/lane_optimum.py). Each begins with an empty card, and the
-first load is no swap (the search begins with a model of its choice). Then a card
-with the published figures of an RTX 5090 is simulated.
+Searched: the fewest swaps of a schedule with knowledge of the whole trace (bench/lane_optimum.py).
+Each begins with an empty card, and the first load is no swap (the search begins with a model of
+its choice). Then a card with the published figures of an RTX 5090 is simulated.
 
 The last line is ``swaps_vs_optimum=… makespan_vs_fifo=… waits_past_bound=…
 interactive_p95_vs_fifo=…``: the larger of both traces' ratios, the alternating trace's, the sum
@@ -64,6 +63,7 @@ SHARES = (0.3, 0.4, 0.3)
 CALL_TIMEOUT_SECONDS = 3600.0
 CALLS_MAX = 3
 FEW = 10
+"""Up to so many waits past a bound, how late they were is printed."""
 
 
 @dataclass

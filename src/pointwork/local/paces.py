@@ -6,9 +6,10 @@ _GAIN = 0.25
 """The weight of the latest measurement, in the mean and in the deviation from it."""
 _FIRST_DEVIATION = 0.25
 """Of the first measurement, as long as it is the only one."""
-_DEVIATIONS, _DEVIATION_MIN = 4.0, 0.1
-"""Above the mean, for a swap, and the least share of it that is a deviation: who plans on the mean
-misses every other bound."""
+_DEVIATIONS = 4.0
+"""Above the mean, for a swap: who plans on the mean misses every other bound."""
+_DEVIATION_MIN = 0.1
+"""The least share of the mean that is taken for its deviation."""
 _KEEP = 0.7
 """Of what was known of a generation before; the rest is the latest one."""
 

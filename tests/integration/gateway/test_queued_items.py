@@ -88,6 +88,14 @@ async def test_a_task_that_was_not_begun_is_found_and_says_what_it_waits_for(
     assert found["is_final"] is False
 
 
+async def test_a_task_that_waits_in_its_run_has_no_answer_and_is_not_said_to_run(
+    http: httpx2.AsyncClient, items: tuple[str, ...]
+) -> None:
+    found = await http.get(f"/tasks/{items[1]}/answer")
+    assert (found.status_code, found.json()["status"]) == (202, "queued")
+    assert found.json()["text"] is None
+
+
 async def test_a_task_that_was_not_begun_is_not_stopped_alone(
     http: httpx2.AsyncClient, items: tuple[str, ...]
 ) -> None:

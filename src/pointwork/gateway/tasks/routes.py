@@ -89,7 +89,10 @@ async def retrieve_answer(task_id: TaskId, request: Request, caller: Reader) -> 
         raise _not_found(task_id)
     outcome = await gateway.client.outcome(task_id)
     if outcome is None:
-        return JSONResponse({"task_id": task_id, "status": RUNNING, "text": None}, 202)
+        entries = await asyncio.to_thread(TaskList(gateway.engine).some, [task_id])
+        is_queued = any(each.status == TaskStatus.QUEUED for each in entries)
+        status = TaskStatus.QUEUED if is_queued else RUNNING
+        return JSONResponse({"task_id": task_id, "status": status, "text": None}, 202)
     if outcome.status is not TaskStatus.SUCCEEDED:
         return JSONResponse(_unanswered(outcome))
     answer = await asyncio.to_thread(gateway.client.answer, outcome)
