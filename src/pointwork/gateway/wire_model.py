@@ -1,5 +1,6 @@
 """What bodies of requests have in common: however large one is, little is kept of what is wrong."""
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import (
@@ -17,6 +18,7 @@ Items = Annotated[list[_T], Field(fail_fast=True)]
 
 _ERRORS_MAX = 100
 _UNKNOWN_VALUES_MAX = 10_000
+_KEYS_MAX = 10_000
 
 
 class Body(BaseModel):
@@ -28,6 +30,7 @@ class Body(BaseModel):
     @classmethod
     def _errors_are_few(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         """An error told takes a thousand times the memory of the two bytes it is about."""
+        _require_few_keys(value)
         try:
             return handler(value)
         except ValidationError as error:
@@ -46,9 +49,7 @@ class WireModel(Body):
     def _unknown_fields_hold_little(self) -> Self:
         """What nobody reads may not be made of very many values."""
         left = _UNKNOWN_VALUES_MAX
-        waiting: list[dict[str, Any] | list[Any]] = [self.model_extra or {}]
-        while waiting:
-            inner = waiting.pop()
+        for inner in _containers(self.model_extra or {}):
             left -= len(inner)
             if left < 0:
                 msg = (
@@ -56,6 +57,28 @@ class WireModel(Body):
                     "leave those fields out"
                 )
                 raise ValueError(msg)
-            values = inner.values() if isinstance(inner, dict) else inner
-            waiting.extend(each for each in values if isinstance(each, dict | list))
         return self
+
+
+def _require_few_keys(value: object) -> None:
+    """No object that a caller has cause to send has so many, and each may be an error to be told.
+
+    Raises:
+        ValueError: an object, at any depth, has more.
+    """
+    if not isinstance(value, dict | list):
+        return
+    most = max((len(each) for each in _containers(value) if isinstance(each, dict)), default=0)
+    if most > _KEYS_MAX:
+        msg = f"an object has {most:,} fields, more than the {_KEYS_MAX:,} that one may have"
+        raise ValueError(msg)
+
+
+def _containers(value: dict[str, Any] | list[Any]) -> Iterator[dict[str, Any] | list[Any]]:
+    """The object or list itself, and each in it at any depth."""
+    waiting = [value]
+    while waiting:
+        inner = waiting.pop()
+        yield inner
+        values = inner.values() if isinstance(inner, dict) else inner
+        waiting.extend(each for each in values if isinstance(each, dict | list))

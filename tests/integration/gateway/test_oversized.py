@@ -168,6 +168,7 @@ BOMBS: dict[str, bytes] = {
 ELSEWHERE: dict[str, str] = {
     "/v1/tasks": f"{{{KEYS}}}",
     "/v1/tasks, of the task": f'{{"task":{{{KEYS}}},"prompt":{{}}}}',
+    "/v1/tasks, of a turn": f'{{"task":{{}},"prompt":{{"turns":[{{{KEYS}}}]}}}}',
     "/v1/tasks, of no turn": f'{{"task":{{}},"prompt":{{"turns":[{NOTHINGS}]}}}}',
     "/v1/chat/completions, of no message": f'{{"model":"auto","messages":[{NOTHINGS}]}}',
     "/v1/chat/completions, of no part": (
