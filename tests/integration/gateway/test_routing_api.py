@@ -8,7 +8,7 @@ import pytest
 
 from pointwork.contract.identity import Role
 from pointwork.contract.money import NANO_PER_USD
-from pointwork.ledger.costs import CostBy, CostReport
+from pointwork.ledger.costs import CostBy, CostReport, Costs
 from tests.fakes.scripted_provider import Says
 from tests.integration.gateway.house import Account, House
 
@@ -98,6 +98,14 @@ async def test_a_selection_that_policy_denies_names_no_model_and_why(
     assert found["rejected"]
 
 
+def _stated(costs: list[dict[str, Any]]) -> list[tuple[str, int]]:
+    return [(each["name"], each["cost_nano_usd"]) for each in costs]
+
+
+def _kept(costs: list[Costs]) -> list[tuple[str, int]]:
+    return [(each.name, each.cost_nano_usd) for each in costs]
+
+
 @pytest.mark.req("JG-49")
 async def test_costs_by_every_dimension_are_the_ledgers(
     house: House, http: httpx2.AsyncClient
@@ -108,14 +116,12 @@ async def test_costs_by_every_dimension_are_the_ledgers(
     found = (await http.get("/costs", headers=headers)).json()
     report = CostReport(house.stack.parts.engine)
     for by in (CostBy.MODEL, CostBy.POLICY, CostBy.WORKER, CostBy.DAY, CostBy.WEEK, CostBy.MONTH):
-        assert [(each["name"], each["cost_nano_usd"]) for each in found[by]] == [
-            (each.name, each.cost_nano_usd) for each in report.totals(by)
-        ]
+        assert _stated(found[by]) == _kept(report.totals(by))
+    listed = len(found["task"])
+    assert listed > 0
+    assert _stated(found["task"]) == _kept(report.dearest_tasks(limit=listed))
     stated = done["pointwork"]
-    assert stated["cost_nano_usd"] > 0
-    assert (stated["task_id"], stated["cost_nano_usd"]) in [
-        (each["name"], each["cost_nano_usd"]) for each in found["task"]
-    ]
+    assert stated["cost_nano_usd"] == report.of_task(stated["task_id"]).cost_nano_usd > 0
     assert "worker-7" in [each["name"] for each in found["worker"]]
 
 
