@@ -150,7 +150,7 @@ lock: ## pin every dependency with hashes into requirements.lock
 	build/lock/bin/python -m pip install --quiet pip==25.3 pip-tools==7.6.2
 	build/lock/bin/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe \
 		--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header --no-annotate \
-		--extra client --extra service --extra gateway --extra embedded --extra vision --extra dev \
+		--extra client --extra service --extra gateway --extra embedded --extra gpu --extra vision --extra dev \
 		--output-file requirements.lock pyproject.toml
 
 clean: ## remove what was built; the state of `pointwork up` stays

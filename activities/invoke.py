@@ -16,15 +16,22 @@ from activities.call_failures import (
     egress_refused,
     too_large,
 )
+from activities.call_ports import (
+    AnswerContracts,
+    Attempts,
+    AttemptStart,
+    EndpointHealth,
+    InvokeContent,
+)
 from activities.heartbeats import beating
 from activities.restoring import Restorer, restored
 from activities.showing import TokenSinks, shown
 from activities.turns import give_up_at, in_turn, is_shutdown
 from pointwork.contract.failures import ProviderFailureKind
+from pointwork.contract.local_run import LocalRun
 from pointwork.contract.money import usage_cost_nano_usd
 from pointwork.contract.names import ActivityName
 from pointwork.contract.outcome import (
-    FinishReason,
     Invocation,
     InvocationFailure,
     Invoke,
@@ -32,8 +39,7 @@ from pointwork.contract.outcome import (
     TokenUsage,
 )
 from pointwork.contract.prompt import AnswerSchema, Prompt
-from pointwork.contract.task import CONTENT_BYTES_MAX, PRIORITY_STANDARD, ContentRef
-from pointwork.contract.tools import ToolCall
+from pointwork.contract.task import CONTENT_BYTES_MAX, PRIORITY_STANDARD
 from pointwork.failpoints import Failpoint, reach
 from pointwork.providers.departure import Clearance, DepartureRefusedError
 from pointwork.providers.port import (
@@ -46,67 +52,6 @@ from pointwork.providers.port import (
 
 HEALTH_EVERY = timedelta(seconds=5)
 _NOT_SENT = ProviderFailureKind.CONNECTION_FAILED
-
-
-class AttemptStart(Protocol):
-    @property
-    def attempt_id(self) -> str: ...
-    @property
-    def stored(self) -> Invocation | None: ...
-
-
-class Attempts(Protocol):
-    """The attempt rows. ``begin`` raises the error class handed to the activities beside it."""
-
-    def begin(self, invoke: Invoke, part_id: str, now: datetime) -> AttemptStart: ...
-    def note_request_id(self, attempt_id: str, provider_request_id: str) -> None: ...
-    def finish(
-        self,
-        attempt_id: str,
-        *,
-        answer: bytes,
-        media_type: str,
-        served_model: str,
-        finish_reason: FinishReason,
-        usage: TokenUsage | None,
-        cost_nano_usd: int,
-        settlement: Settlement,
-        duration_ms: int,
-        provider_request_id: str,
-        unknown_placeholders: int,
-        now: datetime,
-    ) -> Invocation: ...
-    def fail(
-        self,
-        attempt_id: str,
-        kind: ProviderFailureKind,
-        cost_nano_usd: int,
-        settlement: Settlement,
-        duration_ms: int,
-        now: datetime,
-    ) -> None: ...
-
-
-class EndpointHealth(Protocol):
-    def record_endpoint(
-        self,
-        endpoint: str,
-        ok: bool,
-        kind: ProviderFailureKind | None,
-        rate_limited_until: datetime | None,
-        now: datetime,
-    ) -> None: ...
-
-
-class InvokeContent(Protocol):
-    def prompt(self, task_id: str, ref: ContentRef) -> Prompt: ...
-    def answer_schema(self, task_id: str, ref: ContentRef) -> AnswerSchema: ...
-    def placeholders(self, task_id: str, ref: ContentRef) -> bytes: ...
-    def encode_answer(self, text: str, tool_calls: tuple[ToolCall, ...]) -> tuple[bytes, str]: ...
-
-
-class AnswerContracts(Protocol):
-    def schema(self, contract: str) -> AnswerSchema: ...
 
 
 class Door(Protocol):
@@ -200,6 +145,7 @@ class InvokeActivities:
         try:
             invocation = await asyncio.to_thread(self._finish, call, sending, response, mapping)
         except ProviderError as error:
+            error.local_run = response.local_run
             raise await self._failed(call, sending, error) from None
         reach(Failpoint.BEFORE_ACTIVITY_RETURN)
         return invocation
@@ -320,7 +266,7 @@ class InvokeActivities:
         answer, media_type = self._content.encode_answer(text, calls)
         if len(answer) > CONTENT_BYTES_MAX:
             raise too_large(call, response, len(answer))
-        cost_nano_usd, settlement = _cost(call, response.usage)
+        cost_nano_usd, settlement = _cost(call, response.usage, response.local_run)
         now = datetime.now(UTC)
         invocation = self._attempts.finish(
             sending.attempt_id,
@@ -334,6 +280,7 @@ class InvokeActivities:
             duration_ms=sending.elapsed_ms,
             provider_request_id=response.provider_request_id,
             unknown_placeholders=unknown_placeholders,
+            local_run=response.local_run,
             now=now,
         )
         self._note_success(call.candidate.endpoint, now)
@@ -341,8 +288,8 @@ class InvokeActivities:
 
     def _fail(self, call: Invoke, sending: _Sending, error: ProviderError) -> InvocationFailure:
         """A request that may have reached a meter is charged in full: AT_LEAST never refunds."""
-        if error.usage is not None:
-            cost_nano_usd, settlement = _cost(call, error.usage)
+        if error.usage is not None or _is_metered(error.local_run):
+            cost_nano_usd, settlement = _cost(call, error.usage, error.local_run)
         elif error.kind.may_have_been_charged:
             cost_nano_usd, settlement = call.candidate.estimate_nano_usd, Settlement.AT_LEAST
         else:
@@ -354,6 +301,7 @@ class InvokeActivities:
             settlement,
             sending.elapsed_ms,
             datetime.now(UTC),
+            error.local_run,
         )
         return InvocationFailure(
             attempt_id=sending.attempt_id,
@@ -385,7 +333,14 @@ def _part_id(call: Invoke) -> str:
     return f"{call.task_id}/{call.number}"
 
 
-def _cost(call: Invoke, usage: TokenUsage | None) -> tuple[int, Settlement]:
+def _is_metered(run: LocalRun | None) -> bool:
+    return run is not None and run.electricity_nano_usd is not None
+
+
+def _cost(call: Invoke, usage: TokenUsage | None, run: LocalRun | None) -> tuple[int, Settlement]:
+    """Electricity that was metered is the whole cost of a call in this house (CX-12)."""
+    if run is not None and run.electricity_nano_usd is not None:
+        return run.electricity_nano_usd, Settlement.EXACT
     if usage is None:
         return call.candidate.estimate_nano_usd, Settlement.AT_LEAST
     cost_nano_usd = usage_cost_nano_usd(

@@ -19,7 +19,9 @@ from pointwork.local.lane import LaneStatus, LocalLane
 from pointwork.local.provider import LocalProvider
 from pointwork.local.runtime import LocalRuntime
 from pointwork.providers.port import Provider
+from workers.electricity import electricity_meter
 from workers.providers import DIALECTS
+from workers.runtimes import recorded
 from workers.wiring import Parts, invoke_activities
 
 LOCAL_ENDPOINT = "local-gpu"
@@ -70,6 +72,7 @@ def lane_report(status: LaneStatus, now: datetime) -> LaneReport:
         worker=f"{os.getpid()}@{platform.node()}"[:200],
         loaded=status.loaded,
         loading=status.loading,
+        build=status.build,
         in_flight=status.in_flight,
         in_flight_max=status.in_flight_max,
         queues=tuple(
@@ -107,10 +110,11 @@ async def gpu_worker(
         dialect = DIALECTS[runtime.kind]
         return OpenAIProvider(LOCAL_ENDPOINT, base_url, api_key, dialect=dialect)
 
-    host = parts.library.of_this_host.host
+    host, runtime = parts.library.of_this_host.host, recorded(parts, runtime)
     reporter = LaneReporter(SignalStore(parts.engine))
     lane = LocalLane(runtime, in_flight_max=host.parallel_requests, on_change=reporter.change)
-    provider = LocalProvider(lane, connect_local, aliases, host.wait_bounds)
+    meter = electricity_meter(parts.settings)
+    provider = LocalProvider(lane, connect_local, aliases, host.wait_bounds, meter)
     reporter.change()
     reporting = asyncio.create_task(reporter.run(lane.status))
     try:

@@ -4,7 +4,10 @@ import asyncio
 import logging
 from datetime import UTC, datetime
 
+from pointwork.contract.local_run import ModelBuild
+from pointwork.ledger.local_builds import LocalBuilds
 from pointwork.ledger.runtime_log import RuntimeLog
+from pointwork.local.builds import RecordedRuntime
 from pointwork.local.card import CardUnreadableError, ReadCards, drift, read_cards
 from pointwork.local.fallback import FallbackRuntime, RuntimeChange
 from pointwork.local.lease import DeviceLease
@@ -34,8 +37,9 @@ async def open_runtime(
 
     Where the card is not the one on record the log says so (CX-75); ``read`` asks the driver.
     """
-    bundle, settings = parts.library.of_this_host, parts.settings
+    bundle = parts.library.of_this_host
     await asyncio.to_thread(_warn_of_drift, bundle.host.gpu, read)
+    settings = parts.settings
     runtime = bundle.host.runtime
     match runtime.kind:
         case "llama_cpp":
@@ -50,6 +54,16 @@ async def open_runtime(
             if runtime.fallback is None:
                 return vllm
             return _with_fallback(parts, vllm, _llama_cpp(bundle, settings, lease, api_key))
+
+
+def recorded(parts: Parts, runtime: LocalRuntime) -> LocalRuntime:
+    """``runtime``, with each build it loads on this host's record (CX-13)."""
+    builds = LocalBuilds(parts.engine, parts.library.of_this_host.host.host)
+
+    async def record(model: str, build: ModelBuild) -> bool:
+        return await asyncio.to_thread(builds.note, model, build, datetime.now(UTC))
+
+    return RecordedRuntime(runtime, record)
 
 
 def _warn_of_drift(record: Gpu | None, read: ReadCards) -> None:
@@ -76,6 +90,7 @@ def _llama_cpp(
             path=installed_path(name, store)
             if name in CATALOGUE
             else store / name / f"{name}.gguf",
+            revision=f"sha256:{CATALOGUE[name].sha256}" if name in CATALOGUE else "",
             context_tokens=_context_tokens(bundle, name),
             parallel_requests=bundle.host.parallel_requests,
         )

@@ -2,6 +2,7 @@
 
 import os
 import re
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -191,6 +192,13 @@ class Settings(BaseSettings):
     """How long a GPU worker told to stop lets its running generations go on; what still waits for
     its turn is handed back at once. Whoever stops it must have more patience than this and what its
     model servers take to end; ``pointwork up`` has 15 s."""
+    electricity_meter: Annotated[str, Field(pattern=r"^(nvml|rapl|[1-9][0-9]{0,4})?$")] = ""
+    """What tells the energy that calls on this host's card use: ``nvml`` is an NVIDIA card's own
+    counter, ``rapl`` the processor's, a number the watts to assume. Empty meters nothing."""
+    electricity_usd_per_kwh: Annotated[Decimal, Field(ge=0, le=1000, decimal_places=9)] | None = (
+        None
+    )
+    """The operator's tariff for it, such as 0.32."""
     local_api_key: SecretStr | None = None
     """What attached model servers of this host ask for; None makes a key for each run."""
     corpora_dir: Path | None = None

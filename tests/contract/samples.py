@@ -65,7 +65,7 @@ from tests.contract.decision_samples import (
     TIER,
     WINDOW,
 )
-from tests.contract.lane_samples import FAILED_LOAD, LANE_REPORT, QUEUE
+from tests.contract.lane_samples import FAILED_LOAD, LANE_REPORT, LOCAL_RUN, MODEL_BUILD, QUEUE
 from tests.contract.tool_samples import TOOL_SAMPLES
 from tests.contract.verification_samples import (
     COMPARE,
@@ -155,6 +155,8 @@ ATTEMPT = outcome.AttemptSummary(
     cost_nano_usd=1_300_000,
     settlement=outcome.Settlement.AT_LEAST,
     duration_ms=2_100,
+    seed=7,
+    local_run=LOCAL_RUN,
 )
 FALLBACK = outcome.Fallback(
     from_model="gpt-5.1",
@@ -262,6 +264,8 @@ SAMPLES: tuple[BaseModel, ...] = (
     QUEUE,
     FAILED_LOAD,
     LANE_REPORT,
+    LOCAL_RUN,
+    MODEL_BUILD,
     CONSTRAINTS,
     DECLARATION,
     REQUEST,

@@ -6,12 +6,16 @@ from typing import Any
 from sqlalchemy import Engine
 
 from pointwork.contract.local_lane import FailedLoad, LaneReport, LocalQueueSignal
+from pointwork.contract.local_run import ModelBuild
 from pointwork.contract.names import TaskQueue
 from pointwork.ledger.signals import SignalStore
 
 CODER, MINISTRAL = "qwen3-coder-30b-a3b", "ministral-3-14b"
 BUSY: dict[str, Any] = {
     "loaded": CODER,
+    "build": ModelBuild(
+        revision="3f2a9c1", quantisation="awq", runtime="vllm", runtime_version="0.32.0"
+    ),
     "in_flight": 1,
     "in_flight_max": 4,
     "queues": (

@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import dataclass, field
 
+from pointwork.contract.local_run import ModelBuild
 from pointwork.contract.outcome import FinishReason, TokenUsage
 from pointwork.local.runtime import LocalModelUnavailableError, RuntimeKind
 from pointwork.providers.port import CompletionRequest, CompletionResponse, OnProgress
@@ -22,6 +23,7 @@ class FakeRuntime:
     loading: asyncio.Event = field(default_factory=asyncio.Event)
     is_closed: bool = False
     kind: RuntimeKind = "llama_cpp"
+    build: ModelBuild | None = None
     _loaded: str | None = None
 
     def __post_init__(self) -> None:

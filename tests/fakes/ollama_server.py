@@ -1,5 +1,6 @@
 """A server that speaks Ollama's API without a model, on a port of loopback."""
 
+import hashlib
 import json
 import threading
 from dataclasses import dataclass, field
@@ -7,6 +8,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
 LOAD_DURATION_NS = 1_500_000_000
+
+
+def digest_of(model: str) -> str:
+    """Of its manifest, as Ollama lists it."""
+    return hashlib.sha256(model.encode()).hexdigest()
 
 
 @dataclass
@@ -31,8 +37,7 @@ class FakeOllama:
                 """Nothing is written."""
 
             def do_GET(self) -> None:
-                listed = [{"name": each, "model": each} for each in owner.in_memory]
-                self._send(*((200, {"models": listed}) if self.path == "/api/ps" else (404, {})))
+                self._send(*owner.told(self.path))
 
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -67,6 +72,18 @@ class FakeOllama:
     def __exit__(self, *_: object) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+    def told(self, path: str) -> tuple[int, object]:
+        match path:
+            case "/api/ps":
+                return 200, {"models": [{"name": each, "model": each} for each in self.in_memory]}
+            case "/api/tags":
+                listed = [{"name": each, "digest": digest_of(each)} for each in sorted(self.models)]
+                return 200, {"models": listed}
+            case "/api/version":
+                return 200, {"version": "0.13.1"}
+            case _:
+                return 404, {}
 
     def answer(self, path: str, body: dict[str, Any]) -> tuple[int, object]:
         self.asked.append((path, body))

@@ -5,6 +5,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 from pointwork.contract.failures import ProviderFailureKind
+from pointwork.contract.local_run import LocalRun
 from pointwork.contract.outcome import FinishReason, TokenUsage
 from pointwork.contract.tools import ToolCall
 from pointwork.providers.port import (
@@ -25,6 +26,7 @@ class Says:
         default_factory=lambda: TokenUsage(input_tokens=20, output_tokens=10)
     )
     tool_calls: tuple[ToolCall, ...] = ()
+    local_run: LocalRun | None = None
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,7 @@ class ScriptedProvider:
                     ),
                     usage=step.usage,
                     tool_calls=step.tool_calls,
+                    local_run=step.local_run,
                 )
 
     async def aclose(self) -> None:

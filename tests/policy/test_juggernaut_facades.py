@@ -265,10 +265,14 @@ def test_a_pack_without_an_overlay_is_refused_with_a_reason(engine: Engine) -> N
         PerformanceTracker(engine).proposal(shipped("omega"), NOW)
 
 
-@pytest.mark.req("JG-2")
-@pytest.mark.parametrize("down", [(), ("openrouter-openai",)])
-async def test_the_client_calls_any_makers_model_through_one_adapter(down: tuple[str, ...]) -> None:
+@pytest.mark.req("JG-2", "JG-38")
+@pytest.mark.parametrize(("down", "maker"), [((), "openai"), (("openrouter-openai",), "anthropic")])
+async def test_the_client_calls_any_makers_model_through_one_adapter(
+    down: tuple[str, ...], maker: str
+) -> None:
     candidate = decided("t-1", down=down).plan.candidates[0]
+    assert candidate.vendor == maker
+    assert candidate.served_as.startswith(f"{maker}/")
     async with LoopbackVendor() as vendor:
         row = JUGGERNAUT.models[candidate.model].endpoint
         endpoint = row.model_copy(update={"base_url": f"{vendor.base_url}/api/v1"})

@@ -79,7 +79,7 @@ def costs(
         raise CliError("--estimates and --overruns are both given", "give one of them")
     from pointwork.ledger.costs import CostBy, CostReport
 
-    days = _days(since, until)
+    days = days_given(since, until)
     screen = Screen(as_json=as_json or output is Format.JSON)
     report = CostReport(open_ledger(state_dir))
     _check_pack(report, pack)
@@ -115,7 +115,7 @@ def review(
         screen.say(f"Overrun {part_id} was reviewed by {record.reviewed_by} at {at}.")
 
 
-def _days(since: str | None, until: str | None) -> "Days":
+def days_given(since: str | None, until: str | None) -> "Days":
     from pointwork.ledger.costs import Days
 
     first, last = _day("--since", since), _day("--until", until)

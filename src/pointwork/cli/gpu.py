@@ -1,5 +1,6 @@
 """``pointwork gpu``: the lane to this host's card, and how its models share the card's memory."""
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +14,7 @@ from pointwork.cli.options import (
     PoliciesDir,
     StateDir,
 )
-from pointwork.cli.screen import FAIL, WARN, Screen, age, facts, shown, table
+from pointwork.cli.screen import FAIL, WARN, Screen, age, facts, shown, table, usd_aligned
 
 if TYPE_CHECKING:
     from pointwork.contract.local_lane import LaneReport
@@ -61,6 +62,36 @@ def status(
         _show_queues(screen, reading)
     _show_bounds(screen, profile)
     return _show_plans(screen, profile, plans, names)
+
+
+@app.command()
+def electricity(
+    since: Annotated[
+        str | None, typer.Option(metavar="DATE", help="First day, UTC, as 2026-03-31.")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="DATE", help="Last day, UTC, included.")
+    ] = None,
+    state_dir: StateDir = STATE_DIR_DEFAULT,
+    as_json: AsJson = False,
+) -> None:
+    """What the calls of each local model used, and what that cost at the operator's tariff."""
+    from pointwork.cli.costs import days_given
+    from pointwork.ledger.electricity import electricity as used
+
+    found = used(open_ledger(state_dir), days_given(since, until))
+    screen = Screen(as_json=as_json)
+    if as_json:
+        return screen.document({"models": [asdict(each) for each in found]})
+    if not found:
+        screen.line("No call was metered. Set POINTWORK_ELECTRICITY_METER (nvml, rapl or watts)")
+        return screen.line("and POINTWORK_ELECTRICITY_USD_PER_KWH for the GPU worker.")
+    heads = ["CALLS", "WH", "COST"]
+    rows = table("MODEL", *heads, right=heads)
+    for each in found:
+        cost = usd_aligned(each.cost_nano_usd)
+        rows.add_row(each.model, str(each.calls), f"{each.watt_hours:.3f}", cost)
+    return screen.show(rows)
 
 
 def _document(
@@ -125,6 +156,7 @@ def _show_lane(screen: Screen, reading: "LaneReading") -> None:
             [
                 ("worker", f"{shown(report.worker)}, reported {age(reading.age_seconds)} ago"),
                 ("loaded", report.loaded or "none"),
+                *([("build", report.build.words)] if report.build else []),
                 *([("loading", report.loading)] if report.loading else []),
                 ("in flight", f"{report.in_flight} of {report.in_flight_max}"),
                 *_counts(report),

@@ -113,6 +113,17 @@ def attempt_rows(attempts: Sequence[AttemptSummary]) -> Table:
     return rows
 
 
+def run_lines(attempts: Sequence[AttemptSummary]) -> list[str]:
+    """What each call in this house ran on, and its seed, where it was given one."""
+    lines = []
+    for each in attempts:
+        told = [each.local_run.words] if each.local_run and each.local_run.words else []
+        told += [f"seed {each.seed}"] if each.seed is not None else []
+        if told:
+            lines.append(f"Attempt {each.number}: {', '.join(told)}")
+    return lines
+
+
 def class_words(outcome: TaskOutcome, record: DecisionRecord | None) -> str:
     if outcome.task_class is None:
         guess = record.input.classification.suggested_class if record else None

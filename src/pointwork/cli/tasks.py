@@ -19,6 +19,7 @@ from pointwork.cli.route import (
     other_models,
     result_document,
     route_lines,
+    run_lines,
     short_reason,
 )
 from pointwork.cli.screen import Screen, age, facts, table, usd, usd_aligned
@@ -212,6 +213,8 @@ def _print_ended(screen: Screen, outcome: TaskOutcome, decisions: "list[Decision
     if outcome.attempts:
         screen.line()
         screen.show(attempt_rows(outcome.attempts))
+        for line in run_lines(outcome.attempts):
+            screen.line(line)
     if last is not None and outcome.status is not TaskStatus.SUCCEEDED and last.plan.rejected:
         screen.line()
         screen.show(other_models(last.plan))

@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import AwareDatetime, Field
 
 from pointwork.contract.additive import added
+from pointwork.contract.local_run import ModelBuild
 from pointwork.contract.task import Message, Name
 
 Count = Annotated[int, Field(ge=0)]
@@ -46,6 +47,8 @@ class LaneReport(Message):
     """How many began later than the bound of their priority."""
     longest_wait_seconds: Seconds = 0.0
     failed_loads: tuple[FailedLoad, ...] = added(())
+    build: ModelBuild | None = added(None)
+    """What is loaded, exactly (CX-13)."""
 
     @property
     def waiting(self) -> int:

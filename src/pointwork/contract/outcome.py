@@ -18,6 +18,7 @@ from pointwork.contract.decision import (
     TriggerName,
 )
 from pointwork.contract.failures import FailureType, ProviderFailureKind
+from pointwork.contract.local_run import LocalRun
 from pointwork.contract.money import NanoUsd
 from pointwork.contract.snapshot import BudgetSignal, PolicyRef
 from pointwork.contract.task import ContentRef, Message, Name, Sensitivity, TaskId
@@ -103,6 +104,10 @@ class AttemptSummary(Message):
     cost_nano_usd: NanoUsd = 0
     settlement: Settlement = Settlement.EXACT
     duration_ms: Annotated[int, Field(ge=0)] = 0
+    seed: int | None = added(None)
+    """Sent with the call; None left it to the endpoint."""
+    local_run: LocalRun | None = added(None)
+    """What a call on this house's card ran on and used (CX-12, CX-13)."""
 
 
 class Fallback(Message):

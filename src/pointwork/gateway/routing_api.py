@@ -5,6 +5,7 @@ Its policies are read and written in ``policies_api``.
 
 import asyncio
 import uuid
+from dataclasses import asdict
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -31,6 +32,7 @@ from pointwork.gateway.wire_model import Body
 from pointwork.juggernaut.model_selector import SelectionRecord, select
 from pointwork.juggernaut.performance_tracker import PerformanceTracker
 from pointwork.ledger.costs import CostBy, CostReport, Costs, Days
+from pointwork.ledger.electricity import electricity
 from pointwork.policy.bundle import PolicyBundle, PolicyLibrary, UnknownPackError
 
 if TYPE_CHECKING:
@@ -67,7 +69,10 @@ async def show_costs(
     until: date | None = None,
     pack: Annotated[str | None, Query(max_length=128)] = None,
 ) -> dict[str, Any]:
-    """What calls cost by task, model, policy and worker, and by day, week and month."""
+    """What calls cost by task, model, policy and worker, and by day, week and month.
+
+    ``electricity`` is what the house's own models used where that is metered, and is in the totals.
+    """
     gateway: Gateway = request.app.state.gateway
     try:
         days = Days(since=since, until=until)
@@ -79,7 +84,11 @@ async def show_costs(
         totals = {by.value: _costs(report.totals(by, days, pack)) for by in _COSTS_BY}
         dearest = _costs(report.dearest_tasks(days, pack, limit=_TASKS_MAX))
         (total,) = _costs([report.total(days, pack)])
-        return {"total": total, "task": dearest, **totals}
+        used = [
+            {**asdict(each), "cost": format_usd(each.cost_nano_usd)}
+            for each in electricity(gateway.engine, days, pack)
+        ]
+        return {"total": total, "task": dearest, **totals, "electricity": used}
 
     return await asyncio.to_thread(read)
 

@@ -1,10 +1,12 @@
 """Attempt rows as the contract's messages, and how the part behind each ends."""
 
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Connection, bindparam, select, update
 
 from pointwork.contract.failures import ProviderFailureKind
+from pointwork.contract.local_run import LocalRun
 from pointwork.contract.outcome import (
     AttemptState,
     AttemptSummary,
@@ -61,6 +63,16 @@ def usage_columns(usage: TokenUsage | None) -> dict[str, int | None]:
     return {name: getattr(usage, name) for name in TokenUsage.model_fields}
 
 
+def run_columns(run: LocalRun | None) -> dict[str, object]:
+    if run is None:
+        return {}
+    return {
+        "local_run": run.model_dump_json(),
+        "energy_millijoules": run.energy_millijoules,
+        "electricity_nano_usd": run.electricity_nano_usd,
+    }
+
+
 def answer_columns(ref: ContentRef) -> dict[str, object]:
     return {
         "answer_digest": ref.digest,
@@ -109,4 +121,26 @@ def summary_of(row: Any) -> AttemptSummary:
         cost_nano_usd=row.cost_nano_usd,
         settlement=Settlement(row.settlement),
         duration_ms=row.duration_ms,
+        seed=row.seed,
+        local_run=LocalRun.model_validate_json(row.local_run) if row.local_run else None,
     )
+
+
+def mark_unknown(connection: Connection, row: Any, now: datetime) -> None:
+    """A send whose fate nobody knows: it counts as charged in full until something better is."""
+    connection.execute(
+        _MARK_UNKNOWN,
+        {"of_attempt": row.attempt_id, "in_full": row.amount_nano_usd, "at": now},
+    )
+
+
+_MARK_UNKNOWN = (
+    update(ATTEMPT)
+    .where(ATTEMPT.c.attempt_id == bindparam("of_attempt"), ATTEMPT.c.state == AttemptState.SENT)
+    .values(
+        state=AttemptState.UNKNOWN,
+        cost_nano_usd=bindparam("in_full"),
+        settlement=Settlement.AT_LEAST,
+        unknown_at=bindparam("at"),
+    )
+)

@@ -18,6 +18,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, bindparam, exists, select, update
 
 from pointwork.contract.failures import PointworkError, ProviderFailureKind
+from pointwork.contract.local_run import LocalRun
 from pointwork.contract.outcome import (
     AttemptState,
     FinishReason,
@@ -34,6 +35,8 @@ from pointwork.ledger.attempt_rows import (
     WITH_PART,
     answer_columns,
     invocation_of,
+    mark_unknown,
+    run_columns,
     settled_by,
     usage_columns,
 )
@@ -133,6 +136,7 @@ class AttemptLog:
         duration_ms: int,
         provider_request_id: str,
         unknown_placeholders: int,
+        local_run: LocalRun | None = None,
         now: datetime,
     ) -> Invocation:
         """Seal the answer and commit that the attempt is DONE, in one transaction.
@@ -157,6 +161,7 @@ class AttemptLog:
             "duration_ms": duration_ms,
             "provider_request_id": provider_request_id,
             "unknown_placeholders": unknown_placeholders,
+            **run_columns(local_run),
             "closed_at": now,
         }
 
@@ -189,6 +194,7 @@ class AttemptLog:
         settlement: Settlement,
         duration_ms: int,
         now: datetime,
+        local_run: LocalRun | None = None,
     ) -> None:
         """Commit that the attempt FAILED, post its cost and release the rest of its part at once.
 
@@ -204,6 +210,7 @@ class AttemptLog:
             "cost_nano_usd": cost_nano_usd,
             "settlement": settlement,
             "duration_ms": duration_ms,
+            **run_columns(local_run),
             "closed_at": now,
         }
 
@@ -219,14 +226,6 @@ class AttemptLog:
             settle_parts(connection, [settled_by(_locked(connection, attempt_id))], now)
 
         transact(self._engine, write)
-
-
-def mark_unknown(connection: Connection, row: Any, now: datetime) -> None:
-    """A send whose fate nobody knows: it counts as charged in full until something better is."""
-    connection.execute(
-        _MARK_UNKNOWN,
-        {"of_attempt": row.attempt_id, "in_full": row.amount_nano_usd, "at": now},
-    )
 
 
 def _begin(
@@ -386,14 +385,4 @@ _NOTE_REQUEST_ID = (
         ATTEMPT.c.state.in_([AttemptState.SENT, AttemptState.UNKNOWN]),
     )
     .values(provider_request_id=bindparam("call_id"))
-)
-_MARK_UNKNOWN = (
-    update(ATTEMPT)
-    .where(ATTEMPT.c.attempt_id == bindparam("of_attempt"), ATTEMPT.c.state == AttemptState.SENT)
-    .values(
-        state=AttemptState.UNKNOWN,
-        cost_nano_usd=bindparam("in_full"),
-        settlement=Settlement.AT_LEAST,
-        unknown_at=bindparam("at"),
-    )
 )

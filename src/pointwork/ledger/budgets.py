@@ -251,6 +251,7 @@ def plan_attempt(
             "vendor": candidate.vendor,
             "endpoint": candidate.endpoint,
             "site": candidate.site,
+            "seed": invoke.seed,
             "state": AttemptState.SENT if sent_at else AttemptState.PLANNED,
             "estimate_nano_usd": candidate.estimate_nano_usd,
             "cost_nano_usd": 0,

@@ -159,7 +159,7 @@ class CostReport:
             .order_by(_OUTCOME.c.cost_nano_usd.desc(), _OUTCOME.c.finished_at.desc())
             .limit(min(limit, LISTED_MAX))
         )
-        query = _between(query, _OUTCOME.c.finished_at, days)
+        query = between(query, _OUTCOME.c.finished_at, days)
         if pack is not None:
             query = query.where(_OUTCOME.c.pack == pack)
         with read(self._engine) as connection:
@@ -168,7 +168,7 @@ class CostReport:
 
     def tasks_ended(self, days: Days = EVER, pack: str | None = None) -> int:
         """How many tasks ended on these days, whether or not they made a call."""
-        query = _between(select(func.count()).select_from(_OUTCOME), _OUTCOME.c.finished_at, days)
+        query = between(select(func.count()).select_from(_OUTCOME), _OUTCOME.c.finished_at, days)
         if pack is not None:
             query = query.where(_OUTCOME.c.pack == pack)
         with read(self._engine) as connection:
@@ -183,7 +183,7 @@ class CostReport:
         limit: int = LISTED_MAX,
     ) -> list[OverrunRecord]:
         """Costs above what was held, latest first; each names task, model, cost and reason."""
-        query = _between(select(_OVERRUN), _OVERRUN.c.occurred_at, days)
+        query = between(select(_OVERRUN), _OVERRUN.c.occurred_at, days)
         if pack is not None:
             query = query.join(_ATTEMPT, _ATTEMPT.c.attempt_id == _OVERRUN.c.part_id)
             query = query.where(_ATTEMPT.c.pack == pack)
@@ -238,7 +238,8 @@ def _of_tasks(connection: Connection, task_ids: list[str]) -> list[Costs]:
     return [found.get(task_id, Costs(name=task_id)) for task_id in task_ids]
 
 
-def _between(query: Select[Any], moment: Any, days: Days) -> Select[Any]:
+def between(query: Select[Any], moment: Any, days: Days) -> Select[Any]:
+    """The query for rows whose ``moment`` is on one of these days."""
     if days.since is not None:
         query = query.where(moment >= datetime.combine(days.since, time(), UTC))
     if days.until is not None and days.until < date.max:

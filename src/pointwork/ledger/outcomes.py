@@ -17,8 +17,13 @@ from pointwork.contract.outcome import (
 from pointwork.contract.task import Sensitivity
 from pointwork.failpoints import Failpoint, ending_at, reach
 from pointwork.ledger import audit
-from pointwork.ledger.attempt_rows import PARTS, WITH_PART, settled_by, summary_of
-from pointwork.ledger.attempts import mark_unknown
+from pointwork.ledger.attempt_rows import (
+    PARTS,
+    WITH_PART,
+    mark_unknown,
+    settled_by,
+    summary_of,
+)
 from pointwork.ledger.budgets import DECISION, remember_decision
 from pointwork.ledger.engine import insert_if_absent, read, transact
 from pointwork.ledger.holds import ATTEMPT, OUTCOME, PART, lock_task

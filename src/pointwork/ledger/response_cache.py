@@ -126,8 +126,11 @@ class ResponseCache:
             except ContentUnavailableError:
                 connection.execute(_DELETE_KEY, {"of_key": key})
                 return None
+            had = connection.execute(_DIGESTS, {"of_task": task_id}).scalars().all()
             answer = self._vault.seal_within(connection, task_id, data, source.media_type, now)
-            connection.execute(_COUNT_HIT, {"of_key": key})
+            if answer.digest not in had:
+                # Else it was handed to the task before, by a find whose answer was lost.
+                connection.execute(_COUNT_HIT, {"of_key": key})
             return CacheHit(
                 answer=answer,
                 model=row.model,
@@ -151,6 +154,8 @@ class ResponseCache:
         now: datetime,
     ) -> bool:
         """Let a sealed answer serve equal calls for ``ttl_seconds``; a later one replaces it.
+
+        A repeat changes nothing.
 
         Args:
             key: what ``key`` returned for the call.
@@ -189,6 +194,8 @@ class ResponseCache:
             # Held until the commit, so that an erasure cannot pull it away in between.
             if connection.execute(_SEALED, sealed).first() is None:
                 return False
+            if connection.execute(_KEPT, {"of_key": key, **sealed}).first() is not None:
+                return True
             connection.execute(_KEEP[connection.dialect.name], row)
             return True
 
@@ -225,6 +232,13 @@ _SEALED = (
         _CONTENT.c.media_type == bindparam("of_media"),
     )
     .with_for_update(read=True)
+)
+_DIGESTS = select(_CONTENT.c.digest).where(_CONTENT.c.task_id == bindparam("of_task"))
+_KEPT = select(_CACHE.c.key).where(
+    _CACHE.c.key == bindparam("of_key"),
+    _CACHE.c.task_id == bindparam("of_task"),
+    _CACHE.c.digest == bindparam("of_digest"),
+    _CACHE.c.media_type == bindparam("of_media"),
 )
 _KEEP = insert_or_update(
     _CACHE,

@@ -9,8 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, and_, bindparam, or_, 
 
 from pointwork.contract.outcome import AttemptState, Settlement
 from pointwork.contract.sweep import SweepPlace
-from pointwork.ledger.attempt_rows import PARTS, settled_by
-from pointwork.ledger.attempts import mark_unknown
+from pointwork.ledger.attempt_rows import PARTS, mark_unknown, settled_by
 from pointwork.ledger.bulk_runs import waits_in_bulk
 from pointwork.ledger.clock import seconds_from_now
 from pointwork.ledger.engine import read, transact

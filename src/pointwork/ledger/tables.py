@@ -43,6 +43,7 @@ from pointwork.ledger.identity_tables import AccessKeyRow as AccessKeyRow
 from pointwork.ledger.identity_tables import ApprovalVerdictRow as ApprovalVerdictRow
 from pointwork.ledger.identity_tables import IdentityRow as IdentityRow
 from pointwork.ledger.incident_tables import IncidentStep as IncidentStep
+from pointwork.ledger.local_tables import LocalModelBuild as LocalModelBuild
 from pointwork.ledger.override_tables import OverrideUse as OverrideUse
 from pointwork.ledger.override_tables import RouteOverride as RouteOverride
 from pointwork.ledger.rate_tables import RateLease as RateLease
@@ -225,6 +226,12 @@ class Attempt(LedgerTable, table=True):
     reconciled_at: datetime | None = time()
     reconciled_from: str | None
     """Whose record gave the cost."""
+    seed: int | None = Field(sa_type=BigInteger)
+    local_run: str | None = Field(sa_type=Text)
+    """A ``LocalRun``, of a call on this house's card."""
+    energy_millijoules: int | None = Field(sa_type=BigInteger)
+    electricity_nano_usd: int | None = Field(sa_type=BigInteger)
+    """As the run has both, to be summed; the second is part of the attempt's cost."""
 
 
 class Audit(LedgerTable, table=True):

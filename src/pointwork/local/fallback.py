@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from typing import Protocol
 
+from pointwork.contract.local_run import ModelBuild
 from pointwork.local.lease import DeviceBusyError
 from pointwork.local.runtime import LocalModelUnavailableError, LocalRuntime, RuntimeKind
 
@@ -91,6 +92,10 @@ class FallbackRuntime:
     @property
     def kind(self) -> RuntimeKind:
         return self._serving.kind
+
+    @property
+    def build(self) -> ModelBuild | None:
+        return self._serving.build
 
     def loaded(self) -> str | None:
         loaded = self._serving.loaded()

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from pointwork.contract.local_run import ModelBuild
 from pointwork.local.arbiter import LaneState, Serve, Swap, Wait, Waiting, next_move
 from pointwork.local.paces import SwapPaces
 from pointwork.local.runtime import LocalModelUnavailableError, LocalRuntime
@@ -47,6 +48,8 @@ class LaneStatus:
     loaded: str | None
     loading: str | None
     """The model a swap is under way to."""
+    build: ModelBuild | None
+    """What is loaded, exactly."""
     in_flight: int
     in_flight_max: int
     queues: dict[str, QueueOfModel]
@@ -141,6 +144,11 @@ class LocalLane:
         finally:
             self._leave(number)
 
+    @property
+    def build(self) -> ModelBuild | None:
+        """What is loaded, exactly: while a turn is held, what serves it."""
+        return self._runtime.build
+
     def status(self) -> LaneStatus:
         now = self._now()
         waiting = Counter(each.waiting.model for each in self._places.values() if _waits(each))
@@ -153,6 +161,7 @@ class LocalLane:
         return LaneStatus(
             loaded=None if self._card.loading else self._runtime.loaded(),
             loading=self._card.loading,
+            build=self._runtime.build if self._runtime.loaded() else None,
             in_flight=len(self._card.ends_by),
             in_flight_max=self._in_flight_max,
             queues={

@@ -9,8 +9,11 @@ import time
 from asyncio.subprocess import Process
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
+from pointwork.contract.local_run import ModelBuild
+from pointwork.local.builds import file_revision
 from pointwork.local.child_log import open_child_log
 from pointwork.local.lease import DeviceLease
 from pointwork.local.loopback import asked
@@ -18,6 +21,8 @@ from pointwork.local.runtime import LocalModelUnavailableError, RuntimeKind
 
 _POLL_SECONDS = 0.02
 _STOP_GRACE_SECONDS = 3.0
+_RUNTIME = "xllamacpp"
+"""The package that carries the server, whose own build number says nothing."""
 
 _logger = logging.getLogger(__name__)
 
@@ -27,6 +32,8 @@ class LlamaModel:
     """A GGUF file, how much context one request gets, and how many requests run together."""
 
     path: Path
+    revision: str = ""
+    """The only one that may be loaded, as ``file_revision`` writes it; empty takes any."""
     context_tokens: int = 4096
     parallel_requests: int = 1
 
@@ -36,6 +43,7 @@ class _Child:
     model: str
     process: Process
     base_url: str
+    quantisation: str
 
 
 class LlamaCppRuntime:
@@ -67,6 +75,7 @@ class LlamaCppRuntime:
         self._load_timeout_seconds = load_timeout_seconds
         self._lock = asyncio.Lock()
         self._child: _Child | None = None
+        self._build: ModelBuild | None = None
         self._is_closed = False
         self._load_seconds: dict[str, float] = {}
 
@@ -74,6 +83,10 @@ class LlamaCppRuntime:
     def load_seconds(self) -> Mapping[str, float]:
         """What the last load of each model took, measured from stop to answering."""
         return dict(self._load_seconds)
+
+    @property
+    def build(self) -> ModelBuild | None:
+        return self._build
 
     @property
     def pid(self) -> int | None:
@@ -111,7 +124,13 @@ class LlamaCppRuntime:
             began = time.monotonic()
             await self._stop()
             await self._lease.acquire()
-            self._child = await self._start(model, known)
+            self._child, revision = await self._load(model, known)
+            self._build = ModelBuild(
+                revision=revision,
+                quantisation=self._child.quantisation,
+                runtime=self.kind,
+                runtime_version=f"{_RUNTIME} {version(_RUNTIME)}",
+            )
             self._load_seconds[model] = time.monotonic() - began
             _logger.info("loaded %s in %.2f s", model, self._load_seconds[model])
             return self._child.base_url
@@ -131,6 +150,31 @@ class LlamaCppRuntime:
             self._is_closed = True
             await self._stop()
             self._lease.release()
+
+    async def _load(self, model: str, known: LlamaModel) -> tuple[_Child, str]:
+        """The running server, and the revision of its weights, which are read meanwhile.
+
+        Raises:
+            LocalModelUnavailableError: it did not start, or the weights are not those wanted.
+        """
+        reading = asyncio.ensure_future(asyncio.to_thread(file_revision, known.path))
+        try:
+            child = await self._start(model, known)
+        except BaseException:
+            await asyncio.wait([reading])
+            raise
+        try:
+            revision = await reading
+        except BaseException:
+            await _end(child.process)
+            raise
+        if known.revision and revision != known.revision:
+            await _end(child.process)
+            raise LocalModelUnavailableError(
+                f"the weights of {model} at {known.path} are {revision}, not {known.revision}; run "
+                f"`pointwork models pull {model}`, which puts the right ones there"
+            )
+        return child, revision
 
     async def _start(self, model: str, known: LlamaModel) -> _Child:
         log = open_child_log(self._log_path(model))
@@ -163,14 +207,15 @@ class LlamaCppRuntime:
                         raise self._failed(model, f"ended with status {process.returncode}")
                     await asyncio.sleep(_POLL_SECONDS)
                 base_url = f"{address_file.read_text(encoding='utf-8').rstrip('/')}/v1"
-                await self._await_health(model, process, base_url)
+                quantisation = await self._await_health(model, process, base_url)
         except TimeoutError:
             raise self._failed(
                 model, f"did not answer within {self._load_timeout_seconds:g} s"
             ) from None
-        return _Child(model=model, process=process, base_url=base_url)
+        return _Child(model=model, process=process, base_url=base_url, quantisation=quantisation)
 
-    async def _await_health(self, model: str, process: Process, base_url: str) -> None:
+    async def _await_health(self, model: str, process: Process, base_url: str) -> str:
+        """Wait until it serves; how its weights are quantised, where it says so."""
         while True:
             if process.returncode is not None:
                 raise self._failed(model, f"ended with status {process.returncode}")
@@ -182,6 +227,7 @@ class LlamaCppRuntime:
         names = [entry["id"] for entry in listed["data"]]
         if names != [model]:
             raise self._failed(model, f"serves {', '.join(names)} instead")
+        return str((listed["data"][0].get("meta") or {}).get("ftype", ""))
 
     async def _stop(self) -> None:
         if self._child is not None:

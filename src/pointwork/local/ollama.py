@@ -6,6 +6,7 @@ import time
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from pointwork.contract.local_run import ModelBuild
 from pointwork.local.lease import DeviceLease
 from pointwork.local.loopback import asked
 from pointwork.local.runtime import LocalModelUnavailableError, RuntimeKind
@@ -46,6 +47,7 @@ class OllamaRuntime:
         self._load_timeout_seconds = load_timeout_seconds
         self._lock = asyncio.Lock()
         self._loaded: str | None = None
+        self._build: ModelBuild | None = None
         self._is_closed = False
         self._load_seconds: dict[str, float] = {}
 
@@ -53,6 +55,10 @@ class OllamaRuntime:
     def load_seconds(self) -> Mapping[str, float]:
         """What the last load of each model took, by Ollama's own ``load_duration``."""
         return dict(self._load_seconds)
+
+    @property
+    def build(self) -> ModelBuild | None:
+        return self._build
 
     def loaded(self) -> str | None:
         return self._loaded
@@ -63,12 +69,13 @@ class OllamaRuntime:
             await self._lease.acquire()
             self._loaded = None
             try:
-                await self._check_own(model)
+                quantisation = await self._check_own(model)
                 in_memory = await self._in_memory()
                 for other in in_memory - {_tagged(model)}:
                     await self._unload(other)
                 if _tagged(model) not in in_memory:
                     await self._load(model)
+                self._build = await self._identity(model, quantisation)
             except OSError as cause:
                 raise LocalModelUnavailableError(
                     f"{model} is not loaded because Ollama at {self._url} does not serve it "
@@ -112,10 +119,27 @@ class OllamaRuntime:
         if OLLAMA.relayed_models.fullmatch(model):
             raise _relayed(model)
 
-    async def _check_own(self, model: str) -> None:
+    async def _check_own(self, model: str) -> str:
+        """Refuse a model of the maker's cloud; how one of our own is quantised."""
         shown = await self._post("/api/show", {"model": model})
         if not says_it_is_own(shown):
             raise _relayed(model)
+        details = shown.get("details")
+        return str(details.get("quantization_level", "")) if isinstance(details, dict) else ""
+
+    async def _identity(self, model: str, quantisation: str) -> ModelBuild:
+        """By Ollama's own digest of the model, empty where it lists none."""
+        tags, told = await asked(self._url, "/api/tags"), await asked(self._url, "/api/version")
+        listed = tags.json().get("models", []) if tags.is_ok else []
+        digests = {each.get("name"): each.get("digest") for each in listed}
+        version = told.json().get("version", "") if told.is_ok else ""
+        digest = str(digests.get(_tagged(model)) or "").removeprefix("sha256:")
+        return ModelBuild(
+            revision=f"sha256:{digest}" if digest else "",
+            quantisation=quantisation,
+            runtime=self.kind,
+            runtime_version=str(version),
+        )
 
     async def _load(self, model: str) -> None:
         began = time.monotonic()

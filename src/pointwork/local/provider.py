@@ -4,10 +4,12 @@ import asyncio
 import dataclasses
 import time
 from collections.abc import AsyncIterator, Callable, Collection
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from datetime import UTC, datetime
 
 from pointwork.contract.failures import ProviderFailureKind
+from pointwork.contract.local_run import LocalRun, ModelBuild
+from pointwork.local.energy import ElectricityMeter, Share
 from pointwork.local.lane import LocalLane, Ticket
 from pointwork.local.paces import RunPaces
 from pointwork.local.runtime import LocalModelUnavailableError
@@ -42,6 +44,8 @@ class _Turn:
 
     provider: Provider
     paces: RunPaces
+    build: ModelBuild | None
+    meter: ElectricityMeter | None
 
     async def complete(
         self, request: CompletionRequest, on_progress: OnProgress | None = None
@@ -50,13 +54,24 @@ class _Turn:
         if request.give_up_at is not None:
             seconds = min(seconds, _seconds_until(request.give_up_at))
         began = time.monotonic()
-        response = await self.provider.complete(
-            dataclasses.replace(request, timeout_seconds=seconds), on_progress
-        )
+        timed, share = dataclasses.replace(request, timeout_seconds=seconds), None
+        try:
+            with self.meter.call() if self.meter else nullcontext() as share:
+                response = await self.provider.complete(timed, on_progress)
+        except ProviderError as error:
+            error.local_run = self._run(share)
+            raise
         if response.usage is not None:
             took = time.monotonic() - began
             self.paces.note(request.model, response.usage.output_tokens, took)
-        return response
+        return dataclasses.replace(response, local_run=self._run(share))
+
+    def _run(self, share: Share | None) -> LocalRun:
+        return LocalRun(
+            build=self.build,
+            energy_millijoules=share.millijoules if share else None,
+            electricity_nano_usd=share.nano_usd if share else None,
+        )
 
     async def aclose(self) -> None:
         """The adapter is the provider's to close, and the server the runtime's."""
@@ -75,12 +90,14 @@ class LocalProvider:
         make_provider: MakeProvider,
         aliases: Collection[str],
         bounds: WaitBounds,
+        meter: ElectricityMeter | None = None,
     ) -> None:
         """``aliases``: the model names that requests may carry."""
         self._lane = lane
         self._make_provider = make_provider
         self._aliases = frozenset(aliases)
         self._bounds = bounds
+        self._meter = meter
         self._paces = RunPaces(TOKENS_PER_SECOND_GUESS)
         self._line: _Line | None = None
 
@@ -101,7 +118,7 @@ class LocalProvider:
                 f"({', '.join(sorted(self._aliases))}); correct served_as in the model catalogue",
             )
         async with self._line_of(request, datetime.now(UTC)) as line:
-            yield _Turn(line.provider, self._paces)
+            yield _Turn(line.provider, self._paces, self._lane.build, self._meter)
 
     async def aclose(self) -> None:
         """Turn away who waits and close the adapter; the runtime is its owner's to close."""

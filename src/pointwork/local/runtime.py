@@ -3,6 +3,7 @@
 from typing import Literal, Protocol
 
 from pointwork.contract.failures import PointworkError
+from pointwork.contract.local_run import ModelBuild
 
 RuntimeKind = Literal["vllm", "llama_cpp", "ollama"]
 """Whose server answers: its dialect of the OpenAI API is its own."""
@@ -18,6 +19,11 @@ class LocalRuntime(Protocol):
     @property
     def kind(self) -> RuntimeKind:
         """Whose server answers at the address that ``ensure_loaded`` gave last."""
+        ...
+
+    @property
+    def build(self) -> ModelBuild | None:
+        """What exactly ``ensure_loaded`` loaded last; None before the first load."""
         ...
 
     async def ensure_loaded(self, model: str) -> str:

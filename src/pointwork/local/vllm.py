@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from pointwork.contract.local_run import ModelBuild
+from pointwork.local.builds import folder_quantisation, folder_revision
 from pointwork.local.lease import DeviceLease
 from pointwork.local.runtime import LocalModelUnavailableError, RuntimeKind
 from pointwork.local.vllm_api import Health, QueueDepth, SleepNotOfferedError
@@ -57,6 +59,7 @@ class VllmRuntime:
             if known.attached_url
         }
         self._awake: VllmServer | None = None
+        self._build: ModelBuild | None = None
         self._unsettled: set[str] = set()
         """Models whose sleep or wake was begun and is not known to be through: such a server may
         hold memory and say that it sleeps."""
@@ -68,6 +71,10 @@ class VllmRuntime:
     def load_seconds(self) -> Mapping[str, float]:
         """What the last load of each model took: freeing the card, then waking or starting."""
         return dict(self._load_seconds)
+
+    @property
+    def build(self) -> ModelBuild | None:
+        return self._build
 
     @property
     def pid(self) -> int | None:
@@ -89,6 +96,7 @@ class VllmRuntime:
             await self._lease.acquire()
             await self._free_card(but=model)
             self._awake = await self._serve(model, known)
+            self._build = await _build(self._awake, known)
             self._watching = asyncio.create_task(self._watch(self._awake))
             self._load_seconds[model] = time.monotonic() - began
             _logger.info("loaded %s in %.2f s", model, self._load_seconds[model])
@@ -321,6 +329,25 @@ async def _queue_depth(server: VllmServer) -> QueueDepth | None:
         return await server.api.queue_depth()
     except OSError:
         return None
+
+
+async def _build(server: VllmServer, known: VllmModel) -> ModelBuild:
+    """Of a server that is somebody else's, what the host profile says; it names no weights."""
+    folder = Path(known.source)
+    is_ours = server.is_own and folder.is_dir()
+    revision = known.revision
+    if is_ours and not revision:
+        revision = await asyncio.to_thread(folder_revision, folder)
+    try:
+        version = await server.api.version()
+    except OSError:
+        version = ""
+    return ModelBuild(
+        revision=revision,
+        quantisation=folder_quantisation(folder) if is_ours else "",
+        runtime=VllmRuntime.kind,
+        runtime_version=version,
+    )
 
 
 async def _check_model(server: VllmServer) -> None:

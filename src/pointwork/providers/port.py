@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from pointwork.contract.failures import ProviderFailureKind
+from pointwork.contract.local_run import LocalRun
 from pointwork.contract.outcome import FinishReason, TokenUsage
 from pointwork.contract.prompt import Prompt
 from pointwork.contract.tools import ToolCall
@@ -63,6 +64,8 @@ class CompletionResponse:
     provider_request_id: str = ""
     tool_calls: tuple[ToolCall, ...] = field(default=(), repr=False)
     """Of tools that the prompt offers, with arguments that are JSON objects; nothing else."""
+    local_run: LocalRun | None = None
+    """What it ran on, where that is this house's."""
 
 
 class ProviderError(Exception):
@@ -82,6 +85,8 @@ class ProviderError(Exception):
         self.retry_after_seconds = retry_after_seconds
         self.usage = usage
         self.provider_request_id = provider_request_id
+        self.local_run: LocalRun | None = None
+        """What the failed call used, where it ran in this house."""
 
 
 OnProgress = Callable[[int], None]

@@ -9,8 +9,11 @@ import pytest
 from sqlalchemy import Engine
 
 from pointwork.cli.errors import ExitCode
+from pointwork.contract.local_run import LocalRun
 from tests.fakes.lane_reports import BUSY, CODER, IDLE, LOADING, MINISTRAL, report_lane
 from tests.integration.cli.conftest import Call, Called
+from tests.integration.ledger.conftest import Ledger
+from tests.integration.ledger.records import NOW, accept, answer, invoke, reserve
 
 
 @pytest.fixture
@@ -35,6 +38,7 @@ def test_a_busy_lane_is_told_in_full_beside_the_bounds_of_its_host(
     for line in (
         "worker 4711@rig, reported 0 s ago",
         f"loaded {CODER}",
+        "build awq 3f2a9c1 on vllm 0.32.0",
         "in flight 1 of 4",
         "swaps 3; loads took 41.2 s in all",
         "served 118, of which 5 began past their bound",
@@ -143,3 +147,25 @@ def test_a_folder_without_a_ledger_is_unavailable_and_an_unknown_host_bad_policy
     assert (nowhere.code, len(nowhere.error_lines)) == (ExitCode.UNAVAILABLE, 1)
     unknown = call("gpu", "status", "--state-dir", state_dir, "--host", "none")
     assert (unknown.code, len(unknown.error_lines)) == (ExitCode.BAD_POLICY, 1)
+
+
+def test_electricity_is_told_by_model_and_where_there_is_none_how_to_meter_it(
+    call: Call, state_dir: Path, ledger: Engine
+) -> None:
+    called = call("gpu", "electricity", "--state-dir", state_dir)
+    assert "Set POINTWORK_ELECTRICITY_METER" in called.out
+    filled = Ledger(f"sqlite:///{state_dir / 'ledger.db'}", ledger)
+    accept(filled.vault, "t-1")
+    reserve(filled.budgets, "t-1")
+    filled.attempts.begin(invoke("t-1"), "t-1/1", NOW)
+    run = LocalRun(energy_millijoules=7_200_000, electricity_nano_usd=640_000)
+    filled.attempts.finish("t-1/1", **answer(local_run=run))
+    said = lines(call("gpu", "electricity", "--state-dir", state_dir))
+    assert said[1:] == ["small-local 1 2.000 $0.000640000"]
+    document = json.loads(call("gpu", "electricity", "--state-dir", state_dir, "--json").out)
+    (model,) = document["models"]
+    assert (model["energy_millijoules"], model["cost_nano_usd"]) == (7_200_000, 640_000)
+    later = call("gpu", "electricity", "--state-dir", state_dir, "--since", "2999-01-01")
+    assert "No call was metered" in later.out
+    bad = call("gpu", "electricity", "--state-dir", state_dir, "--since", "soon")
+    assert "give a day of the calendar as YYYY-MM-DD" in bad.err

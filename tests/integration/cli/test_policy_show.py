@@ -48,6 +48,7 @@ def test_every_ceiling_of_a_pack_is_in_its_table(call: Call, pack: str) -> None:
     }
 
 
+@pytest.mark.req("DC-14")
 def test_all_documents_are_valid_and_listed(call: Call) -> None:
     assert call("policy", "validate", "--all").code == ExitCode.OK
     listed = json.loads(call("policy", "list", "--json").out)

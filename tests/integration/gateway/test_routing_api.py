@@ -1,13 +1,17 @@
 """Milestone 6's endpoints, as an engine of its own would call them."""
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
+from uuid import uuid4
 
 import httpx2
 import pytest
 
 from pointwork.contract.identity import Role
+from pointwork.contract.local_run import LocalRun
 from pointwork.contract.money import NANO_PER_USD
+from pointwork.ledger.budget_settings import BudgetSettings
 from pointwork.ledger.costs import CostBy, CostReport, Costs
 from tests.fakes.scripted_provider import Says
 from tests.integration.gateway.house import Account, House
@@ -19,8 +23,10 @@ async def http(house: House) -> AsyncIterator[httpx2.AsyncClient]:
         yield client
 
 
-async def chat(house: House, account: Account, **stated: Any) -> dict[str, Any]:
-    key, task_id = house.scripted(account, Says("Done."))
+async def chat(
+    house: House, account: Account, says: Says | None = None, **stated: Any
+) -> dict[str, Any]:
+    key, task_id = house.scripted(account, says or Says("Done."))
     body = {
         "model": "juggernaut/auto",
         # No two alike: this pack answers equal requests from its cache, at no cost.
@@ -125,6 +131,22 @@ async def test_costs_by_every_dimension_are_the_ledgers(
     assert "worker-7" in [each["name"] for each in found["worker"]]
 
 
+@pytest.mark.req("CX-12")
+async def test_metered_electricity_is_what_a_call_costs_and_is_summed_by_model(
+    house: House, http: httpx2.AsyncClient
+) -> None:
+    account, headers = house.account(), house.person(Role.AUDITOR).headers()
+    run = LocalRun(energy_millijoules=41_500, electricity_nano_usd=3_689)
+    before = (await http.get("/costs", headers=headers)).json()["electricity"]
+    done = await chat(house, account, Says("Done.", local_run=run), task_type="code_analysis")
+    (used,) = (await http.get("/costs", headers=headers)).json()["electricity"]
+    told = {"calls": 1, "energy_millijoules": 41_500, "cost_nano_usd": 3_689}
+    assert before == []
+    assert done["pointwork"]["cost_nano_usd"] == 3_689
+    assert used.items() >= told.items()
+    assert used["cost"] == "$0.000003689"
+
+
 async def test_costs_and_performance_are_not_for_who_only_submits(
     house: House, http: httpx2.AsyncClient
 ) -> None:
@@ -146,21 +168,61 @@ async def test_performance_is_that_of_the_window_the_next_change_would_read(
     assert (refused.status_code, refused.json()["param"]) == (400, "pack")
 
 
+async def selection(
+    http: httpx2.AsyncClient, engine: Account, task_type: str, worker: str
+) -> dict[str, Any]:
+    asked = {"task_type": task_type, "worker": worker, "sensitivity": "public"}
+    # As the gateway's tasks are: easy, and with room for so long an answer.
+    asked |= {"complexity": "low", "max_output_tokens": "1024"}
+    answered = await http.post("/select", json=asked, headers=engine.headers())
+    answered.raise_for_status()
+    found: dict[str, Any] = answered.json()
+    return found
+
+
+@pytest.mark.req("JG-68")
 async def test_an_engine_selects_for_three_tasks_and_each_runs_there_for_its_worker(
     house: House, http: httpx2.AsyncClient
 ) -> None:
-    engine = house.account()
-    for task_type, worker in (
-        ("code_analysis", "w-1"),
-        ("report", "w-2"),
-        ("investigation", "w-3"),
-    ):
-        asked = {"task_type": task_type, "worker": worker, "sensitivity": "public"}
-        # As the gateway's tasks are: easy, and with room for so long an answer.
-        asked |= {"complexity": "low", "max_output_tokens": "1024"}
-        chosen = (await http.post("/select", json=asked, headers=engine.headers())).json()
+    engine, cost_of = house.account(), {}
+    for task_type in ("code_analysis", "report", "investigation"):
+        worker = f"w-{uuid4().hex[:8]}"
+        chosen = await selection(http, engine, task_type, worker)
         done = await chat(house, engine, task_type=task_type, worker=worker)
         assert done["pointwork"]["served_model"] == chosen["model"]
+        cost_of[worker] = done["pointwork"]["cost_nano_usd"]
     headers = house.person(Role.AUDITOR).headers()
     found = (await http.get("/costs", headers=headers)).json()
-    assert {"w-1", "w-2", "w-3"} <= {each["name"] for each in found["worker"]}
+    kept = dict(_stated(found["worker"]))
+    assert {worker: kept[worker] for worker in cost_of} == cost_of
+    assert min(cost_of.values()) > 0
+
+
+@pytest.mark.req("JG-68")
+async def test_an_engine_whose_worker_has_spent_its_budget_is_refused_and_calls_nobody(
+    house: House, http: httpx2.AsyncClient
+) -> None:
+    engine, worker = house.account(), f"w-{uuid4().hex[:8]}"
+    assert (await selection(http, engine, "report", worker))["effect"] == "run"
+    spent = await chat(house, engine, task_type="report", worker=worker)
+    BudgetSettings(house.stack.parts.engine).set(
+        pack="juggernaut",
+        scope="worker",
+        subject=worker,
+        period="day",
+        limit_nano_usd=spent["pointwork"]["cost_nano_usd"],
+        alert_ratio=None,
+        set_by="owner",
+        reason="the worker has had enough for today",
+        now=datetime.now(UTC),
+    )
+    refused = await selection(http, engine, "report", worker)
+    assert (refused["model"], refused["effect"], refused["reason"]) == (None, "deny", "budget")
+    calls = len(house.stack.script.calls)
+    with pytest.raises(httpx2.HTTPStatusError) as failed:
+        await chat(house, engine, task_type="report", worker=worker)
+    assert failed.value.response.status_code == 402
+    problem = failed.value.response.json()["error"]
+    assert problem["code"] == "BUDGET_EXCEEDED"
+    assert len(house.stack.script.calls) == calls
+    assert (await selection(http, engine, "report", "another"))["effect"] == "run"

@@ -1,6 +1,7 @@
 """The steps of a plain task as its activities take them, over any engine, without Temporal."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from sqlalchemy import Engine
@@ -21,6 +22,7 @@ from pointwork.ledger.listeners import Listeners
 from pointwork.ledger.outcomes import OutcomeLog
 from pointwork.ledger.signals import SignalStore
 from pointwork.ledger.vault import TaskDraft, Vault
+from pointwork.providers.port import Provider
 from tests.fakes.open_door import OpenDoor
 from tests.fakes.scripted_provider import Script, ScriptedProvider
 from tests.integration.ledger.conftest import MASTER_KEYS
@@ -34,14 +36,15 @@ DAY_LIMIT_NANO_USD = 10**9
 class Steps:
     """Each may be repeated, as Temporal repeats a step whose answer it did not get."""
 
-    def __init__(self, engine: Engine, script: Script) -> None:
+    def __init__(self, engine: Engine, script: Script, provider: Provider | None = None) -> None:
+        """``provider`` answers instead of the script, where it is given."""
         self._vault = Vault(engine, MASTER_KEYS)
         self._reserve = ReserveActivities(BudgetBook(engine))
         self._invoke = InvokeActivities(
             AttemptLog(engine, self._vault),
             SealedContent(self._vault),
             SignalStore(engine),
-            {"acme-api": ScriptedProvider("acme-api", script)},
+            {"acme-api": provider or ScriptedProvider("acme-api", script)},
             PlaceholderRestorer(),
             NamedContracts(),
             BudgetRefusedError,
@@ -73,7 +76,11 @@ class Steps:
 
     async def call(self, task_id: str, prompt: ContentRef) -> Invocation:
         call = invoke(task_id).model_copy(update={"content": prompt})
-        return await ActivityEnvironment().run(self._invoke.invoke_model, call)
+        environment, now = ActivityEnvironment(), datetime.now(UTC)
+        environment.info = replace(
+            environment.info, scheduled_time=now, current_attempt_scheduled_time=now
+        )
+        return await environment.run(self._invoke.invoke_model, call)
 
     async def log(self, task_id: str, status: TaskStatus = TaskStatus.SUCCEEDED) -> TaskOutcome:
         step = LogOutcome(outcome=outcome(task_id, status))

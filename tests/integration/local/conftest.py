@@ -71,6 +71,15 @@ def card(tmp_path: Path) -> Card:
 MakeVllm = Callable[..., VllmRuntime]
 
 
+def _command(card: Card) -> tuple[str, ...]:
+    return (sys.executable, str(PROGRAM), str(card.folder))
+
+
+@pytest.fixture
+def vllm_serving(card: Card) -> VllmServing:
+    return VllmServing(command=_command(card), swap_timeout_seconds=60.0)
+
+
 @pytest.fixture
 async def make_vllm(tmp_path: Path, card: Card) -> AsyncIterator[MakeVllm]:
     """Builds runtimes of ``big`` and ``small`` with fields of ``VllmServing``, and closes them."""
@@ -84,11 +93,7 @@ async def make_vllm(tmp_path: Path, card: Card) -> AsyncIterator[MakeVllm]:
         **serving: Any,
     ) -> VllmRuntime:
         known = {"big": "maker/big-awq", "small": "maker/small"}
-        settings = {
-            "command": (sys.executable, str(PROGRAM), str(card.folder)),
-            "swap_timeout_seconds": 60.0,
-            **serving,
-        }
+        settings = {"command": _command(card), "swap_timeout_seconds": 60.0, **serving}
         runtime = VllmRuntime(
             {
                 model: VllmModel(source=source, attached_url=(attached or {}).get(model, ""))

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from pointwork.contract.failures import ProviderFailureKind
+from pointwork.contract.local_run import ModelBuild
 from pointwork.local.lease import DeviceBusyError, DeviceLease
 from pointwork.local.loopback import free_port
 from pointwork.local.ollama import OllamaRuntime
@@ -13,7 +14,7 @@ from pointwork.local.runtime import LocalModelUnavailableError
 from pointwork.providers.dialects import OLLAMA
 from pointwork.providers.openai import OpenAIProvider
 from pointwork.providers.port import ProviderError
-from tests.fakes.ollama_server import FakeOllama
+from tests.fakes.ollama_server import FakeOllama, digest_of
 from tests.integration.local.vllm_calls import asks
 
 
@@ -40,6 +41,20 @@ async def test_a_model_is_loaded_for_good_and_its_load_time_is_the_servers_own(
     assert await runtime.health()
     load = {"model": "llama3.2:1b", "stream": False, "keep_alive": -1}
     assert ("/api/generate", load) in ollama.asked
+
+
+@pytest.mark.req("CX-13")
+async def test_a_loaded_model_is_told_by_its_digest_quantisation_and_the_servers_version(
+    runtime: OllamaRuntime,
+) -> None:
+    assert runtime.build is None
+    await runtime.ensure_loaded("qwen3")
+    assert runtime.build == ModelBuild(
+        revision=f"sha256:{digest_of('qwen3:latest')}",
+        quantisation="Q4_K_M",
+        runtime="ollama",
+        runtime_version="0.13.1",
+    )
 
 
 async def test_its_answer_is_counted_and_must_be_of_the_model_asked_for(

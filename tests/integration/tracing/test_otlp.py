@@ -1,4 +1,4 @@
-"""Spans reach a collector of this house, and no other place (CX-73)."""
+"""Spans reach a collector of this house, and no other place."""
 
 import json
 import threading
