@@ -76,10 +76,8 @@ class FakeOllama:
     def told(self, path: str) -> tuple[int, object]:
         match path:
             case "/api/ps":
-                return 200, {"models": [{"name": each, "model": each} for each in self.in_memory]}
-            case "/api/tags":
-                listed = [{"name": each, "digest": digest_of(each)} for each in sorted(self.models)]
-                return 200, {"models": listed}
+                loaded = [{"name": each, "digest": digest_of(each)} for each in self.in_memory]
+                return 200, {"models": loaded}
             case "/api/version":
                 return 200, {"version": "0.13.1"}
             case _:

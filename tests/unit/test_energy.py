@@ -103,6 +103,25 @@ def test_a_call_whose_meter_failed_midway_has_no_figure_and_the_next_one_has_aga
     assert (blind.millijoules, whole.millijoules) == (None, 8)
 
 
+def test_a_counter_that_falls_leaves_the_calls_under_way_without_a_figure() -> None:
+    dial = Dial(1_000)
+    meter = ElectricityMeter(dial, 1)
+    with meter.call() as cut:
+        dial.reading = 3
+    with meter.call() as whole:
+        dial.use(8)
+    assert (cut.millijoules, cut.nano_usd, whole.millijoules) == (None, None, 8)
+
+
+def test_an_outage_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    dial = Dial(None)
+    meter = ElectricityMeter(dial, 1)
+    for _ in range(3):
+        with meter.call():
+            pass
+    assert caplog.text.count("electricity is not metered: the driver is gone") == 1
+
+
 def test_the_processors_counter_goes_on_where_it_begins_anew(tmp_path: Path) -> None:
     (tmp_path / "max_energy_range_uj").write_text("262143328850\n")
     counter = RaplEnergy(tmp_path)

@@ -28,6 +28,8 @@ from workers.wiring import Parts
 
 MODEL = "smollm2-135m"
 KEY = "key-of-this-run"
+LONG = "It rained on the roofs of the town, and the river rose a little. " * 40 + "Go on."
+"""Prompts of hundreds of tokens are read in batches, whose order shows in the last digits."""
 WARM = 0.9
 """A temperature at which no two seeds say the same for long."""
 
@@ -64,7 +66,7 @@ async def served(stack: Stack, weights: Path) -> AsyncIterator[None]:
 
 async def told(stack: Stack, seed: int | None) -> TaskOutcome:
     limits = Constraints(max_output_tokens=24, temperature=WARM, seed=seed)
-    outcome = await stack.run(stack.declare(constraints=limits), "Write a line about rain.")
+    outcome = await stack.run(stack.declare(constraints=limits), LONG)
     assert outcome.status is TaskStatus.SUCCEEDED, outcome.reason
     return outcome
 
@@ -85,14 +87,14 @@ async def test_the_same_seed_on_the_same_snapshot_gives_the_same_answer_and_both
         served(stack, weights),
     ):
         first = await told(stack, 7)
-        between = await told(stack, 8)
         again = await told(stack, 7)
+        between = await told(stack, 8)
         unseeded = await told(stack, None)
         said = [sha256_hex(stack.client.answer_text(each).encode()) for each in (first, again)]
         other = sha256_hex(stack.client.answer_text(between).encode())
     assert said == [said[0], said[0]]
     assert other != said[0]
-    assert [each.attempts[0].seed for each in (first, between, again, unseeded)] == [7, 8, 7, None]
+    assert [each.attempts[0].seed for each in (first, again, between, unseeded)] == [7, 7, 8, None]
     assert build_of(first) == build_of(again)
     assert build_of(first).revision == f"sha256:{CATALOGUE[MODEL].sha256}"
     assert build_of(first).quantisation == "Q4_1"

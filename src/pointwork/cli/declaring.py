@@ -52,6 +52,7 @@ _OPTIONS: dict[str, tuple[str, str]] = {
     "conversation": ("--conversation", _NAME),
     "max_output_tokens": ("--max-tokens", f"give a whole number from 1 to {OUTPUT_TOKENS_MAX}"),
     "temperature": ("--temperature", "give a number from 0 to 2"),
+    "seed": ("--seed", "give a whole number of at most 63 bits"),
     "deadline_seconds": ("--deadline", "give a whole number of seconds from 1 to 2592000"),
 }
 _PRIVATE = frozenset({"description", "justification"})

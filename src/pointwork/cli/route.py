@@ -117,10 +117,10 @@ def run_lines(attempts: Sequence[AttemptSummary]) -> list[str]:
     """What each call in this house ran on, and its seed, where it was given one."""
     lines = []
     for each in attempts:
-        told = [each.local_run.words] if each.local_run and each.local_run.words else []
-        told += [f"seed {each.seed}"] if each.seed is not None else []
-        if told:
-            lines.append(f"Attempt {each.number}: {', '.join(told)}")
+        if each.local_run is None or not each.local_run.words:
+            continue
+        seed = f", seed {each.seed}" if each.seed is not None else ""
+        lines.append(f"Attempt {each.number}: {each.local_run.words}{seed}")
     return lines
 
 

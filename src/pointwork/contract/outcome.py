@@ -105,7 +105,7 @@ class AttemptSummary(Message):
     settlement: Settlement = Settlement.EXACT
     duration_ms: Annotated[int, Field(ge=0)] = 0
     seed: int | None = added(None)
-    """Sent with the call; None left it to the endpoint."""
+    """What the task asked for; endpoints that take no seed are sent none."""
     local_run: LocalRun | None = added(None)
     """What a call on this house's card ran on and used (CX-12, CX-13)."""
 

@@ -142,7 +142,7 @@ class Constraints(Message):
 
     max_output_tokens: Annotated[int, Field(strict=True, ge=1, le=OUTPUT_TOKENS_MAX)] = 512
     temperature: Annotated[float, Field(ge=0.0, le=2.0)] = 0.2
-    seed: int | None = None
+    seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
     deadline_seconds: Annotated[int, Field(ge=1, le=30 * 24 * 3600)] | None = None
     """How long after its start the task may still run; None leaves the pack's own limit."""
 

@@ -107,7 +107,8 @@ class BudgetBook:
             expires_in_seconds=expires_in_seconds,
             alerts_nano_usd=_alerts(windows),
             approval_id=_lets_go_on(record),
-            model=billed_model(invoke) if heeds_bills else None,
+            model=invoke.candidate.model if invoke is not None and heeds_bills else None,
+            is_local=invoke is not None and invoke.candidate.site is Site.LOCAL,
         )
         return _Hold(request, record, invoke, windows, now).reserve(self._engine)
 
@@ -181,13 +182,6 @@ class _Hold:
         lock_task(connection, self.request.task_id)
         remember_decision(connection, self.record)
         open_windows(connection, self.windows)
-
-
-def billed_model(invoke: Invoke | None) -> str | None:
-    """The model whose vendor sends a bill for the call; None where the house makes it."""
-    if invoke is None or invoke.candidate.site is Site.LOCAL:
-        return None
-    return invoke.candidate.model
 
 
 def _alerts(windows: Iterable[WindowSpec]) -> dict[str, tuple[int, int]]:

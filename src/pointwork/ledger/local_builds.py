@@ -35,23 +35,30 @@ class LocalBuilds:
 
         Builds are compared for each runtime alone: that another one serves has a line of its own.
         """
-        body = build.model_dump_json()
         of = {"of_host": self._host, "of_model": model, "of_runtime": build.runtime}
 
         def write(connection: Connection) -> bool:
-            before = connection.execute(_FIND, of).scalar_one_or_none()
-            if before == body:
-                return False
-            if before is None:
+            stored = connection.execute(_FIND, of).scalar_one_or_none()
+            if stored is None:
                 row = {"host": self._host, "model": model, "runtime": build.runtime}
+                body = build.model_dump_json()
                 connection.execute(insert(_BUILD), {**row, "body": body, "loaded_at": now})
                 return False
+            before = ModelBuild.model_validate_json(stored)
+            # What a server did not tell this time is no change, and what it tells at last is none.
+            told = {name: word for name, word in build if word}
+            after = before.model_copy(update=told)
+            if after == before:
+                return False
+            body = after.model_dump_json()
             connection.execute(_REPLACE, {**of, "body": body, "loaded_at": now})
+            if all(getattr(before, name) in ("", word) for name, word in told.items()):
+                return False
             changed = {
                 "host": self._host,
                 "model": model,
-                "from": ModelBuild.model_validate_json(before).model_dump(mode="json"),
-                "to": build.model_dump(mode="json"),
+                "from": before.model_dump(mode="json"),
+                "to": after.model_dump(mode="json"),
             }
             audit.append(connection, CHANGED, changed, now)
             return True

@@ -47,13 +47,14 @@ def learn(connection: Connection, attempt: Any, cost_nano_usd: int, now: datetim
 
     Args:
         connection: the transaction that records the cost.
-        attempt: the attempt's row; models of the house send no bills.
+        attempt: the attempt's row. A model of the house is known before it answers; what its meter
+            counts above the estimate is held from then on all the same.
         cost_nano_usd: what the vendor's usage comes to.
         now: when.
     """
-    if attempt.site == Site.LOCAL:
-        return
     model, above = attempt.model, cost_nano_usd - attempt.estimate_nano_usd
+    if attempt.site == Site.LOCAL and above <= 0:
+        return
     row = {"model": model, "margin_nano_usd": 0, "first_billed_at": now}
     connection.execute(_BILLED[connection.dialect.name], row)
     if above > 0:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 
@@ -43,10 +43,27 @@ def folder_quantisation(folder: Path) -> str:
     """What ``config.json`` beside the weights says they are; empty where it says nothing."""
     try:
         said = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        method = said.get("quantization_config", {}).get("quant_method")
-        return str(method or said.get("torch_dtype") or "")
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError):
         return ""
+    if not isinstance(said, dict):
+        return ""
+    quantised = said.get("quantization_config")
+    method = quantised.get("quant_method") if isinstance(quantised, dict) else None
+    return str(method or said.get("dtype") or said.get("torch_dtype") or "")
+
+
+def cached_commit(source: str, revision: str, environment: Mapping[str, str]) -> str:
+    """The commit that a branch or tag of a repository is in Hugging Face's cache of this host.
+
+    What the cache does not know, a commit among it, is given back as it is.
+    """
+    home = environment.get("HF_HOME") or f"{environment.get('HOME', '')}/.cache/huggingface"
+    hub = Path(environment.get("HF_HUB_CACHE") or f"{home}/hub")
+    reference = hub / f"models--{source.replace('/', '--')}" / "refs" / (revision or "main")
+    try:
+        return reference.read_text(encoding="ascii").strip()
+    except (OSError, ValueError):
+        return revision
 
 
 @lru_cache(maxsize=256)
@@ -62,6 +79,7 @@ class RecordedRuntime:
     def __init__(self, inner: LocalRuntime, record: RecordBuild) -> None:
         self._inner = inner
         self._record = record
+        self._is_unrecorded = False
 
     @property
     def kind(self) -> RuntimeKind:
@@ -72,17 +90,19 @@ class RecordedRuntime:
         return self._inner.build
 
     def loaded(self) -> str | None:
-        return self._inner.loaded()
+        return None if self._is_unrecorded else self._inner.loaded()
 
     async def ensure_loaded(self, model: str) -> str:
+        self._is_unrecorded = True
         base_url = await self._inner.ensure_loaded(model)
         build = self._inner.build
         if build is not None and await self._record(model, build):
             _logger.warning(
                 "%s is another build than it was on this host: now %s; answers may differ",
                 model,
-                build.model_dump_json(),
+                build.words,
             )
+        self._is_unrecorded = False
         return base_url
 
     async def unload(self) -> None:

@@ -73,9 +73,12 @@ class NvmlEnergy:
         self._is_open = False
 
     def millijoules(self) -> int:
-        # Only hosts with such a card and a meter set load it.
-        import pynvml
-
+        try:
+            # Only hosts with such a card and a meter set load it.
+            import pynvml
+        except ImportError as error:
+            msg = "nvidia-ml-py is not installed; install pointwork[gpu]"
+            raise EnergyUnreadableError(msg) from error
         try:
             if not self._is_open:
                 pynvml.nvmlInit()
@@ -83,6 +86,7 @@ class NvmlEnergy:
             handle = pynvml.nvmlDeviceGetHandleByIndex(self._card)
             return int(pynvml.nvmlDeviceGetTotalEnergyConsumption(handle))
         except pynvml.NVMLError as error:
+            self._is_open = False
             msg = (
                 f"the NVIDIA driver does not tell what card {self._card} uses ({error}); state "
                 "watts instead (POINTWORK_ELECTRICITY_METER=450)"
@@ -102,14 +106,16 @@ class Share:
 class ElectricityMeter:
     """Splits what is used among the calls under way, evenly, and nothing of it is lost.
 
-    What the card uses while no call runs belongs to none. Use it from one event loop.
+    What the card uses while no call runs belongs to none. Where the counter cannot be read the log
+    says so, once each time it is lost. Use it from one event loop.
     """
 
     def __init__(self, counter: EnergyCounter, nano_usd_per_kwh: int | None) -> None:
         self._counter = counter
         self._nano_usd_per_kwh = nano_usd_per_kwh
+        self._is_out = False
         self._running: list[Share] = []
-        self._last_millijoules: int | None = None
+        self._last_millijoules: int | None = self._read()
         self._undivided_millijoules = 0
         self._unpaid = 0
         """Fractions of a nano-USD, in millijoules times the tariff, carried to the next call."""
@@ -128,21 +134,29 @@ class ElectricityMeter:
             share.nano_usd = self._price(share)
 
     def _split(self) -> None:
-        try:
-            now = self._counter.millijoules()
-        except EnergyUnreadableError as error:
-            _logger.warning("electricity is not metered: %s", error)
-            self._last_millijoules = None
+        before, now = self._last_millijoules, self._read()
+        self._last_millijoules = now
+        if now is None or (before is not None and now < before):
+            # A driver that is gone, or began anew: what the calls under way used is not known.
             for each in self._running:
                 each.millijoules = None
-            return
-        if self._running and self._last_millijoules is not None:
-            used = now - self._last_millijoules + self._undivided_millijoules
+        elif self._running and before is not None:
+            used = now - before + self._undivided_millijoules
             part, self._undivided_millijoules = divmod(used, len(self._running))
             for each in self._running:
                 if each.millijoules is not None:
                     each.millijoules += part
-        self._last_millijoules = now
+
+    def _read(self) -> int | None:
+        try:
+            now = self._counter.millijoules()
+        except EnergyUnreadableError as error:
+            if not self._is_out:
+                _logger.warning("electricity is not metered: %s", error)
+            self._is_out = True
+            return None
+        self._is_out = False
+        return now
 
     def _price(self, share: Share) -> int | None:
         if share.millijoules is None or self._nano_usd_per_kwh is None:

@@ -275,6 +275,8 @@ class LocalLane:
     async def _load(self, model: str) -> None:
         """A swap; nothing runs meanwhile, and who waits for a model that fails is told why."""
         before, began = self._runtime.loaded(), self._now()
+        # Whatever becomes of this load, nobody is sent where the model before was served.
+        self._card.base_url = ""
         try:
             self._card.base_url = await self._runtime.ensure_loaded(model)
         except LocalModelUnavailableError as unavailable:

@@ -161,12 +161,16 @@ class LlamaCppRuntime:
         try:
             child = await self._start(model, known)
         except BaseException:
-            await asyncio.wait([reading])
+            # A thread cannot be stopped, and nobody waits for what it still reads.
+            reading.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
             raise
         try:
-            revision = await reading
-        except BaseException:
+            revision = await asyncio.shield(reading)
+        except BaseException as error:
+            reading.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
             await _end(child.process)
+            if isinstance(error, OSError):
+                raise self._failed(model, f"has weights that cannot be read ({error})") from None
             raise
         if known.revision and revision != known.revision:
             await _end(child.process)

@@ -71,7 +71,7 @@ class OllamaRuntime:
             try:
                 quantisation = await self._check_own(model)
                 in_memory = await self._in_memory()
-                for other in in_memory - {_tagged(model)}:
+                for other in in_memory.keys() - {_tagged(model)}:
                     await self._unload(other)
                 if _tagged(model) not in in_memory:
                     await self._load(model)
@@ -128,12 +128,11 @@ class OllamaRuntime:
         return str(details.get("quantization_level", "")) if isinstance(details, dict) else ""
 
     async def _identity(self, model: str, quantisation: str) -> ModelBuild:
-        """By Ollama's own digest of the model, empty where it lists none."""
-        tags, told = await asked(self._url, "/api/tags"), await asked(self._url, "/api/version")
-        listed = tags.json().get("models", []) if tags.is_ok else []
-        digests = {each.get("name"): each.get("digest") for each in listed}
-        version = told.json().get("version", "") if told.is_ok else ""
-        digest = str(digests.get(_tagged(model)) or "").removeprefix("sha256:")
+        """By Ollama's own digest of what is in memory, empty where it tells none."""
+        told = await asked(self._url, "/api/version")
+        said = told.json() if told.is_ok else {}
+        version = said.get("version", "") if isinstance(said, dict) else ""
+        digest = (await self._in_memory()).get(_tagged(model), "").removeprefix("sha256:")
         return ModelBuild(
             revision=f"sha256:{digest}" if digest else "",
             quantisation=quantisation,
@@ -175,12 +174,16 @@ class OllamaRuntime:
                 raise OSError(f"it keeps {model} in memory")
             await asyncio.sleep(_POLL_SECONDS)
 
-    async def _in_memory(self) -> set[str]:
+    async def _in_memory(self) -> dict[str, str]:
+        """The digest of each model that is loaded, by its name."""
         answer = await asked(self._url, "/api/ps")
         if not answer.is_ok:
             raise OSError(f"/api/ps answered {answer.status}")
         try:
-            return {_tagged(str(each["name"])) for each in answer.json()["models"]}
+            return {
+                _tagged(str(each["name"])): str(each.get("digest") or "")
+                for each in answer.json()["models"]
+            }
         except (KeyError, TypeError):
             raise OSError("/api/ps lists no models") from None
 

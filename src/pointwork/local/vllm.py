@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from pointwork.contract.local_run import ModelBuild
-from pointwork.local.builds import folder_quantisation, folder_revision
+from pointwork.local.builds import cached_commit, folder_quantisation, folder_revision
 from pointwork.local.lease import DeviceLease
 from pointwork.local.runtime import LocalModelUnavailableError, RuntimeKind
 from pointwork.local.vllm_api import Health, QueueDepth, SleepNotOfferedError
@@ -95,8 +95,9 @@ class VllmRuntime:
             await self._forget_awake()
             await self._lease.acquire()
             await self._free_card(but=model)
-            self._awake = await self._serve(model, known)
-            self._build = await _build(self._awake, known)
+            server = await self._serve(model, known)
+            self._build = await _build(server, known, self._serving.environment)
+            self._awake = server
             self._watching = asyncio.create_task(self._watch(self._awake))
             self._load_seconds[model] = time.monotonic() - began
             _logger.info("loaded %s in %.2f s", model, self._load_seconds[model])
@@ -176,7 +177,7 @@ class VllmRuntime:
 
     async def _forget_awake(self) -> None:
         """Until a load is through nothing counts as loaded, whatever happens to it."""
-        self._awake = None
+        self._awake = self._build = None
         watching, self._watching = self._watching, None
         if watching is not None:
             watching.cancel()
@@ -331,20 +332,24 @@ async def _queue_depth(server: VllmServer) -> QueueDepth | None:
         return None
 
 
-async def _build(server: VllmServer, known: VllmModel) -> ModelBuild:
+async def _build(
+    server: VllmServer, known: VllmModel, environment: Mapping[str, str]
+) -> ModelBuild:
     """Of a server that is somebody else's, what the host profile says; it names no weights."""
-    folder = Path(known.source)
-    is_ours = server.is_own and folder.is_dir()
-    revision = known.revision
-    if is_ours and not revision:
-        revision = await asyncio.to_thread(folder_revision, folder)
-    try:
+    folder, revision, quantisation, version = Path(known.source), known.revision, "", ""
+    with suppress(OSError):
         version = await server.api.version()
-    except OSError:
-        version = ""
+    if server.is_own and folder.is_dir():
+        quantisation = folder_quantisation(folder)
+        try:
+            revision = await asyncio.to_thread(folder_revision, folder)
+        except OSError as error:
+            _logger.warning("%s has weights that cannot be read: %s", known.source, error)
+    elif server.is_own:
+        revision = cached_commit(known.source, revision, environment)
     return ModelBuild(
         revision=revision,
-        quantisation=folder_quantisation(folder) if is_ours else "",
+        quantisation=quantisation,
         runtime=VllmRuntime.kind,
         runtime_version=version,
     )

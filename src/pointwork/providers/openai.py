@@ -174,8 +174,9 @@ def _parameters(request: CompletionRequest, dialect: Dialect) -> dict[str, Any]:
         parameters |= _tools(request.prompt, dialect)
     if request.effort is not None and dialect.takes_effort:
         parameters["reasoning_effort"] = request.effort
-    if dialect.extra_body:
-        parameters["extra_body"] = dict(dialect.extra_body)
+    seeded = dialect.seeded_body if "seed" in parameters else {}
+    if dialect.extra_body or seeded:
+        parameters["extra_body"] = {**dialect.extra_body, **seeded}
     return parameters
 
 

@@ -38,6 +38,16 @@ def test_a_build_that_changed_is_told_once_with_what_it_was(
     }
 
 
+def test_what_a_server_does_not_tell_for_once_is_no_change(ledger: Ledger) -> None:
+    builds = LocalBuilds(ledger.engine, "card-1")
+    silent = BUILD.model_copy(update={"runtime_version": ""})
+    changed = BUILD.model_copy(update={"runtime_version": "xllamacpp 2"})
+    told = [builds.note("qwen3", build, NOW) for build in (silent, BUILD, silent, BUILD, changed)]
+    assert told == [False, False, False, False, True]
+    (line,) = ledger.chain.latest(10, kind=CHANGED)
+    assert line.body["from"] == BUILD.model_dump(mode="json")
+
+
 def test_each_host_model_and_runtime_is_compared_with_itself(ledger: Ledger) -> None:
     vllm = ModelBuild(revision="3f2a", runtime="vllm", runtime_version="0.32.0")
     told = [

@@ -7,6 +7,7 @@ import pytest
 
 from pointwork.contract.decision import Site, WindowSpec
 from pointwork.contract.failures import ProviderFailureKind
+from pointwork.contract.local_run import LocalRun
 from pointwork.contract.outcome import Invoke, Reservation, ReserveOutcome, Settlement
 from tests.integration.ledger.conftest import Ledger
 from tests.integration.ledger.records import (
@@ -237,6 +238,18 @@ def test_a_call_that_cost_nothing_is_no_bill(ledger: Ledger) -> None:
     ledger.attempts.fail("t-1/1", kind, 0, Settlement.EXACT, 5, NOW)
     assert hold(ledger, "t-3", windows=[window("day")]).outcome is ReserveOutcome.RESERVED
     assert hold(ledger, "t-4", windows=[window("day")]).outcome is ReserveOutcome.ON_PROBATION
+
+
+def test_what_the_meter_of_the_house_counts_above_a_hold_is_held_for_its_next_calls(
+    ledger: Ledger,
+) -> None:
+    hold(ledger, "t-1", windows=[window("day")], site=Site.LOCAL)
+    accept(ledger.vault, "t-1")
+    ledger.attempts.begin(hosted("t-1", site=Site.LOCAL), "t-1/1", NOW)
+    run = LocalRun(energy_millijoules=5, electricity_nano_usd=900)
+    ledger.attempts.finish("t-1/1", **answer(cost=900, local_run=run))
+    held = hold(ledger, "t-2", windows=[window("day", 10_000)], site=Site.LOCAL)
+    assert (held.outcome, held.amount_nano_usd) == (ReserveOutcome.RESERVED, 900)
 
 
 def test_models_of_the_house_send_no_bills_and_are_never_on_probation(ledger: Ledger) -> None:

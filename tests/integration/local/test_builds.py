@@ -12,6 +12,7 @@ import pytest
 from pointwork.contract.local_run import ModelBuild
 from pointwork.local.builds import (
     RecordedRuntime,
+    cached_commit,
     file_revision,
     folder_quantisation,
     folder_revision,
@@ -100,10 +101,10 @@ def test_a_folder_says_how_its_weights_are_quantised(
     "known",
     [
         lambda folder: VllmModel(source=str(folder)),
+        lambda folder: VllmModel(source=str(folder), revision="3f2a9c1"),
         lambda folder: VllmModel(source="maker/big-awq", revision="3f2a9c1"),
-        lambda folder: VllmModel(source="maker/big-awq"),
     ],
-    ids=["a folder", "a commit", "a repository's latest"],
+    ids=["a folder", "a folder whatever revision is named", "a commit"],
 )
 async def test_vllm_tells_its_version_and_the_weights_it_was_given(
     vllm_serving: VllmServing, tmp_path: Path, known: Callable[[Path], VllmModel]
@@ -124,6 +125,43 @@ async def test_vllm_tells_its_version_and_the_weights_it_was_given(
         runtime_version="0.32.0",
     )
     await runtime.aclose()
+
+
+@pytest.mark.parametrize(
+    ("revision", "told"),
+    [("", "77aa01"), ("main", "77aa01"), ("v2", "88bb02"), ("99cc03", "99cc03")],
+)
+def test_a_branch_or_tag_is_told_as_the_commit_that_the_cache_has_for_it(
+    tmp_path: Path, revision: str, told: str
+) -> None:
+    refs = tmp_path / "hub" / "models--maker--big-awq" / "refs"
+    refs.mkdir(parents=True)
+    (refs / "main").write_text("77aa01")
+    (refs / "v2").write_text("88bb02\n")
+    environment = {"HF_HOME": str(tmp_path)}
+    assert cached_commit("maker/big-awq", revision, environment) == told
+    assert cached_commit("maker/another", revision, environment) == revision
+
+
+async def test_a_swap_whose_record_failed_sends_nobody_to_the_model_before() -> None:
+    noted = list[tuple[str, bool]]()
+    runtime = FakeRuntime(build=BUILD)
+
+    async def record(model: str, build: ModelBuild) -> bool:
+        is_away = model == "b" and ("b", True) not in noted
+        noted.append((model, is_away))
+        if is_away:
+            raise OSError("the ledger is away")
+        return False
+
+    lane = LocalLane(RecordedRuntime(runtime, record), load_pauses_seconds=(0.0,))
+    async with lane.place(Ticket(model="a", bound_seconds=15)) as of_a:
+        pass
+    async with lane.place(Ticket(model="b", bound_seconds=15)) as of_b:
+        assert noted[-2:] == [("b", True), ("b", False)]
+        assert of_b != of_a
+        assert lane.status().loaded == "b"
+    await lane.aclose()
 
 
 async def test_nobody_is_served_by_a_build_that_is_not_on_record() -> None:
