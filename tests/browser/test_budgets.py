@@ -14,6 +14,7 @@ from pointwork.ledger.budgets import BudgetBook
 from pointwork.policy.engine.windows import windows_at
 from tests.browser.conftest import PHONE, Desk
 from tests.browser.test_console import FAINT
+from tests.fakes.lane_reports import BUSY, report_lane
 from tests.integration.gateway.house import House
 from tests.integration.ledger.records import decision
 from tests.workflows.stack import LENIENT_PACK, STRICT_PACK
@@ -105,6 +106,7 @@ async def test_a_task_held_by_a_stopped_budget_runs_once_the_budget_is_raised_an
 async def test_the_pages_of_money_fit_a_phone(desk: Desk) -> None:
     caller = f"phone-{uuid4().hex[:6]}"
     nearly_spend(desk.house, LENIENT_PACK, caller)
+    report_lane(desk.house.stack.parts.engine, BUSY)
     await desk.house.stack.run(desk.house.stack.declare())
     await desk.sign_in(desk.house.person(Role.OWNER))
     of_caller = f"?pack={LENIENT_PACK}&scope=caller&subject={caller}&period=day"
@@ -125,6 +127,7 @@ async def test_the_words_of_the_pages_of_money_can_be_read(desk: Desk, scheme: s
     await desk.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
     caller = f"read-{uuid4().hex[:6]}"
     nearly_spend(desk.house, LENIENT_PACK, caller)
+    report_lane(desk.house.stack.parts.engine, BUSY)
     await desk.house.stack.run(desk.house.stack.declare())
     await desk.sign_in(desk.house.person(Role.OWNER))
     for name, path in (

@@ -5,9 +5,11 @@ import pytest
 from playwright.async_api import expect
 
 from pointwork.contract.identity import Role
+from pointwork.contract.local_run import LocalRun
 from pointwork.contract.outcome import TaskStatus
 from pointwork.contract.prompt import Prompt
 from tests.browser.conftest import PHONE, Desk
+from tests.fakes.lane_reports import BUSY
 from tests.fakes.scripted_provider import Says
 from tests.integration.gateway.house import House
 from tests.workflows.stack import SIDE_BY_SIDE_PACK
@@ -118,7 +120,10 @@ async def test_one_of_the_answers_that_differ_is_chosen_with_models_hidden(desk:
 @pytest.mark.browsing(viewport=PHONE)
 async def test_every_page_fits_a_phone(desk: Desk) -> None:
     task_id, choice = await held(desk.house), await differing(desk.house, *ANSWERS)
-    ended = await desk.house.stack.run(desk.house.stack.declare())
+    declared = desk.house.stack.declare()
+    run = LocalRun(build=BUSY["build"], energy_millijoules=41_500, electricity_nano_usd=3_689)
+    desk.house.stack.script.write(declared.task_id, Says(local_run=run))
+    ended = await desk.house.stack.run(declared)
     await desk.open("/")
     assert await desk.is_no_wider_than_its_window()
     await desk.sign_in(desk.house.person(Role.OWNER))

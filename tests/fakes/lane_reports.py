@@ -14,7 +14,10 @@ CODER, MINISTRAL = "qwen3-coder-30b-a3b", "ministral-3-14b"
 BUSY: dict[str, Any] = {
     "loaded": CODER,
     "build": ModelBuild(
-        revision="3f2a9c1", quantisation="awq", runtime="vllm", runtime_version="0.32.0"
+        revision=f"sha256:{'3f2a9c1e' * 8}",
+        quantisation="awq",
+        runtime="vllm",
+        runtime_version="0.32.0",
     ),
     "in_flight": 1,
     "in_flight_max": 4,

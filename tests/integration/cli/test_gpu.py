@@ -38,7 +38,7 @@ def test_a_busy_lane_is_told_in_full_beside_the_bounds_of_its_host(
     for line in (
         "worker 4711@rig, reported 0 s ago",
         f"loaded {CODER}",
-        "build awq 3f2a9c1 on vllm 0.32.0",
+        f"build {BUSY['build'].words}",
         "in flight 1 of 4",
         "swaps 3; loads took 41.2 s in all",
         "served 118, of which 5 began past their bound",
