@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Engine
@@ -90,6 +91,10 @@ ActivityList = Sequence[Callable[..., Any]]
 POLLS = 16
 """Open polls a queue: a task that meets no waiting poll is written to the server's backlog and
 read back. With the SDK's five that cost a tenth of the server's time at 32 tasks in flight."""
+
+SHUTDOWN_GRACE = timedelta(seconds=2)
+"""How long a worker told to stop lets its steps end. With none, an activity that is cancelled after
+it was taken up and before its first line ran is ended by nobody: the SDK waits for it for ever."""
 
 EXECUTOR_QUEUES = frozenset({TaskQueue.RETRIEVE, TaskQueue.EMBED, TaskQueue.VISION})
 EXECUTOR_THREADS = 2
@@ -321,6 +326,7 @@ def build_worker(client: Client, queue: TaskQueue, parts: Parts) -> Worker:
             activities=activities_of(queue, parts),
             max_concurrent_activities=parts.settings.calls_in_flight_max,
             max_concurrent_activity_task_polls=POLLS,
+            graceful_shutdown_timeout=SHUTDOWN_GRACE,
         )
     if queue in EXECUTOR_QUEUES:
         # Threads of their own: they neither wait for the ledger's and models' steps nor keep
@@ -332,6 +338,7 @@ def build_worker(client: Client, queue: TaskQueue, parts: Parts) -> Worker:
             activity_executor=ThreadPoolExecutor(EXECUTOR_THREADS, thread_name_prefix=queue),
             max_concurrent_activities=EXECUTOR_THREADS,
             max_concurrent_activity_task_polls=EXECUTOR_THREADS,
+            graceful_shutdown_timeout=SHUTDOWN_GRACE,
         )
     activities = [*activities_of(queue, parts)]
     if queue is TaskQueue.LEDGER:
@@ -347,6 +354,7 @@ def build_worker(client: Client, queue: TaskQueue, parts: Parts) -> Worker:
         activity_executor=parts.threads,
         max_concurrent_activities=parts.settings.threads,
         max_concurrent_activity_task_polls=POLLS,
+        graceful_shutdown_timeout=SHUTDOWN_GRACE,
     )
 
 

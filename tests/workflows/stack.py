@@ -44,6 +44,7 @@ from tests.fakes.scripted_provider import Script, ScriptedProvider
 from workers.policy_library import with_stored_revisions
 from workers.settings import Settings
 from workers.wiring import (
+    SHUTDOWN_GRACE,
     Parts,
     build_worker,
     codec_of,
@@ -77,6 +78,7 @@ AGREEMENT = {
     "text": {"measure": "word_subsequence", "similarity_min": "0.8"},
 }
 DAY_SECONDS = 24 * 3600
+LEAVING_SECONDS_MAX = 60.0
 WEEKS = ApprovalTimes(
     remind_after_seconds=10 * DAY_SECONDS,
     escalate_after_seconds=20 * DAY_SECONDS,
@@ -268,6 +270,23 @@ def open_test_parts(folder: Path, library: PolicyLibrary, script: Script) -> Par
 
 
 @asynccontextmanager
+async def serving(worker: Worker) -> AsyncIterator[None]:
+    """``async with worker``, whose end is not waited for for ever.
+
+    The SDK waits without limit for every activity it took up. One that is lost on its way to us in
+    the moment of the shutdown would keep a test for ever; the server gives it to the next worker.
+    """
+    await worker.__aenter__()
+    try:
+        yield
+    finally:
+        leaving = asyncio.ensure_future(worker.__aexit__(None, None, None))
+        await asyncio.wait([leaving], timeout=LEAVING_SECONDS_MAX)
+        if leaving.done():
+            leaving.result()
+
+
+@asynccontextmanager
 async def running(
     server: WorkflowEnvironment | str,
     parts: Parts,
@@ -292,19 +311,25 @@ async def running(
     outcomes = OutcomeLog(parts.engine)
     async with AsyncExitStack() as stack:
         for queue, activities in replaced.items():
-            worker = Worker(temporal, task_queue=queue, activities=activities)
-            await stack.enter_async_context(worker)
+            worker = Worker(
+                temporal,
+                task_queue=queue,
+                activities=activities,
+                graceful_shutdown_timeout=SHUTDOWN_GRACE,
+            )
+            await stack.enter_async_context(serving(worker))
         for queue in TaskQueue:
             if queue is not TaskQueue.GPU and queue not in replaced:
-                await stack.enter_async_context(build_worker(temporal, queue, parts))
+                await stack.enter_async_context(serving(build_worker(temporal, queue, parts)))
         if serves_gpu:
             local = {"local-gpu": ScriptedProvider("local-gpu", script)}
             gpu = Worker(
                 temporal,
                 task_queue=TaskQueue.GPU,
                 activities=[invoke_activities(parts, local).invoke_model],
+                graceful_shutdown_timeout=SHUTDOWN_GRACE,
             )
-            await stack.enter_async_context(gpu)
+            await stack.enter_async_context(serving(gpu))
         client = PointworkClient(temporal, parts.vault, outcomes)
         approvals, key = ApprovalBook(parts.engine), owner_key or Ed25519PrivateKey.generate()
         public = base64.b64encode(key.public_key().public_bytes_raw()).decode()
