@@ -22,7 +22,7 @@ from pointwork.providers.port import Provider
 from workers.electricity import electricity_meter
 from workers.providers import DIALECTS
 from workers.runtimes import recorded
-from workers.wiring import Parts, invoke_activities
+from workers.wiring import SHUTDOWN_GRACE, Parts, invoke_activities
 
 LOCAL_ENDPOINT = "local-gpu"
 """The catalogue's name for the models of this host."""
@@ -123,7 +123,9 @@ async def gpu_worker(
             task_queue=TaskQueue.GPU,
             activities=[invoke_activities(parts, {LOCAL_ENDPOINT: provider}).invoke_model],
             max_concurrent_activities=max(WINDOW, 2 * host.parallel_requests),
-            graceful_shutdown_timeout=timedelta(seconds=parts.settings.drain_seconds),
+            graceful_shutdown_timeout=max(
+                SHUTDOWN_GRACE, timedelta(seconds=parts.settings.drain_seconds)
+            ),
         ) as worker:
             yield worker
     finally:

@@ -189,9 +189,9 @@ class Settings(BaseSettings):
     vllm_command: Annotated[tuple[str, ...], Field(min_length=1)] = ("vllm", "serve")
     """What starts a vLLM server, as JSON; the model and its arguments follow."""
     drain_seconds: float = Field(default=8.0, ge=0, le=3600)
-    """How long a GPU worker told to stop lets its running generations go on; what still waits for
-    its turn is handed back at once. Whoever stops it must have more patience than this and what its
-    model servers take to end; ``pointwork up`` has 15 s."""
+    """How long, 2 s at least, a GPU worker told to stop lets its running generations go on; what
+    still waits for its turn is handed back at once. Whoever stops it must have more patience than
+    this and what its model servers take to end; ``pointwork up`` has 15 s."""
     electricity_meter: Annotated[str, Field(pattern=r"^(nvml|rapl|[1-9][0-9]{0,4})?$")] = ""
     """What tells the energy that calls on this host's card use: ``nvml`` is an NVIDIA card's own
     counter, ``rapl`` the processor's, a number the watts to assume. Empty meters nothing."""
