@@ -288,7 +288,7 @@ class InvokeActivities:
 
     def _fail(self, call: Invoke, sending: _Sending, error: ProviderError) -> InvocationFailure:
         """A request that may have reached a meter is charged in full: AT_LEAST never refunds."""
-        if error.usage is not None or _is_metered(error.local_run):
+        if error.usage is not None or _metered(error.local_run) is not None:
             cost_nano_usd, settlement = _cost(call, error.usage, error.local_run)
         elif error.kind.may_have_been_charged:
             cost_nano_usd, settlement = call.candidate.estimate_nano_usd, Settlement.AT_LEAST
@@ -333,14 +333,16 @@ def _part_id(call: Invoke) -> str:
     return f"{call.task_id}/{call.number}"
 
 
-def _is_metered(run: LocalRun | None) -> bool:
-    return run is not None and run.electricity_nano_usd is not None
+def _metered(run: LocalRun | None) -> int | None:
+    """What the electricity of a call cost, where it was metered."""
+    return run.electricity_nano_usd if run is not None else None
 
 
 def _cost(call: Invoke, usage: TokenUsage | None, run: LocalRun | None) -> tuple[int, Settlement]:
     """Electricity that was metered is the whole cost of a call in this house (CX-12)."""
-    if run is not None and run.electricity_nano_usd is not None:
-        return run.electricity_nano_usd, Settlement.EXACT
+    metered_nano_usd = _metered(run)
+    if metered_nano_usd is not None:
+        return metered_nano_usd, Settlement.EXACT
     if usage is None:
         return call.candidate.estimate_nano_usd, Settlement.AT_LEAST
     cost_nano_usd = usage_cost_nano_usd(

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from pointwork.cli.deployment import open_ledger
 from pointwork.cli.errors import CliError
-from pointwork.cli.options import STATE_DIR_DEFAULT, AsJson, StateDir
+from pointwork.cli.options import STATE_DIR_DEFAULT, AsJson, Since, StateDir, Until
 from pointwork.cli.screen import WARN, Screen, table, usd, usd_aligned
 
 if TYPE_CHECKING:
@@ -50,12 +50,8 @@ class Format(StrEnum):
 def costs(
     context: typer.Context,
     by: Annotated[By, typer.Option("--by", help="What to add up by.")] = By.MODEL,
-    since: Annotated[
-        str | None, typer.Option(metavar="DATE", help="First day, UTC, as 2026-03-31.")
-    ] = None,
-    until: Annotated[
-        str | None, typer.Option(metavar="DATE", help="Last day, UTC, included.")
-    ] = None,
+    since: Since = None,
+    until: Until = None,
     pack: Annotated[str | None, typer.Option("--pack", help="Only this rule set's tasks.")] = None,
     limit: Annotated[
         int, typer.Option("--limit", "-n", min=1, max=1000, help="Most tasks or overruns.")

@@ -12,7 +12,9 @@ from pointwork.cli.options import (
     STATE_DIR_DEFAULT,
     AsJson,
     PoliciesDir,
+    Since,
     StateDir,
+    Until,
 )
 from pointwork.cli.screen import FAIL, WARN, Screen, age, facts, shown, table, usd_aligned
 
@@ -66,12 +68,8 @@ def status(
 
 @app.command()
 def electricity(
-    since: Annotated[
-        str | None, typer.Option(metavar="DATE", help="First day, UTC, as 2026-03-31.")
-    ] = None,
-    until: Annotated[
-        str | None, typer.Option(metavar="DATE", help="Last day, UTC, included.")
-    ] = None,
+    since: Since = None,
+    until: Until = None,
     state_dir: StateDir = STATE_DIR_DEFAULT,
     as_json: AsJson = False,
 ) -> None:

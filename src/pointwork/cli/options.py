@@ -28,3 +28,5 @@ PoliciesDir = Annotated[
 HostName = Annotated[str, typer.Option("--host", help="Host profile the models are taken from.")]
 TaskIdArgument = Annotated[str, typer.Argument(metavar="ID", help="Id of the task.")]
 HOST_DEFAULT = "embedded"
+Since = Annotated[str | None, typer.Option(metavar="DATE", help="First day, UTC, as 2026-03-31.")]
+Until = Annotated[str | None, typer.Option(metavar="DATE", help="Last day, UTC, included.")]
