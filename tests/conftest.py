@@ -13,6 +13,9 @@ from pointwork.policy.documents.load import load_library
 from tests.scale import Scale
 from tests.temporal_server import dev_server
 
+OBJECTS_WITHIN_A_TEST_MAX = 500_000
+OBJECTS_BETWEEN_TESTS_MAX = 20_000
+
 pytest_plugins = ["tests.hangs", "tests.postgres"]
 
 
@@ -40,10 +43,33 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def pytest_collection_finish() -> None:
-    """What is loaded now stays to the end: no later collection of garbage walks through it."""
+def _require_groups(session: pytest.Session) -> None:
+    """Tests of a group share what takes long to start, so they have to meet in one process."""
+    if session.config.getoption("loadgroup", default=False):
+        for item in session.items:
+            if item.get_closest_marker("xdist_group") and "@" not in item.nodeid:
+                raise pytest.UsageError(
+                    f"pytest-xdist does not see the group of {item.nodeid}; "
+                    "install the pytest of requirements.lock"
+                )
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Garbage is collected between tests, and what is loaded by now is not walked through again.
+
+    A collection takes the thread it falls into, and a workflow's must not be held for 2 s: the SDK
+    interrupts it. It closes what is left of ended workers' workflows besides, which the SDK keeps
+    until then, and the thread of another's workflow is no place for that.
+    """
+    _require_groups(session)
     gc.collect()
     gc.freeze()
+    gc.set_threshold(OBJECTS_WITHIN_A_TEST_MAX, 5, 5)
+
+
+def pytest_runtest_logfinish() -> None:
+    if gc.get_count()[0] > OBJECTS_BETWEEN_TESTS_MAX:
+        gc.collect()
 
 
 @pytest.fixture(scope="session")

@@ -34,7 +34,7 @@ from tests.fakes.connections import outside, watched
 from tests.fakes.slow_model import slow_model
 from tests.faults.conftest import write_policies
 from tests.faults.processes import temporal
-from workers.__main__ import ALL, serve
+from workers.process import ALL, serve
 from workers.settings import Credentials, Settings
 
 TASKS = 50

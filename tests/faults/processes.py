@@ -20,7 +20,7 @@ from typing import Any
 from pointwork.embedded.directory import StateDirectory
 from pointwork.embedded.part import Part
 from pointwork.embedded.temporal_server import Ports, choose_endpoints, server_spec
-from workers.__main__ import ALL, serve
+from workers.process import ALL, serve
 from workers.settings import Settings
 
 LOOK_EVERY_SECONDS = 0.02

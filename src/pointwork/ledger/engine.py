@@ -1,5 +1,6 @@
 """Opens the ledger's database and holds the one way to write to it and the one way to read it."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,9 +17,11 @@ from sqlalchemy.sql.base import ReadOnlyColumnCollection
 from pointwork.ledger.group_commit import GroupCommit
 
 BUSY_TIMEOUT_SECONDS = 30
+_BUSY_RETRY_SECONDS = 0.02
 RETRIES_MAX = 5
 """How often one write transaction is repeated after a deadlock or a serialization failure."""
 
+_BUSY = pysqlite3.dbapi2.SQLITE_BUSY
 _RETRYABLE = frozenset({"40001", "40P01"})
 Excluded = ReadOnlyColumnCollection[str, ColumnElement[Any]]
 """The row an INSERT brought, as its ON CONFLICT clause sees it."""
@@ -241,12 +244,26 @@ def _close_cursors(connection: Any, _record: object) -> None:
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
     cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
+    _enter_wal(cursor)
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.execute("PRAGMA foreign_keys=ON")
     # Erasing a task's key must leave no copy of it in a free page.
     cursor.execute("PRAGMA secure_delete=ON")
     cursor.close()
+
+
+def _enter_wal(cursor: Any) -> None:
+    """A new database takes one connection's word for its mode; the others fail BUSY at once."""
+    tries_end = time.monotonic() + BUSY_TIMEOUT_SECONDS
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+        except pysqlite3.dbapi2.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != _BUSY or time.monotonic() > tries_end:
+                raise
+            time.sleep(_BUSY_RETRY_SECONDS)
+        else:
+            return
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -7,10 +7,11 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+import pysqlite3.dbapi2
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Engine, inspect
+from sqlalchemy import Engine, event, inspect
 from sqlalchemy.exc import IntegrityError, StatementError
 
 from pointwork.ledger.engine import open_engine, read, transact
@@ -178,6 +179,33 @@ def test_sqlite_runs_in_wal_flushes_every_commit_and_waits_for_its_turn(ledger: 
         "foreign_keys": 1,
         "busy_timeout": 30_000,
     }
+
+
+def test_a_new_sqlite_ledger_is_waited_for_while_another_process_writes_its_first_page(
+    tmp_path: Path,
+) -> None:
+    """Whoever puts it into WAL meanwhile is told BUSY at once, whatever timeout was set."""
+    path = tmp_path / "new.db"
+    other = pysqlite3.dbapi2.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    engine = open_engine(f"sqlite:///{path}")
+    tries: list[str] = []
+
+    def leave_after_a_refusal(statement: str) -> None:
+        if statement == "PRAGMA journal_mode=WAL":
+            tries.append(statement)
+        if len(tries) == 2 and other.in_transaction:
+            other.execute("ROLLBACK")
+
+    @event.listens_for(engine, "connect", insert=True)
+    def _watch(connection: Any, _record: object) -> None:
+        connection.set_trace_callback(leave_after_a_refusal)
+
+    with read(engine) as connection:
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar_one() == "wal"
+    assert len(tries) == 2
+    engine.dispose()
+    other.close()
 
 
 @pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)

@@ -11,8 +11,8 @@ import pytest
 from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.trace import SpanKind
 
-from workers.__main__ import _tracing
 from workers.otlp import OtlpExporter
+from workers.process import _tracing
 from workers.settings import Settings
 from workers.tracing import TaskTracing, tracer_provider
 
