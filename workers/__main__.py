@@ -1,12 +1,10 @@
 """``python -m workers``: what it takes and does stands in ``workers.process``."""
 
-import gc
+from pointwork.garbage import collect_seldom
+from pointwork.leaving import leave
 
 if __name__ == "__main__":
-    # Loading makes no garbage, and looking for some takes a quarter of a process's start. It is
-    # looked for from the moment the process is ready.
-    gc.disable()
-    from pointwork.leaving import leave
+    collect_seldom()
     from workers.process import main
 
     leave(main())

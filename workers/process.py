@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import gc
 import json
 import logging
 import os
@@ -222,9 +221,6 @@ def _ready(parts: Parts, what: str, workers: list[Worker]) -> None:
 
 
 def _mark_ready(settings: Settings, what: str) -> None:
-    # What is loaded by now stays, so no later collection walks through it.
-    gc.freeze()
-    gc.enable()
     _run_folder(settings).joinpath(f"{what}.ready").write_text(str(os.getpid()))
 
 

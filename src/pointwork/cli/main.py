@@ -1,6 +1,5 @@
 """The ``pointwork`` command: its commands, and the one place where errors become sentences."""
 
-import gc
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -43,9 +42,8 @@ from pointwork.cli.errors import ExitCode, describe, expected_errors
 from pointwork.cli.payload_keys import payload_keys_given
 from pointwork.cli.screen import Screen
 from pointwork.cli.vault_place import vault_given
+from pointwork.garbage import collect_seldom
 from pointwork.leaving import leave
-
-OBJECTS_BETWEEN_COLLECTIONS = 100_000
 
 _HELP = """Route LLM work durably, within policy and budget, and leave a record that replays.
 
@@ -183,6 +181,5 @@ def _of_command(code: ExitCode, arguments: Sequence[str]) -> ExitCode:
 
 def run() -> NoReturn:
     """The console script."""
-    # A command mostly loads modules, and Python would look for garbage in them again and again.
-    gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
+    collect_seldom()
     leave(main(sys.argv[1:]))
