@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
 from tests.integration.gateway.conftest import house as house
 from tests.integration.gateway.house import Account, House
@@ -21,6 +21,7 @@ ARGUMENTS = (
     "--disable-component-update",
     "--disable-sync",
 )
+expect.set_options(timeout=30_000)  # pages that decide recorded tasks anew take their time
 PHONE = {"width": 390, "height": 844}
 DESK = {"width": 1280, "height": 900}
 

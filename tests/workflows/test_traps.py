@@ -98,8 +98,11 @@ async def test_a_second_cancel_while_the_outcome_is_written_changes_nothing(stac
 async def test_a_caller_who_stops_waiting_is_let_go_and_the_task_goes_on(stack: Stack) -> None:
     declaration = stack.declare()
     stack.script.write(declaration.task_id, Hangs())
+    prompt = Prompt.from_text("tidy up")
+    await stack.client.submit(prompt, declaration)
+    await stack.script.called(declaration.task_id)
     with pytest.raises(TimeoutError):
-        await stack.client.run(Prompt.from_text("tidy up"), declaration, wait_seconds=0.5)
+        await stack.client.run(prompt, declaration, wait_seconds=0.5)
 
     assert (await stack.client.status(declaration.task_id)).status is TaskStatus.INVOKING
     await stack.client.cancel(declaration.task_id)

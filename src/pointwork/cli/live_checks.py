@@ -151,7 +151,8 @@ async def check_settings(state_dir: Path, app_root: Path) -> list[Check]:
         stderr=PIPE,
     )
     try:
-        out, err = await asyncio.wait_for(process.communicate(), _TIMEOUT_SECONDS)
+        async with asyncio.timeout(_TIMEOUT_SECONDS):
+            out, err = await process.communicate()
     except TimeoutError:
         found = f"the workers' own check took more than {_TIMEOUT_SECONDS} s"
         return [Check("settings", Verdict.FAIL, found, "look for a stuck ledger or disk")]

@@ -106,7 +106,8 @@ async def _replay(task_id: str, app_root: Path, state_dir: Path) -> _Report:
         stderr=PIPE,
     )
     try:
-        out, err = await asyncio.wait_for(process.communicate(), _TIMEOUT_SECONDS)
+        async with asyncio.timeout(_TIMEOUT_SECONDS):
+            out, err = await process.communicate()
     except TimeoutError:
         raise _failed(task_id, f"did not finish within {_TIMEOUT_SECONDS} s") from None
     finally:

@@ -281,7 +281,8 @@ def _show_unpassed(screen: Screen, state_dir: Path, task_id: str) -> int:
 async def _view(state_dir: Path, task_id: str) -> TaskView:
     client = (await connect(state_dir)).client
     try:
-        return await asyncio.wait_for(client.status(task_id), 10)
+        async with asyncio.timeout(10):
+            return await client.status(task_id)
     except TimeoutError:
         raise ServiceUnavailableError(
             f"no worker answers for task {task_id}; check that they run with `pointwork doctor`"

@@ -132,7 +132,8 @@ async def _show_until_done(
 async def _view(client: "PointworkClient", task_id: str) -> TaskView | None:
     """Where the task stands; None where nobody can say just now. Only the display depends on it."""
     try:
-        return await asyncio.wait_for(client.status(task_id), _VIEW_TIMEOUT_SECONDS)
+        async with asyncio.timeout(_VIEW_TIMEOUT_SECONDS):
+            return await client.status(task_id)
     except (PointworkError, TimeoutError):
         return None
 

@@ -183,7 +183,8 @@ class Part:
         if process.returncode is None:
             process.terminate()
             try:
-                await asyncio.wait_for(process.wait(), self._spec.stop_grace_seconds)
+                async with asyncio.timeout(self._spec.stop_grace_seconds):
+                    await process.wait()
             except TimeoutError:
                 self._kill_group()
             except asyncio.CancelledError:

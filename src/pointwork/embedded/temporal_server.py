@@ -194,7 +194,8 @@ async def _run(binary: Path, address: str, *arguments: str) -> str | None:
         stderr=DEVNULL,
     )
     try:
-        out, _ = await asyncio.wait_for(process.communicate(), _COMMAND_TIMEOUT_SECONDS)
+        async with asyncio.timeout(_COMMAND_TIMEOUT_SECONDS):
+            out, _ = await process.communicate()
     except TimeoutError:
         return None
     finally:

@@ -280,7 +280,8 @@ async def _end(process: Process) -> None:
         return
     process.terminate()
     try:
-        await asyncio.wait_for(process.wait(), _STOP_GRACE_SECONDS)
+        async with asyncio.timeout(_STOP_GRACE_SECONDS):
+            await process.wait()
     except BaseException as interruption:
         process.kill()
         await asyncio.shield(process.wait())

@@ -90,7 +90,8 @@ class VllmServer:
     async def _await_end(self, process: Process) -> None:
         try:
             patience_seconds = self.stop_grace_seconds + _KILL_GRACE_SECONDS
-            await asyncio.wait_for(process.wait(), patience_seconds)
+            async with asyncio.timeout(patience_seconds):
+                await process.wait()
         except TimeoutError:
             process.kill()
             await process.wait()

@@ -177,7 +177,8 @@ async def test_ctrl_c_leaves_the_run_going_and_says_so(
         while b"running" not in said:
             said += await process.stderr.readline()
     os.kill(process.pid, signal.SIGINT)
-    out, err = await asyncio.wait_for(process.communicate(), 30)
+    async with asyncio.timeout(30):
+        out, err = await process.communicate()
 
     assert process.returncode == ExitCode.INTERRUPTED
     assert out == b""

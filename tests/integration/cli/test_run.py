@@ -151,7 +151,8 @@ async def test_ctrl_c_leaves_the_task_running_and_says_so(stack: Stack, served_d
     )
     await stack.script.called("run-9")
     os.kill(process.pid, signal.SIGINT)
-    out, err = await asyncio.wait_for(process.communicate(), 30)
+    async with asyncio.timeout(30):
+        out, err = await process.communicate()
 
     assert process.returncode == ExitCode.INTERRUPTED
     assert out == b""

@@ -10,7 +10,7 @@ import json
 import logging
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Protocol
@@ -174,10 +174,11 @@ class Feed:
             self._loop = asyncio.create_task(self._look())
         try:
             while not watcher.is_late:
-                try:
-                    yield await asyncio.wait_for(watcher.queue.get(), _STILL_HERE_SECONDS)
-                except TimeoutError:
-                    yield None
+                change = None
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_STILL_HERE_SECONDS):
+                        change = await watcher.queue.get()
+                yield change
         finally:
             self._watchers.discard(watcher)
 
