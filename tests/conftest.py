@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from temporalio.testing import WorkflowEnvironment
 
 from pointwork.policy.bundle import PolicyLibrary
@@ -14,7 +15,7 @@ from tests.scale import Scale
 from tests.temporal_server import dev_server
 
 OBJECTS_WITHIN_A_TEST_MAX = 500_000
-OBJECTS_BETWEEN_TESTS_MAX = 20_000
+OBJECTS_BETWEEN_TESTS_MAX = 100_000
 
 pytest_plugins = ["tests.hangs", "tests.postgres"]
 
@@ -37,8 +38,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """What tests start is to end at Ctrl-C, also where a shell has these tests ignore it."""
+    if config.getoption("--whole"):
+        settings.register_profile("whole", settings.default, max_examples=300)
+        settings.load_profile("whole")
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

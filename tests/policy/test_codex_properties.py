@@ -24,7 +24,7 @@ PACK = CODEX.pack
 ROOT = Path(__file__).parents[2]
 ROLES = tuple(PACK.classes)
 KIMI_ROLES = {"librarian", "ace_curator"}
-thorough = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+thorough = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def drawn(rng: random.Random, **fields: Any) -> DecisionInput:

@@ -30,7 +30,7 @@ from tests.fakes.policy_facts import Situation, chosen, reasons, shipped
 from tests.policy.strategies import OMEGA, bundles, situations
 
 ROOT = Path(__file__).parents[2]
-thorough = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+thorough = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def _candidates_of(plan: Plan, bundle: PolicyBundle) -> list[str]:

@@ -30,7 +30,7 @@ FACT_SETS, FACT_SETS_ALWAYS = 100_000, 4_000
 """For each shipped pack."""
 SHARDS = 5
 AGAIN_EVERY = 10
-thorough = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+thorough = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 every_pack = pytest.mark.parametrize(("pack", "host"), present())
 drawn = given(st.randoms(use_true_random=False))
 

@@ -1,10 +1,18 @@
-"""The API's own document: the key that routes ask for, and each error in its surface's form."""
+"""The API's own document: the key that routes ask for, what headers say, and each error in its
+surface's form."""
 
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from pointwork.contract.task import TaskDeclaration
+from pointwork.gateway.declaring import (
+    HEADERS,
+    IDEMPOTENCY_CHARACTERS_MAX,
+    IDEMPOTENCY_HEADER,
+    WAIT_SECONDS_MAX,
+)
 from pointwork.gateway.problems import PROBLEM_TYPE
 
 _ERRORS = {
@@ -24,6 +32,19 @@ _ERRORS = {
 }
 _WAITING = "a person must decide first, or the answer takes longer than a request may stay open"
 _ASKS = frozenset({"/v1/chat/completions", "/v1/responses", "/v1/embeddings", "/v1/messages"})
+_SUBMITS = "/v1/tasks"
+_ANSWERED = {
+    "pointwork-task-id": "the task, for `GET /v1/tasks/ID`",
+    "pointwork-requested-model": "the model that was wished for, or auto",
+    "pointwork-served-model": "the model that answered",
+    "pointwork-fallbacks": "how many models were moved past before it",
+    "pointwork-cost-nano-usd": "what the task cost, in billionths of a US dollar",
+}
+_ACCEPTED = {
+    "location": "where the answer will be",
+    "pointwork-task-id": "the task that was started",
+}
+_RETRIED = {"retry-after": "seconds to wait before the next request"}
 _OPEN = frozenset({"/healthz", "/readyz"})
 """Routes that ask for no key."""
 _GENERATED = ("HTTPValidationError", "ValidationError")
@@ -48,12 +69,67 @@ def _described(app: FastAPI) -> dict[str, Any]:
     parts = found.setdefault("components", {})
     for name in _GENERATED:
         parts.get("schemas", {}).pop(name, None)
-    parts["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
-    found["security"] = [{"key": []}]
+    parts["securitySchemes"] = {
+        "key": {"type": "http", "scheme": "bearer"},
+        "key_header": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+    }
+    found["security"] = [{"key": []}, {"key_header": []}]
+    said = _said_in_headers()
     for path, operations in found["paths"].items():
-        for operation in operations.values():
+        for method, operation in operations.items():
             _add_responses(path, operation)
+            if path in _ASKS:
+                operation.setdefault("parameters", []).extend(said)
+                operation["responses"]["200"]["headers"] = _headers(_ANSWERED)
+                operation["responses"]["202"]["headers"] = _headers(_ACCEPTED)
+            elif path == _SUBMITS and method == "post":
+                # It never waits.
+                stays = [each for each in said if each["name"] != "pointwork-wait-seconds"]
+                operation.setdefault("parameters", []).extend(stays)
+                operation["responses"]["202"]["headers"] = _headers(_ACCEPTED)
     return found
+
+
+def _said_in_headers() -> list[dict[str, Any]]:
+    """What a request may say of its task in headers, each with the schema of its field."""
+    declaration = TaskDeclaration.model_json_schema()
+    schemas: dict[str, dict[str, Any]] = {
+        header: _plain(declaration, declaration["properties"][name])
+        for header, name in HEADERS.items()
+        if name in declaration["properties"]
+    }
+    schemas["pointwork-wait-seconds"] = {
+        "type": "number",
+        "minimum": 0,
+        "maximum": WAIT_SECONDS_MAX,
+        "description": "how long to wait for a person; without it such a task answers 202 at once",
+    }
+    schemas[IDEMPOTENCY_HEADER] = {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": IDEMPOTENCY_CHARACTERS_MAX,
+        "description": "the same key with the same request is the same task, for ever",
+    }
+    return [
+        {"name": header, "in": "header", "required": False, "schema": schema}
+        for header, schema in schemas.items()
+    ]
+
+
+def _plain(declaration: dict[str, Any], field: dict[str, Any]) -> dict[str, Any]:
+    """A field's schema without null, which no header can say, and without references."""
+    kinds = field.get("anyOf", [field])
+    found = next(each for each in kinds if each.get("type") != "null")
+    if "$ref" in found:
+        found = declaration["$defs"][found["$ref"].rsplit("/", 1)[1]]
+    return {name: value for name, value in found.items() if name not in {"title", "default"}}
+
+
+def _headers(meanings: dict[str, str]) -> dict[str, Any]:
+    return {
+        name: {"description": meaning, "schema": {"type": "string"}}
+        for name, meaning in meanings.items()
+    }
 
 
 def _add_responses(path: str, operation: dict[str, Any]) -> None:
@@ -69,7 +145,10 @@ def _add_responses(path: str, operation: dict[str, Any]) -> None:
         responses["202"] = {"description": _WAITING}
     content = _error_form(path)
     for status, meaning in _ERRORS.items():
-        responses.setdefault(str(status), {"description": meaning, "content": content})
+        described = {"description": meaning, "content": content}
+        if status in (429, 503):
+            described["headers"] = _headers(_RETRIED)
+        responses.setdefault(str(status), described)
 
 
 def _error_form(path: str) -> dict[str, Any]:

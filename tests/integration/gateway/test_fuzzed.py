@@ -52,6 +52,11 @@ def statuses(
     )
     @given(case=operation.as_strategy())
     def check(case: schemathesis.Case[Any]) -> None:
+        # Made-up packs and classes end most requests early, so every other one names none.
+        if seen.total() % 2:
+            case.headers = {}
+        if "pointwork-wait-seconds" in case.headers:
+            case.headers["pointwork-wait-seconds"] = "0.01"
         answered = case.call(base_url=house.url, headers=account.headers())
         seen[answered.status_code] += 1
         place = f"{case.method} {case.formatted_path} came to {answered.status_code}"
