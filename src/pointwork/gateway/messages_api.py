@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from pointwork.contract.outcome import FinishReason, TaskOutcome, TokenUsage
 from pointwork.contract.prompt import Answer, Prompt
 from pointwork.contract.task import OUTPUT_TOKENS_MAX
-from pointwork.gateway.access import Submitter
+from pointwork.gateway.access import KeyFirst, Submitter
 from pointwork.gateway.answered import governance
 from pointwork.gateway.declaring import Asked
 from pointwork.gateway.openai.messages import ChatMessage, ToolOffer, message_of, prompt_of, tool_of
@@ -19,7 +19,7 @@ from pointwork.gateway.question import EventForm, Question
 from pointwork.gateway.rules import Rules
 from pointwork.gateway.wire_model import Items, WireModel
 
-router = APIRouter(tags=["Anthropic"])
+router = APIRouter(tags=["Anthropic"], route_class=KeyFirst)
 _STOPS = {
     FinishReason.STOP: "end_turn",
     FinishReason.LENGTH: "max_tokens",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from fastapi import APIRouter, Request, Response
 from pydantic import ConfigDict, Field
 
-from pointwork.gateway.access import Owner, Submitter
+from pointwork.gateway.access import KeyFirst, Owner, Submitter
 from pointwork.gateway.problems import ProblemError
 from pointwork.gateway.routing_api import PACK, PackName, named_pack
 from pointwork.gateway.rules import Rules
@@ -31,7 +31,7 @@ from pointwork.policy.documents.document import ChangeHeader, ExpectedImpact, Se
 if TYPE_CHECKING:
     from pointwork.gateway.app import Gateway
 
-router = APIRouter(prefix="/api/routing", tags=["routing"])
+router = APIRouter(prefix="/api/routing", tags=["routing"], route_class=KeyFirst)
 
 
 class PolicyWrite(Body):

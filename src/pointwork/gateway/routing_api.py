@@ -25,7 +25,7 @@ from pointwork.contract.task import (
     Sensitivity,
     TaskRequest,
 )
-from pointwork.gateway.access import Auditor, Submitter
+from pointwork.gateway.access import Auditor, KeyFirst, Submitter
 from pointwork.gateway.problems import ProblemError
 from pointwork.gateway.rules import Rules
 from pointwork.gateway.wire_model import Body
@@ -38,7 +38,7 @@ from pointwork.policy.bundle import PolicyBundle, PolicyLibrary, UnknownPackErro
 if TYPE_CHECKING:
     from pointwork.gateway.app import Gateway
 
-router = APIRouter(prefix="/api/routing", tags=["routing"])
+router = APIRouter(prefix="/api/routing", tags=["routing"], route_class=KeyFirst)
 PACK = "juggernaut"
 _COSTS_BY = (CostBy.MODEL, CostBy.POLICY, CostBy.WORKER, CostBy.DAY, CostBy.WEEK, CostBy.MONTH)
 _TASKS_MAX = 20

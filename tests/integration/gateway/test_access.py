@@ -1,6 +1,7 @@
 """Who may ask what: every route that takes an id, for each role, over own and others' tasks."""
 
 import json
+import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
@@ -69,6 +70,24 @@ async def test_no_task_is_submitted_without_a_key(house: House, http: httpx2.Asy
     refused = await http.post("/v1/tasks", json=submission(account))
     assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Bearer")
     assert (await http.get("/v1/tasks", headers=account.headers())).json()["data"] == []
+
+
+async def test_no_route_reads_a_body_without_a_key(house: House, http: httpx2.AsyncClient) -> None:
+    """What is sent is no JSON, which a route that reads it would say."""
+    paths = (await http.get("/openapi.json")).json()["paths"]
+    written = [
+        (method, re.sub(r"{.*?}", "some-id", path))
+        for path, operations in paths.items()
+        for method, operation in operations.items()
+        if "requestBody" in operation
+    ]
+    assert len(written) >= 6
+    for method, path in written:
+        headers = {"content-type": "application/json"}
+        refused = await http.request(method, path, content=b"{", headers=headers)
+        assert refused.status_code == 401, path
+        headers |= house.account().headers()
+        assert (await http.request(method, path, content=b"{", headers=headers)).status_code == 400
 
 
 @pytest.mark.req("DC-23")

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 
 from pointwork.contract.outcome import TaskOutcome, TokenUsage
 from pointwork.contract.prompt import Answer
-from pointwork.gateway.access import Submitter
+from pointwork.gateway.access import KeyFirst, Submitter
 from pointwork.gateway.declaring import Asked
 from pointwork.gateway.openai.completion import Chunks, completion
 from pointwork.gateway.openai.wire import ChatRequest
@@ -17,7 +17,7 @@ from pointwork.gateway.problems import ProblemError, openai_error
 from pointwork.gateway.question import EventForm, Question
 from pointwork.gateway.rules import Rules
 
-router = APIRouter(tags=["OpenAI"])
+router = APIRouter(tags=["OpenAI"], route_class=KeyFirst)
 
 
 @router.post("/chat/completions", response_model=None)

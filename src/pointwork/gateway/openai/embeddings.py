@@ -13,7 +13,7 @@ from pointwork.contract.outcome import TaskOutcome, TokenUsage
 from pointwork.contract.prompt import Answer, Prompt, Speaker, TextPart, Turn
 from pointwork.contract.task import TaskDeclaration
 from pointwork.executors.embeddings import TEXTS_MAX
-from pointwork.gateway.access import Submitter
+from pointwork.gateway.access import KeyFirst, Submitter
 from pointwork.gateway.answered import governance
 from pointwork.gateway.declaring import AUTO, Asked
 from pointwork.gateway.problems import ProblemError, bad_request
@@ -22,7 +22,7 @@ from pointwork.gateway.rules import Rules
 from pointwork.gateway.wire_model import Items, WireModel
 from pointwork.policy.bundle import PolicyLibrary
 
-router = APIRouter(tags=["OpenAI"])
+router = APIRouter(tags=["OpenAI"], route_class=KeyFirst)
 _NEEDS = "embedding"
 
 Texts = Annotated[Items[Annotated[str, Field(min_length=1)]], Field(min_length=1)]

@@ -5,13 +5,13 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from pointwork.gateway.access import Reader
+from pointwork.gateway.access import KeyFirst, Reader
 from pointwork.gateway.declaring import AUTO
 from pointwork.gateway.problems import ProblemError
 from pointwork.gateway.rules import Rules
 from pointwork.policy.bundle import PolicyLibrary
 
-router = APIRouter(tags=["OpenAI"])
+router = APIRouter(tags=["OpenAI"], route_class=KeyFirst)
 _OWNER = "pointwork"
 
 

@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 from pointwork.contract.outcome import TaskOutcome, TokenUsage
 from pointwork.contract.prompt import Answer, Prompt
 from pointwork.contract.task import OUTPUT_TOKENS_MAX
-from pointwork.gateway.access import Submitter
+from pointwork.gateway.access import KeyFirst, Submitter
 from pointwork.gateway.answered import governance
 from pointwork.gateway.declaring import Asked
 from pointwork.gateway.openai.messages import ToolOffer, message_of, prompt_of, tool_of
@@ -24,7 +24,7 @@ from pointwork.gateway.question import EventForm, Question
 from pointwork.gateway.rules import Rules
 from pointwork.gateway.wire_model import Items, WireModel
 
-router = APIRouter(tags=["OpenAI"])
+router = APIRouter(tags=["OpenAI"], route_class=KeyFirst)
 _ITEMS_MAX = 10_000
 _UNSERVED = ("previous_response_id", "conversation", "prompt", "background", "include")
 _CHUNK_CHARACTERS = 400

@@ -11,7 +11,7 @@ from pointwork.contract.failures import TaskNotFoundError
 from pointwork.contract.identity import Identity
 from pointwork.contract.outcome import TaskOutcome, TaskStatus, TaskView
 from pointwork.contract.task import TaskId
-from pointwork.gateway.access import Reader
+from pointwork.gateway.access import KeyFirst, Reader
 from pointwork.gateway.answering import Answering
 from pointwork.gateway.declaring import WAIT_SECONDS_MAX
 from pointwork.gateway.permissions import Right, callers_seen, is_own, may_read, rights_of
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _LOOK_SECONDS = 1.0
 
-router = APIRouter(prefix="/tasks", tags=["tasks"])
+router = APIRouter(prefix="/tasks", tags=["tasks"], route_class=KeyFirst)
 
 
 @router.get("")

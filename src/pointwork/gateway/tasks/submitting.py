@@ -7,7 +7,7 @@ from fastapi.responses import JSONResponse
 
 from pointwork.contract.prompt import AnswerSchema, Prompt
 from pointwork.contract.task import TaskDeclaration
-from pointwork.gateway.access import Submitter
+from pointwork.gateway.access import KeyFirst, Submitter
 from pointwork.gateway.answering import StillRuns, accepted
 from pointwork.gateway.declaring import declare_task
 from pointwork.gateway.rules import Rules
@@ -16,7 +16,7 @@ from pointwork.gateway.wire_model import Body
 if TYPE_CHECKING:
     from pointwork.gateway.app import Gateway
 
-router = APIRouter(prefix="/tasks", tags=["tasks"])
+router = APIRouter(prefix="/tasks", tags=["tasks"], route_class=KeyFirst)
 
 
 class TaskSubmission(Body):
