@@ -11,11 +11,12 @@ import pysqlite3.dbapi2
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, event, inspect
 from sqlalchemy.exc import IntegrityError, StatementError
 
 from pointwork.ledger.engine import open_engine, read, transact
-from pointwork.ledger.migrate import LedgerTooNewError, downgrade, is_current, migrate
+from pointwork.ledger.migrate import LedgerTooNewError, downgrade, is_current, migrate, revisions
 from pointwork.ledger.tables import METADATA
 from tests.integration.ledger.conftest import Ledger
 from tests.integration.ledger.records import NOW, accept, outcome, reserve, window
@@ -98,6 +99,13 @@ def test_migrating_again_keeps_every_row(ledger: Ledger) -> None:
     reserve(ledger.budgets, "t-1", windows=[window("day")])
     migrate(ledger.engine)
     assert ledger.budgets.read(["day"]) == {"day": (1000, 100)}
+
+
+def test_the_revisions_read_from_file_names_are_those_alembic_runs(repository: Path) -> None:
+    scripts = ScriptDirectory(str(repository / "src/pointwork/ledger/migrations"))
+    newest_first = [script.revision for script in scripts.walk_revisions()]
+    assert revisions() == newest_first[::-1]
+    assert scripts.get_heads() == [revisions()[-1]]
 
 
 def test_a_ledger_of_a_later_version_is_left_alone_with_a_remedy(empty: Engine) -> None:
