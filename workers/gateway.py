@@ -85,6 +85,7 @@ async def serve_gateway(
     finally:
         server.should_exit = True
         await serving
+        await gateway.starts.settled(_GRACE_SECONDS)
 
 
 def _listener(settings: GatewaySettings) -> socket.socket:

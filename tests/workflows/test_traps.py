@@ -95,6 +95,13 @@ async def test_a_second_cancel_while_the_outcome_is_written_changes_nothing(stac
     assert outcome.audit_sequence is not None
 
 
+async def test_a_task_goes_on_whose_caller_had_no_time_to_wait(stack: Stack) -> None:
+    declaration = stack.declare()
+    with pytest.raises(TimeoutError):
+        await stack.client.run(Prompt.from_text("tidy up"), declaration, wait_seconds=0)
+    assert (await stack.recorded(declaration.task_id)).status is TaskStatus.SUCCEEDED
+
+
 async def test_a_caller_who_stops_waiting_is_let_go_and_the_task_goes_on(stack: Stack) -> None:
     declaration = stack.declare()
     stack.script.write(declaration.task_id, Hangs())

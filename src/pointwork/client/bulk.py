@@ -12,6 +12,7 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from pointwork.client.direct import PointworkClient
+from pointwork.client.rpc_errors import unavailable
 from pointwork.contract.bulk import (
     PAGE_ITEMS,
     BulkCounts,
@@ -22,7 +23,6 @@ from pointwork.contract.bulk import (
 )
 from pointwork.contract.failures import (
     PointworkError,
-    ServiceUnavailableError,
     TaskIdReusedError,
 )
 from pointwork.contract.names import (
@@ -165,7 +165,7 @@ class BulkRuns:
         except WorkflowAlreadyStartedError:
             pass
         except RPCError as error:
-            raise _unavailable(error) from None
+            raise unavailable(error) from None
         return run
 
     async def view(self, run_id: str) -> BulkView:
@@ -252,7 +252,7 @@ class BulkRuns:
                     "no workflow of the run is under way; give its file to `pointwork bulk` again, "
                     "with its --id"
                 ) from None
-            raise _unavailable(error) from None
+            raise unavailable(error) from None
 
     async def _progress(self, run: BulkRunEntry) -> BulkProgress | WorkflowExecutionStatus | None:
         """What the workflow says of itself, or how it stands where no worker answers for it."""
@@ -284,9 +284,3 @@ def _batches(items: Iterable[BulkItem], size: int) -> Iterator[list[BulkItem]]:
     left = iter(items)
     while batch := list(islice(left, size)):
         yield batch
-
-
-def _unavailable(error: RPCError) -> ServiceUnavailableError:
-    return ServiceUnavailableError(
-        f"Temporal answered {error.status.name}; check that it runs with `pointwork doctor`"
-    )

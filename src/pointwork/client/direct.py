@@ -22,6 +22,7 @@ from temporalio.exceptions import (
 )
 from temporalio.service import RPCError, RPCStatusCode
 
+from pointwork.client.rpc_errors import unavailable
 from pointwork.client.starting import start_options
 from pointwork.contract.approval import SignedVerdict
 from pointwork.contract.decision import DecisionRecord, Plan
@@ -123,6 +124,15 @@ class PointworkClient:
             ServiceUnavailableError: Temporal cannot be reached; nothing was started.
         """
         request = await self.seal(prompt, declaration, schema)
+        await self.start_sealed(request)
+        return request.task_id
+
+    async def start_sealed(self, request: TaskRequest) -> None:
+        """Start what ``seal`` returned, unless it was started; Temporal has it when this returns.
+
+        Raises:
+            ServiceUnavailableError: Temporal cannot be reached; the same again is safe.
+        """
         try:
             await self._temporal.start_workflow(
                 ROUTE_TASK, request, **start_options(request), result_type=TaskOutcome
@@ -130,8 +140,7 @@ class PointworkClient:
         except WorkflowAlreadyStartedError:
             pass
         except RPCError as error:
-            raise _unavailable(error) from None
-        return request.task_id
+            raise unavailable(error) from None
 
     async def run(
         self,
@@ -150,9 +159,14 @@ class PointworkClient:
             TimeoutError: no answer within ``wait_seconds``; the task goes on, fetch it by its id.
             TaskIdReusedError, TaskRefusedError, ServiceUnavailableError: as for ``submit``.
         """
-        limit = asyncio.timeout(wait_seconds)
-        async with limit:
-            return await self._run(await self.seal(prompt, declaration, schema), limit)
+        request = await self.seal(prompt, declaration, schema)
+        try:
+            async with asyncio.timeout(wait_seconds) as limit:
+                return await self._run(request, limit)
+        except TimeoutError:
+            # Time may have run out before Temporal heard of the task, which is said to go on.
+            await self.start_sealed(request)
+            raise
 
     async def run_sealed(self, request: TaskRequest) -> TaskOutcome:
         """As ``run``, of what ``seal`` returned.
@@ -196,7 +210,7 @@ class PointworkClient:
         except RPCError as error:
             if error.status in (RPCStatusCode.ALREADY_EXISTS, RPCStatusCode.NOT_FOUND):
                 return await self.result(task_id)
-            raise _unavailable(error) from None
+            raise unavailable(error) from None
         return outcome
 
     async def result(self, task_id: str) -> TaskOutcome:
@@ -358,13 +372,7 @@ def _task_failed(cause: BaseException | None, task_id: str) -> TaskFailedError:
 def _missing(error: RPCError, task_id: str) -> TaskNotFoundError | ServiceUnavailableError:
     if error.status is RPCStatusCode.NOT_FOUND:
         return TaskNotFoundError(f"no task {task_id!r} is running; `pointwork list` shows tasks")
-    return _unavailable(error)
-
-
-def _unavailable(error: RPCError) -> ServiceUnavailableError:
-    return ServiceUnavailableError(
-        f"Temporal answered {error.status.name}; check that it runs with `pointwork doctor`"
-    )
+    return unavailable(error)
 
 
 def parse_schema(text: str, name: str) -> AnswerSchema:

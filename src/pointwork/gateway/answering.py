@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 
 from pointwork.client import PointworkClient
 from pointwork.contract.approval import ApprovalRequest
-from pointwork.contract.failures import TaskFailedError
+from pointwork.contract.failures import ServiceUnavailableError, TaskFailedError
 from pointwork.contract.outcome import TaskOutcome
 from pointwork.contract.task import TaskRequest
 from pointwork.ledger.approvals import ApprovalBook
@@ -50,12 +50,40 @@ def accepted(waiting: StillRuns) -> JSONResponse:
     return JSONResponse(body, 202, links)
 
 
+class Starts:
+    """The starts of tasks whose requests went away, before Temporal may have heard of them."""
+
+    def __init__(self, client: PointworkClient) -> None:
+        self._client = client
+        self._running: set[asyncio.Task[None]] = set()
+
+    def let(self, request: TaskRequest) -> None:
+        """Have the task started, or found to be; nobody waits for it."""
+        task = asyncio.create_task(self._start(request))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def settled(self, seconds_max: float) -> None:
+        """Wait until every start is known, or so long."""
+        if self._running:
+            await asyncio.wait(self._running, timeout=seconds_max)
+
+    async def _start(self, request: TaskRequest) -> None:
+        try:
+            await self._client.start_sealed(request)
+        except ServiceUnavailableError as error:
+            _log.warning(
+                "task %s, whose caller has left, did not start: %s", request.task_id, error
+            )
+
+
 class Answering:
     """Runs tasks for requests. A request that goes away leaves its task running."""
 
-    def __init__(self, client: PointworkClient, approvals: ApprovalBook) -> None:
+    def __init__(self, client: PointworkClient, approvals: ApprovalBook, starts: Starts) -> None:
         self._client = client
         self._approvals = approvals
+        self._starts = starts
 
     async def run(
         self,
@@ -74,7 +102,15 @@ class Answering:
             PointworkError: as ``PointworkClient.run_sealed``.
         """
         running = asyncio.create_task(self._client.run_sealed(request))
-        return await self._watched(running, request.task_id, open_seconds, person_seconds)
+        try:
+            found = await self._watched(running, request.task_id, open_seconds, person_seconds)
+        except asyncio.CancelledError:
+            self._starts.let(request)
+            raise
+        if isinstance(found, StillRuns) and found.approval is None:
+            # Time may have run out before Temporal heard of the task, which is said to go on.
+            await self._client.start_sealed(request)
+        return found
 
     async def follow(
         self, task_id: str, *, open_seconds: float, person_seconds: float | None

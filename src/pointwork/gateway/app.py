@@ -17,6 +17,7 @@ from pointwork.contract.snapshot import Snapshot
 from pointwork.contract.task import TaskRequest
 from pointwork.gateway import codec_api, health, messages_api, policies_api, routing_api
 from pointwork.gateway.access import Callers
+from pointwork.gateway.answering import Starts
 from pointwork.gateway.console.build import add_console
 from pointwork.gateway.declaring import Defaults
 from pointwork.gateway.described import describe
@@ -85,6 +86,7 @@ class Gateway:
         self.approvals = ApprovalBook(engine)
         self.listeners = Listeners(engine)
         self.live = LiveAnswers()
+        self.starts = Starts(client)
         self.callers = Callers(AccessKeys(engine))
         shared = self.options.shared_requests_a_second
         rate = SharedRate(RateLeases(engine), shared) if shared else None

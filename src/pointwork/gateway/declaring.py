@@ -24,6 +24,7 @@ IDEMPOTENCY_HEADER = "idempotency-key"
 IDEMPOTENCY_CHARACTERS_MAX = 255
 WAIT_SECONDS_MAX = 3600
 
+_OURS = "pointwork-"
 HEADERS = {
     "pointwork-class": "task_class",
     "pointwork-task-type": "task_type",
@@ -120,7 +121,7 @@ def declare_task(
             "`GET /v1/tasks/ID?wait_seconds=…`",
             "pointwork-wait-seconds",
         )
-    if request.headers.get(IDEMPOTENCY_HEADER, key) != key:
+    if _header(request, IDEMPOTENCY_HEADER) not in (None, key):
         raise bad_request(
             "said_twice", f"{IDEMPOTENCY_HEADER} and task.task_id differ; give one", "task_id"
         )
@@ -157,8 +158,14 @@ def _stated(request: Request, stated: Mapping[str, Any]) -> dict[str, Any]:
         raise bad_request(
             "unknown_field", f"pointwork.{unknown[0]} is not known; use one of {known}", unknown[0]
         )
+    for header in request.headers:
+        if header.startswith(_OURS) and header not in HEADERS:
+            known = ", ".join(HEADERS)
+            raise bad_request(
+                "unknown_header", f"{header} is not known; use one of {known}", header
+            )
     for header, name in HEADERS.items():
-        value = request.headers.get(header)
+        value = _header(request, header)
         if value is None:
             continue
         if name in fields and str(fields[name]) != value:
@@ -167,6 +174,25 @@ def _stated(request: Request, stated: Mapping[str, Any]) -> dict[str, Any]:
             )
         fields[name] = value
     return fields
+
+
+def _header(request: Request, name: str) -> str | None:
+    """What a header says, which is UTF-8.
+
+    Raises:
+        ProblemError: it is there twice and differs, or is other bytes.
+    """
+    values = set(request.headers.getlist(name))
+    if not values:
+        return None
+    if len(values) > 1:
+        raise bad_request("said_twice", f"{name} is there {len(values)} times; give one", name)
+    try:
+        return values.pop().encode("latin-1").decode()
+    except UnicodeDecodeError:
+        raise bad_request(
+            "invalid_header", f"{name}: is not UTF-8; encode it so, or say it in the body", name
+        ) from None
 
 
 def _routed(
@@ -254,7 +280,7 @@ def _wait_seconds(value: object) -> float | None:
 
 def _task_id(request: Request, caller: Identity) -> str:
     """The id that the caller's idempotency key stands for, one for each account; else a new one."""
-    key = request.headers.get(IDEMPOTENCY_HEADER)
+    key = _header(request, IDEMPOTENCY_HEADER)
     if key is None:
         return new_task_id(datetime.now(UTC))
     if not 1 <= len(key) <= IDEMPOTENCY_CHARACTERS_MAX:

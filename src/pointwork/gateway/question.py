@@ -118,7 +118,7 @@ class Question:
         return await self._gateway.client.seal(self._prompt, self._declaration, self._schema)
 
     async def _result(self, request: TaskRequest) -> TaskOutcome | StillRuns:
-        answering = Answering(self._gateway.client, self._gateway.approvals)
+        answering = Answering(self._gateway.client, self._gateway.approvals, self._gateway.starts)
         return await answering.run(
             request,
             open_seconds=self._gateway.options.wait.total_seconds(),

@@ -12,6 +12,7 @@ USER: dict[str, Any] = {"role": "user", "content": CANARY}
 CHAT: dict[str, Any] = {"model": "auto", "messages": [USER]}
 RESPONSE: dict[str, Any] = {"model": "auto", "input": CANARY}
 MESSAGE: dict[str, Any] = {"model": "auto", "max_tokens": 5, "messages": [USER]}
+PUBLIC = {"sensitivity": "public"}
 TOOL = {"type": "function", "function": {"name": "find", "parameters": {}}}
 
 
@@ -86,3 +87,46 @@ async def test_a_body_past_the_limit_is_refused_in_the_form_of_its_surface(
     body = refused.json()
     assert refused.status_code == 413
     assert (body.get("error") or body)["type"] == kind
+
+
+@pytest.mark.parametrize(
+    ("headers", "code"),
+    [
+        ([("pointwork-sensitivty", "restricted")], "unknown_header"),
+        ([("pointwork-sensitivity", each) for each in ("public", "restricted")], "said_twice"),
+        ([("pointwork-class", each) for each in ("normal", "high_stakes_logic")], "said_twice"),
+        ([("idempotency-key", each) for each in ("first", "second")], "said_twice"),
+        ([("pointwork-justification", "Köln".encode("latin-1"))], "invalid_header"),
+    ],
+)
+async def test_a_header_that_is_unknown_said_twice_or_no_text_starts_nothing(
+    house: House, headers: list[tuple[str, str | bytes]], code: str
+) -> None:
+    """A misspelt sensitivity that is passed over would let text out."""
+    account = house.account()
+    sent = [*account.headers().items(), *headers]
+    given = [(name.encode(), _bytes(value)) for name, value in sent]
+    async with httpx2.AsyncClient(base_url=house.url) as http:
+        refused = await http.post("/v1/chat/completions", json=CHAT, headers=given)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (400, code)
+        assert refused.json()["error"]["param"] == headers[0][0]
+        listed = (await http.get("/v1/tasks", headers=account.headers())).json()
+    assert listed["data"] == []
+
+
+def _bytes(value: str | bytes) -> bytes:
+    return value if isinstance(value, bytes) else value.encode()
+
+
+async def test_a_header_may_say_what_no_ascii_can(house: House) -> None:
+    account, said = house.account(), "Köln braucht es: grüße aus Köln"
+    sent = [*account.headers().items(), ("pointwork-justification", said)]
+    headers = [(name.encode(), _bytes(value)) for name, value in sent]
+    asked = CHAT | {"model": "omega/summarisation_formatting", "pointwork": PUBLIC}
+    async with httpx2.AsyncClient(base_url=house.url) as http:
+        answered = await http.post("/v1/chat/completions", json=asked, headers=headers)
+    task_id = answered.headers["pointwork-task-id"]
+    await house.stack.recorded(task_id)
+    record = house.gateway.outcomes.latest_decision(task_id)
+    assert record is not None
+    assert record.input.request.justification == said

@@ -186,7 +186,7 @@ async def _held(
     async with gateway.calls.one(caller.name):
         while True:
             try:
-                found = await Answering(gateway.client, gateway.approvals).follow(
+                found = await Answering(gateway.client, gateway.approvals, gateway.starts).follow(
                     task_id, open_seconds=seconds, person_seconds=seconds if for_person else None
                 )
                 return found if isinstance(found, TaskOutcome) else None
