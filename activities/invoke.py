@@ -23,7 +23,7 @@ from activities.call_ports import (
     EndpointHealth,
     InvokeContent,
 )
-from activities.heartbeats import beating
+from activities.heartbeats import beating, to_its_end
 from activities.restoring import Restorer, restored
 from activities.showing import TokenSinks, shown
 from activities.turns import give_up_at, in_turn, is_shutdown
@@ -78,6 +78,13 @@ class _Sending:
     """On the monotonic clock; the wait for a turn is part of what a call takes."""
     attempt_id: str = ""
     is_out: bool = False
+    is_recorded: bool = False
+    """How it ended is committed."""
+
+    @property
+    def is_open(self) -> bool:
+        """Its attempt is on record and its end is not."""
+        return bool(self.attempt_id) and not self.is_recorded
 
     @property
     def elapsed_ms(self) -> int:
@@ -122,10 +129,23 @@ class InvokeActivities:
                 does not cover a second call after a crash. Neither is retried by Temporal: the
                 workflow decides what follows.
         """
-        request, mapping = await asyncio.to_thread(self._open, call)
         sending = _Sending(time.monotonic())
         try:
-            async with beating() as on_progress, in_turn(self._provider(call), request) as provider:
+            # Until all is on record: a commit may take longer than a worker may be silent.
+            async with beating() as on_progress:
+                return await self._invoked(call, sending, on_progress)
+        except asyncio.CancelledError:
+            # Shut down it is as after a crash: whoever takes the task up sends it again.
+            if sending.is_open and not is_shutdown():
+                await to_its_end(self._fail, call, sending, sending.cut())
+            raise
+
+    async def _invoked(
+        self, call: Invoke, sending: _Sending, on_progress: OnProgress
+    ) -> Invocation:
+        request, mapping = await asyncio.to_thread(self._open, call)
+        try:
+            async with in_turn(self._provider(call), request) as provider:
                 response = await self._send(call, request, mapping, provider, on_progress, sending)
         except ProviderError as error:
             if not sending.attempt_id:
@@ -134,16 +154,11 @@ class InvokeActivities:
                 if isinstance(begun, Invocation):
                     return begun
             raise await self._failed(call, sending, error) from None
-        except asyncio.CancelledError:
-            # Shut down it is as after a crash: whoever takes the task up sends it again.
-            if sending.attempt_id and not is_shutdown():
-                await asyncio.shield(asyncio.to_thread(self._fail, call, sending, sending.cut()))
-            raise
         if isinstance(response, Invocation):
             return response
         reach(Failpoint.AFTER_BODY)
         try:
-            invocation = await asyncio.to_thread(self._finish, call, sending, response, mapping)
+            invocation = await to_its_end(self._finish, call, sending, response, mapping)
         except ProviderError as error:
             error.local_run = response.local_run
             raise await self._failed(call, sending, error) from None
@@ -183,7 +198,7 @@ class InvokeActivities:
         self, call: Invoke, sending: _Sending, error: ProviderError
     ) -> ApplicationError:
         """What the workflow is told of a failed call, which is on record by then."""
-        failure = await asyncio.to_thread(self._fail, call, sending, error)
+        failure = await to_its_end(self._fail, call, sending, error)
         await asyncio.to_thread(self._note_health, call, error)
         return application_error(failure, error)
 
@@ -283,6 +298,7 @@ class InvokeActivities:
             local_run=response.local_run,
             now=now,
         )
+        sending.is_recorded = True
         self._note_success(call.candidate.endpoint, now)
         return invocation
 
@@ -303,6 +319,7 @@ class InvokeActivities:
             datetime.now(UTC),
             error.local_run,
         )
+        sending.is_recorded = True
         return InvocationFailure(
             attempt_id=sending.attempt_id,
             model=call.candidate.model,

@@ -130,6 +130,8 @@ async def gpu_worker(
             yield worker
     finally:
         reporting.cancel()
-        await provider.aclose()
-        await runtime.aclose()
+        try:
+            await provider.aclose()
+        finally:
+            await runtime.aclose()
         await reporter.report(lane.status())

@@ -3,6 +3,7 @@
 import ast
 import importlib.metadata
 import importlib.util
+import os
 import re
 import subprocess
 import sys
@@ -44,18 +45,23 @@ REGISTRY = re.compile(
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 
 
+def files(root: Path) -> Iterator[Path]:
+    """All but what hidden folders hold, the gate's excepted: those come and go meanwhile."""
+    for folder, inner, names in os.walk(root):
+        inner[:] = [each for each in inner if not each.startswith(".") or each == ".ci"]
+        yield from (Path(folder, name) for name in names)
+
+
 def python_files(*roots: str) -> list[Path]:
-    found = [path for root in roots or CODE for path in sorted((ROOT / root).rglob("*.py"))]
-    return [path for path in found if GENERATED not in path.parents]
+    found = [path for root in roots or CODE for path in sorted(files(ROOT / root))]
+    return [path for path in found if path.suffix == ".py" and GENERATED not in path.parents]
 
 
 def text_files() -> Iterator[Path]:
     """Every text file that could be committed; hidden folders but for the gate's are no source."""
-    for path in sorted(ROOT.rglob("*")):
-        parts = path.relative_to(ROOT).parts
-        hidden = any(part.startswith(".") for part in parts[:-1] if part != ".ci")
-        built = {"build", "dist", "__pycache__"} & set(parts)
-        if path.is_file() and not hidden and not built and path.suffix in TEXT_SUFFIXES:
+    for path in sorted(files(ROOT)):
+        built = {"build", "dist", "__pycache__"} & set(path.relative_to(ROOT).parts)
+        if path.is_file() and not built and path.suffix in TEXT_SUFFIXES:
             yield path
 
 

@@ -26,6 +26,8 @@ _ITEM = table_of(BulkItemRow)
 _OUTCOME = table_of(Outcome)
 _TASK = table_of(Task)
 _ENTRIES_A_READ = 500
+PAGE_BYTES_MAX = 1_000_000
+"""Of the requests of one page: Temporal refuses a result above 2 MB."""
 
 
 class BulkRunNotFoundError(PointworkError):
@@ -204,11 +206,17 @@ class BulkBook:
         return found
 
     def hand_out(self, run_id: str, after_position: int, items_max: int) -> BulkPage:
-        """The next items in order, and that they may begin from now on. A repeat is harmless."""
+        """The next items in order, and that they may begin from now on. A repeat is harmless.
+
+        Fewer than ``items_max`` where theirs would be more than one result of an activity may be.
+        """
+        found = 0
 
         def write(connection: Connection) -> list[Any]:
+            nonlocal found
             asked = {"of_run": run_id, "after": after_position}
-            rows = list(connection.execute(_PAGE.limit(items_max), asked).all())
+            page = connection.execute(_PAGE.limit(items_max), asked).all()
+            found, rows = len(page), _fitting(page)
             if rows:
                 last = {"of_run": run_id, "upto": rows[-1].position}
                 connection.execute(_HAND_OUT, last)
@@ -225,7 +233,7 @@ class BulkBook:
                 TaskRequest.model_validate_json(row.body) for row in rows if row.status is None
             ),
             last_position=rows[-1].position if rows else after_position,
-            is_last=len(rows) < items_max,
+            is_last=found == len(rows) < items_max,
             ended=ended,
         )
 
@@ -345,6 +353,20 @@ _COUNTS = (
     .where(_ITEM.c.run_id == bindparam("of_run"))
     .group_by(_OUTCOME.c.status)
 )
+
+
+def _fitting(rows: Sequence[Any]) -> list[Any]:
+    """The first of ``rows`` whose requests fit one page; one at least."""
+    kept: list[Any] = []
+    left_bytes = PAGE_BYTES_MAX
+    for row in rows:
+        left_bytes -= len(row.body.encode())
+        if kept and left_bytes < 0:
+            break
+        kept.append(row)
+    return kept
+
+
 _PAGE = (
     select(_ITEM.c.position, _ITEM.c.body, _OUTCOME.c.status, _OUTCOME.c.cost_nano_usd)
     .select_from(_ITEM.outerjoin(_OUTCOME, _OF_TASK))

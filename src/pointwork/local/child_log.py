@@ -1,8 +1,12 @@
 """The log of a child that serves a model: kept until the first prompt, and of a bounded size."""
 
 import asyncio
+import logging
 import os
 from pathlib import Path
+from typing import Self
+
+_logger = logging.getLogger(__name__)
 
 _LOG_BYTES_MAX = 5_000_000
 _CHUNK_BYTES = 65_536
@@ -35,10 +39,39 @@ class LogPump:
         await self._pumping
 
     async def _pump(self, said: asyncio.StreamReader, log: Path) -> None:
-        fd = open_child_log(log)
-        try:
+        with _Log(log) as file:
             while chunk := await said.read(_CHUNK_BYTES):
                 if not self._is_hushed:
-                    os.write(fd, chunk)
-        finally:
+                    file.write(chunk)
+
+
+class _Log:
+    """Writes while it can. A child whose pipe nobody reads stands still, so no error ends that."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._fd: int | None = None
+
+    def __enter__(self) -> Self:
+        try:
+            self._fd = open_child_log(self._path)
+        except OSError as error:
+            self._gives_up(error)
+        return self
+
+    def write(self, chunk: bytes) -> None:
+        if self._fd is None:
+            return
+        try:
+            os.write(self._fd, chunk)
+        except OSError as error:
+            self._gives_up(error)
+
+    def __exit__(self, *_: object) -> None:
+        fd, self._fd = self._fd, None
+        if fd is not None:
             os.close(fd)
+
+    def _gives_up(self, error: OSError) -> None:
+        _logger.warning("%s is not written any more: %s", self._path, error.strerror)
+        self.__exit__()

@@ -13,6 +13,7 @@ from pointwork.local.runtime import LocalModelUnavailableError, LocalRuntime, Ru
 
 RETRY_AFTER_SECONDS = 300.0
 _RETRY_AFTER_GROWTH = 2.0
+_GROWTHS_MAX = 12
 _RETRY_AFTER_SECONDS_MAX = 3600.0
 
 _logger = logging.getLogger(__name__)
@@ -127,10 +128,11 @@ class FallbackRuntime:
 
     async def aclose(self) -> None:
         async with self._lock:
+            # First whose servers hold no lease themselves: the first to close gives it back.
             try:
-                await self._fallback.aclose()
-            finally:
                 await self._primary.aclose()
+            finally:
+                await self._fallback.aclose()
 
     def _is_due(self, model: str) -> bool:
         outage = self._outages.get(model)
@@ -150,7 +152,8 @@ class FallbackRuntime:
     def _note_failure(self, model: str, cause: str) -> None:
         before = self._outages.get(model)
         failures = before.failures if before else 0
-        wait_seconds = self._retry_after_seconds * _RETRY_AFTER_GROWTH**failures
+        growths = min(failures, _GROWTHS_MAX)
+        wait_seconds = self._retry_after_seconds * _RETRY_AFTER_GROWTH**growths
         self._outages[model] = _Outage(
             cause=cause,
             failures=failures + 1,

@@ -89,8 +89,9 @@ class VllmRuntime:
     async def ensure_loaded(self, model: str) -> str:
         async with self._lock:
             known = self._known(model)
-            if self._awake and self.loaded() == model and await _serves(self._awake):
-                return self._awake.api.base_url
+            awake = self._awake
+            if awake and self.loaded() == model and await _serves(awake):
+                return awake.api.base_url
             began = time.monotonic()
             await self._forget_awake()
             await self._lease.acquire()
@@ -157,8 +158,10 @@ class VllmRuntime:
             try:
                 for server in [each for each in self._servers.values() if each.is_own]:
                     await self._end(server)
-                with suppress(LocalModelUnavailableError):
+                try:
                     await self._free_card(but=None)
+                except LocalModelUnavailableError as error:
+                    _logger.warning("the card is given back, and not all of it is free: %s", error)
             finally:
                 self._lease.release()
 

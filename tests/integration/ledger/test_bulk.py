@@ -9,6 +9,7 @@ from sqlalchemy.exc import IntegrityError
 from pointwork.contract.bulk import BulkCounts, item_task_id
 from pointwork.contract.outcome import TaskStatus
 from pointwork.contract.task import TaskRequest
+from pointwork.ledger import bulk_runs
 from pointwork.ledger.bulk_runs import (
     BulkBook,
     BulkDraft,
@@ -111,6 +112,28 @@ def test_items_are_handed_out_in_order_and_those_that_ended_are_counted_instead(
     assert (second.last_position, second.is_last, second.ended.failed) == (5, False, 1)
     last = book.hand_out("r", 5, 3)
     assert (last.requests, last.last_position, last.is_last) == ((), 5, True)
+
+
+def test_a_page_stays_below_what_temporal_takes_and_the_next_goes_on_behind_it(
+    ledger: Ledger, book: BulkBook
+) -> None:
+    book.begin(draft(5), NOW)
+    asked = [f"corpus-{number:0120}" for number in range(256)]
+    requests = [
+        request(ledger, f"i{at}").model_copy(update={"sources": tuple(asked)}) for at in range(1, 6)
+    ]
+    one_bytes = len(requests[0].model_dump_json().encode())
+    book.add("r", [(at, f"i{at}", each) for at, each in enumerate(requests, 1)])
+    book.finish_sealing("r", NOW)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(bulk_runs, "PAGE_BYTES_MAX", 2 * one_bytes + 10)
+        first = book.hand_out("r", 0, 200)
+        assert (len(first.requests), first.last_position, first.is_last) == (2, 2, False)
+        patched.setattr(bulk_runs, "PAGE_BYTES_MAX", 1)
+        second = book.hand_out("r", 2, 200)
+        assert (len(second.requests), second.last_position, second.is_last) == (1, 3, False)
+    rest = book.hand_out("r", 3, 200)
+    assert (len(rest.requests), rest.last_position, rest.is_last) == (2, 5, True)
 
 
 def test_the_sweep_asks_only_for_items_that_were_handed_out(ledger: Ledger, book: BulkBook) -> None:

@@ -9,25 +9,35 @@ import json
 import threading
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import httpx2
 import pytest
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
+from activities import heartbeats
 from activities.invoke import InvokeActivities
 from pointwork.contract.canonical import canonical_json
 from pointwork.contract.decision import Candidate
 from pointwork.contract.failures import ProviderFailureKind
 from pointwork.contract.money import PriceTier, worst_case_nano_usd
-from pointwork.contract.outcome import AttemptState, Invoke, Settlement, TaskStatus
+from pointwork.contract.outcome import (
+    AttemptState,
+    Invocation,
+    Invoke,
+    Settlement,
+    TaskStatus,
+)
 from pointwork.contract.prompt import AnswerSchema, Prompt
-from pointwork.ledger.attempts import BudgetRefusedError
+from pointwork.ledger.attempts import AttemptLog, BudgetRefusedError
 from pointwork.ledger.content import SealedContent
 from pointwork.ledger.listeners import Listeners
 from pointwork.providers.departure import Clearance
 from pointwork.providers.openai import OpenAIProvider
+from pointwork.providers.port import Provider
 from tests.fakes.open_door import OpenDoor
+from tests.fakes.scripted_provider import Script, ScriptedProvider
 from tests.fakes.vendor_flavours import OPENAI
 from tests.fakes.vendor_reply import Act, LoopbackVendor, Reply
 from tests.integration.ledger.conftest import Ledger
@@ -146,11 +156,28 @@ class HeldDoor(OpenDoor):
         return super().clear(call, prompt, schema)
 
 
+class HeldCommit(AttemptLog):
+    """Commits no answer before it may."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        super().__init__(ledger.engine, ledger.vault)
+        self.is_reached = threading.Event()
+        self.go_on = threading.Event()
+
+    def finish(self, *args: Any, **kwargs: Any) -> Invocation:
+        self.is_reached.set()
+        assert self.go_on.wait(60)
+        return super().finish(*args, **kwargs)
+
+
 def activities(
-    ledger: Ledger, provider: OpenAIProvider, door: OpenDoor | None = None
+    ledger: Ledger,
+    provider: Provider,
+    door: OpenDoor | None = None,
+    attempts: AttemptLog | None = None,
 ) -> InvokeActivities:
     return InvokeActivities(
-        ledger.attempts,
+        attempts or ledger.attempts,
         SealedContent(ledger.vault),
         ledger.signals,
         {"openai": provider},
@@ -211,6 +238,32 @@ async def test_a_call_cancelled_before_it_was_sent_costs_nothing(ledger: Ledger)
     logged = ledger.outcomes.log(outcome("t-1", TaskStatus.CANCELLED), None, NOW)
     assert [each.state for each in logged.attempts] == [AttemptState.FAILED]
     assert (logged.cost_nano_usd, logged.settlement) == (0, Settlement.EXACT)
+
+
+@pytest.mark.parametrize("is_cancelled", [False, True])
+async def test_a_worker_beats_on_while_it_commits_and_a_cancel_then_loses_no_answer(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, is_cancelled: bool
+) -> None:
+    """The server would give the call to another worker, which pays for it again."""
+    monkeypatch.setattr(heartbeats, "HEARTBEAT_SECONDS", 0.01)
+    attempts, environment, beaten = HeldCommit(ledger), ActivityEnvironment(), asyncio.Event()
+    environment.on_heartbeat = lambda *_: beaten.set()
+    call = reserved_call(ledger, "t-1")
+    provider = ScriptedProvider("openai", Script())
+    invoke = activities(ledger, provider, attempts=attempts).invoke_model
+    running = asyncio.create_task(environment.run(invoke, call))
+    assert await asyncio.to_thread(attempts.is_reached.wait, 60)
+    beaten.clear()
+    async with asyncio.timeout(60):
+        await beaten.wait()
+    if is_cancelled:
+        environment.cancel()
+        await asyncio.sleep(0)
+    attempts.go_on.set()
+    await asyncio.wait([running])
+    assert running.cancelled() == is_cancelled
+    logged = ledger.outcomes.log(outcome("t-1", TaskStatus.CANCELLED), None, NOW)
+    assert [each.state for each in logged.attempts] == [AttemptState.DONE]
 
 
 async def test_a_call_whose_generator_is_closed_is_unknown_and_paid_in_full(

@@ -30,6 +30,8 @@ HARBOUR = Corpus(
 )
 QUERY = "dredging of the basin at the quay"
 WORDS = ("crane", "quay", "ship", "basin", "pilot", "soup", "fish", "harbour", "lift", "unseen")
+# A list of a test's own replaces that of the profile.
+SUPPRESSED = (HealthCheck.function_scoped_fixture, HealthCheck.too_slow)
 
 BUILD_AND_SEARCH = """
 import hashlib, sys
@@ -82,7 +84,7 @@ def test_a_bound_out_of_range_is_refused(index: Index, k: int, diversity: float)
         index.search("quay", k, diversity)
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=SUPPRESSED)
 @given(
     texts=st.lists(st.lists(st.sampled_from(WORDS[:-1]), min_size=1), min_size=1, max_size=12),
     query=st.lists(st.sampled_from(WORDS), min_size=1, max_size=6).map(" ".join),
@@ -152,7 +154,7 @@ def test_an_opened_index_ranks_like_the_one_that_was_built(index: Index, tmp_pat
     assert [each.name for each in tmp_path.iterdir()] == ["again.index"]
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=SUPPRESSED)
 @given(data=st.data())
 def test_no_damaged_index_is_opened(tmp_path: Path, data: st.DataObject) -> None:
     path = tmp_path / "harbour.index"
