@@ -8,8 +8,10 @@ import os
 import secrets
 import signal
 import sys
+from collections.abc import Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
+from typing import Any, TypeVar
 
 from temporalio.client import Client
 from temporalio.worker import Interceptor, Worker
@@ -29,6 +31,8 @@ from workers.runtimes import open_runtime, served_models
 from workers.settings import GatewaySettings, Settings
 from workers.sweep import schedule_sweep
 from workers.wiring import Parts, build_worker, codec_of, connect, endpoints_of, open_parts
+
+T = TypeVar("T")
 
 _log = logging.getLogger("workers")
 ALL, GPU, GATEWAY, REPLAY, CHECK = "all", "gpu", "gateway", "replay", "check"
@@ -136,7 +140,9 @@ async def serve(settings: Settings, what: str) -> None:
         if what == GPU:
             lease = DeviceLease(settings.state_dir / "run" / "gpu.lease")
             await stack.enter_async_context(lease)
-            serving = await _gpu(client, parts, lease)
+            serving = await unless_stopped(_gpu(client, parts, lease), stopped)
+            if serving is None:
+                return
             workers = [await stack.enter_async_context(serving)]
         else:
             queues = list(_QUEUES.values()) if what == ALL else [_QUEUES[what]]
@@ -153,6 +159,19 @@ async def serve(settings: Settings, what: str) -> None:
         _ready(parts, what, workers)
         await stopped.wait()
         _log.info("stopping")
+
+
+async def unless_stopped(starting: Coroutine[Any, Any, T], stopped: asyncio.Event) -> T | None:
+    """What ``starting`` returns; None where this process is told to stop before: models that are
+    made ready at the start take minutes each."""
+    start, stop = asyncio.create_task(starting), asyncio.create_task(stopped.wait())
+    await asyncio.wait({start, stop}, return_when=asyncio.FIRST_COMPLETED)
+    stop.cancel()
+    if start.done():
+        return start.result()
+    start.cancel()
+    await asyncio.wait({start})
+    return None
 
 
 async def _gpu(

@@ -50,7 +50,11 @@ async def open_runtime(
         case "vllm":
             vllm = _vllm(bundle, settings, lease, api_key)
             if runtime.prestart:
-                await vllm.prepare()
+                try:
+                    await vllm.prepare()
+                except BaseException:
+                    await vllm.aclose()
+                    raise
             if runtime.fallback is None:
                 return vllm
             return _with_fallback(parts, vllm, _llama_cpp(bundle, settings, lease, api_key))

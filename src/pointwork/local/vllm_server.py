@@ -1,6 +1,7 @@
 """One vLLM server: started by us and ended with us, or somebody else's that we only ask."""
 
 import asyncio
+import logging
 import os
 import shutil
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
@@ -15,8 +16,10 @@ from pointwork.local.runtime import LocalModelUnavailableError
 from pointwork.local.tether import tethered_tree
 from pointwork.local.vllm_api import Health, SleepLevel, VllmApi
 
+_logger = logging.getLogger(__name__)
 _POLL_SECONDS = 0.05
 _KILL_GRACE_SECONDS = 5.0
+_LAST_WORDS_SECONDS = 10.0
 _OFFLINE = {
     # A load takes nothing from the network and tells nobody about itself (CX-11).
     "HF_HUB_OFFLINE": "1",
@@ -96,7 +99,15 @@ class VllmServer:
             process.kill()
             await process.wait()
         if self.log is not None:
-            await self.log.aclose()
+            closing = asyncio.create_task(self.log.aclose())
+            await asyncio.wait({closing}, timeout=_LAST_WORDS_SECONDS)
+            if not closing.done():
+                _logger.warning(
+                    "something that the server of %s started outlives it; no other model is loaded "
+                    "before that ends, as it may hold the card's memory",
+                    self.model,
+                )
+            await closing
 
 
 class VllmLauncher:
