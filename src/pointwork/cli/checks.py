@@ -101,8 +101,9 @@ def _in_force(
         active = library  # the checks of the ledger say what is wrong with it
     for name in library.packs:
         version, newest = active.active(name).pack.version, library.active(name).pack.version
-        back = f" (rolled back from {newest})" if version != newest else ""
-        yield f"{name} {version}{back}"
+        deployed = {each.pack.version for each in library.deployed(name)}
+        how = "rolled back from" if version in deployed else "a live revision of"
+        yield f"{name} {version}" + (f" ({how} {newest})" if version != newest else "")
 
 
 def check_disk(state_dir: Path) -> Check:

@@ -213,3 +213,6 @@ async def test_the_console_shows_the_revision_that_decides(
         page = await visitor.get(path)
         assert page.status_code == 200
         assert written["version"] in words(page)
+    listed_packs = words(await visitor.get("/policies"))
+    assert f"{written['version']} live revision of 6.0.0" in listed_packs
+    assert "rolled back" not in listed_packs

@@ -214,14 +214,14 @@ async def test_a_web_page_in_a_browser_of_this_host_may_not_use_the_model(
 ) -> None:
     base_url = await runtime.ensure_loaded(MODEL)
     page = {"Origin": "http://page.example"}
-    async with httpx2.AsyncClient(trust_env=False) as browser:
+    async with httpx2.AsyncClient(trust_env=False, timeout=60) as browser:
         answer = await browser.get(f"{base_url}/models", headers=page)
     assert answer.headers["Access-Control-Allow-Origin"] == "http://127.0.0.1"
 
 
 async def test_the_prompts_in_work_cannot_be_listed(runtime: LlamaCppRuntime) -> None:
     base_url = await runtime.ensure_loaded(MODEL)
-    async with httpx2.AsyncClient(trust_env=False) as stranger:
+    async with httpx2.AsyncClient(trust_env=False, timeout=60) as stranger:
         answer = await stranger.get(base_url.replace("/v1", "/slots"))
     assert answer.is_error
 

@@ -150,7 +150,7 @@ async def test_a_swap_waits_for_what_still_runs_and_aborts_nothing(
     async with asyncio.timeout(PATIENCE_SECONDS):
         while runtime.loaded() is not None:
             await asyncio.sleep(0.01)
-    async with httpx2.AsyncClient(trust_env=False) as client:
+    async with httpx2.AsyncClient(trust_env=False, timeout=60) as client:
         await client.post(f"{url_of(card, 'big')}/release")
     assert (await running).text == "It is so."
     await swap

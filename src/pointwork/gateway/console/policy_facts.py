@@ -37,6 +37,8 @@ class PackLine:
     versions: int
     is_chosen: bool
     """An owner put it in force, rather than its deployment."""
+    is_revision: bool
+    """Written over the API; no deployed document has its version."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,7 @@ def pack_lines(gateway: "Gateway") -> list[PackLine]:
                 by=entry.activated_by if entry else active.pack.change.approver,
                 versions=len(versions | {each.pack.version for each in deployed}),
                 is_chosen=entry is not None,
+                is_revision=active.pack.version not in {each.pack.version for each in deployed},
             )
         )
     return lines
