@@ -15,7 +15,9 @@ HEARTBEAT_SECONDS = 2.0
 
 
 @asynccontextmanager
-async def beating() -> AsyncIterator[Callable[[int], None]]:
+async def beating(
+    every_seconds: float = HEARTBEAT_SECONDS,
+) -> AsyncIterator[Callable[[int], None]]:
     """Heartbeats until it is left, each with the number that what is given was last called with."""
     progress = 0
 
@@ -25,7 +27,7 @@ async def beating() -> AsyncIterator[Callable[[int], None]]:
 
     async def beat() -> None:
         while True:
-            await asyncio.sleep(HEARTBEAT_SECONDS)
+            await asyncio.sleep(every_seconds)
             activity.heartbeat(progress)
 
     heart = asyncio.create_task(beat())

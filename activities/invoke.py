@@ -23,7 +23,7 @@ from activities.call_ports import (
     EndpointHealth,
     InvokeContent,
 )
-from activities.heartbeats import beating, to_its_end
+from activities.heartbeats import HEARTBEAT_SECONDS, beating, to_its_end
 from activities.restoring import Restorer, restored
 from activities.showing import TokenSinks, shown
 from activities.turns import give_up_at, in_turn, is_shutdown
@@ -108,6 +108,7 @@ class InvokeActivities:
         budget_refused: type[Exception],
         door: Door,
         sinks: TokenSinks,
+        heartbeat_seconds: float = HEARTBEAT_SECONDS,
     ) -> None:
         self._attempts = attempts
         self._content = content
@@ -118,6 +119,7 @@ class InvokeActivities:
         self._budget_refused = budget_refused
         self._door = door
         self._sinks = sinks
+        self._heartbeat_seconds = heartbeat_seconds
         self._well_at: dict[str, datetime] = {}
 
     @activity.defn(name=ActivityName.INVOKE_MODEL)
@@ -132,7 +134,7 @@ class InvokeActivities:
         sending = _Sending(time.monotonic())
         try:
             # Until all is on record: a commit may take longer than a worker may be silent.
-            async with beating() as on_progress:
+            async with beating(self._heartbeat_seconds) as on_progress:
                 return await self._invoked(call, sending, on_progress)
         except asyncio.CancelledError:
             # Shut down it is as after a crash: whoever takes the task up sends it again.

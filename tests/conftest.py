@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from temporalio.testing import WorkflowEnvironment
 
 from pointwork.policy.bundle import PolicyLibrary
@@ -40,6 +40,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """What tests start is to end at Ctrl-C, also where a shell has these tests ignore it."""
+    # How long an example takes says more of the machine than of the code.
+    settings.register_profile(
+        "unhurried", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    )
+    settings.load_profile("unhurried")
     if config.getoption("--whole"):
         settings.register_profile("whole", settings.default, max_examples=300)
         settings.load_profile("whole")

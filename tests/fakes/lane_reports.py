@@ -22,7 +22,7 @@ BUSY: dict[str, Any] = {
     "in_flight": 1,
     "in_flight_max": 4,
     "queues": (
-        LocalQueueSignal(model=CODER, waiting=7, oldest_seconds=12.5),
+        LocalQueueSignal(model=CODER, waiting=7, oldest_seconds=121.0),
         LocalQueueSignal(model=MINISTRAL, waiting=2, oldest_seconds=61.0),
     ),
     "swaps": 3,

@@ -36,12 +36,16 @@ APPROVED, REJECTED = ApprovalVerdict.APPROVED, ApprovalVerdict.REJECTED
 
 async def disagree(stack: Stack, **declared: Any) -> ApprovalRequest:
     """A task whose three vendors answer differently, and the choice it then waits for."""
+    return await stack.open_approval(await ask_three(stack, **declared))
+
+
+async def ask_three(stack: Stack, **declared: Any) -> str:
     values = {"task_class": "high_stakes_logic", "pack": SIDE_BY_SIDE_PACK} | declared
     declaration = stack.declare(**values)
     for vendor, text in ANSWERS.items():
         stack.script.write_at(declaration.task_id, vendor, Says(text))
     await stack.client.submit(Prompt.from_text("Which database?"), declaration)
-    return await stack.open_approval(declaration.task_id)
+    return declaration.task_id
 
 
 async def end(stack: Stack, request: ApprovalRequest) -> None:
@@ -76,10 +80,14 @@ async def test_the_request_holds_every_answer_and_the_comparison(stack: Stack) -
 
 
 def selections(stack: Stack, task_id: str) -> list[dict[str, Any]]:
+    return records_of(stack, task_id, "selection")
+
+
+def records_of(stack: Stack, task_id: str, kind: str) -> list[dict[str, Any]]:
     return [
         each.body
         for each in AuditChain(stack.parts.engine).records(100_000)
-        if each.task_id == task_id and each.kind == "selection"
+        if each.task_id == task_id and each.kind == kind
     ]
 
 
@@ -112,9 +120,11 @@ async def test_the_answer_is_the_chosen_one_byte_for_byte_and_the_record_says_wh
 
 @pytest.mark.req("OM-59")
 async def test_silence_ends_the_task_unresolved_at_its_stated_expiry(stack: Stack) -> None:
-    request = await disagree(stack, pack=QUICK_CHOICE_PACK)
-    outcome = await stack.recorded(request.task_id)
+    outcome = await stack.recorded(await ask_three(stack, pack=QUICK_CHOICE_PACK))
+    (opened,) = records_of(stack, outcome.task_id, "approval_opened")
+    request = stack.approvals.find(opened["approval_id"])
 
+    assert request is not None
     assert (outcome.status, outcome.failure) == (TaskStatus.EXPIRED, FailureType.APPROVAL_EXPIRED)
     assert outcome.finished_at >= request.expires_at
     assert outcome.reason.endswith("The answers differ and nobody chose one.")

@@ -23,7 +23,7 @@ from tests.temporal_server import dev_server
 from tests.workflows.stack import PATIENT_PACK, Stack, open_test_parts, running
 
 Handle = WorkflowHandle[Any, Any]
-SECOND = timedelta(seconds=1)
+MARGIN = timedelta(seconds=60)
 SKIPPING = "frontend.WorkflowTimeSkippingEnabled=true"
 
 
@@ -96,7 +96,7 @@ async def test_nobody_answers_so_it_reminds_escalates_and_denies_at_the_packs_ti
     assert await steps(handle) == ["open", "remind", "escalate", "close"]
     due = (times.remind_after_seconds, times.escalate_after_seconds, times.expire_after_seconds)
     for until, seconds in zip(await waits(handle), due, strict=True):
-        assert abs(until - request.opened_at - timedelta(seconds=seconds)) <= SECOND
+        assert abs(until - request.opened_at - timedelta(seconds=seconds)) <= MARGIN
 
 
 async def test_weeks_later_one_approval_lets_the_task_go_on(patient: Stack) -> None:

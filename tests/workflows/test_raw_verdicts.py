@@ -5,6 +5,7 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 import sysconfig
 from collections.abc import Callable
 from datetime import timedelta
@@ -25,6 +26,7 @@ from tests.workflows.stack import OWNER, OWNER_KEY_ID, Stack, verdict_on
 
 TEMPORAL = Path(sysconfig.get_path("scripts")) / "temporal"
 APPROVED = ApprovalVerdict.APPROVED
+REFUSED = re.compile(r"workflow: (.+) \(type: VERDICT_REFUSED")
 Spoil = Callable[[Stack, ApprovalRequest], Any]
 
 
@@ -171,18 +173,21 @@ async def test_no_unsigned_or_altered_signal_or_update_changes_anything_and_each
     stack: Stack,
 ) -> None:
     request = await held(stack)
-    accepted = []
+    accepted, faults = [], set()
     for name, spoil in INERT.items():
         document = spoil(stack, request)
         await signal(stack, request.task_id, document)
         code, printed = await update(stack, request.task_id, document)
-        if code == 0 or (await stack.client.status(request.task_id)).approval_id is None:
-            accepted.append((name, printed))
+        refused = REFUSED.search(printed)
+        if refused is None or (await stack.client.status(request.task_id)).approval_id is None:
+            accepted.append((name, code, printed))
+        else:
+            faults.add(refused[1])
     assert accepted == []
     assert (await stack.client.status(request.task_id)).status is TaskStatus.PENDING_APPROVAL
     found = await refusals(stack, request.task_id, 2 * len(INERT))
-    assert len(found) == 2 * len(INERT)
-    assert all(each["fault"] for each in found)
+    # Not how many: a workflow task that is done once more notes once more what it refuses.
+    assert {each["fault"] for each in found} == faults
     assert stack.approvals.verdicts(request.approval_id) == []
     await stack.client.cancel(request.task_id)
     await stack.recorded(request.task_id)

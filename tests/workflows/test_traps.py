@@ -30,7 +30,8 @@ async def test_a_terminated_task_gets_its_outcome_and_its_hold_settled_by_the_sw
 
     assert outcome is not None
     assert (outcome.status, outcome.failure) == (TaskStatus.FAILED, FailureType.INTERNAL)
-    assert outcome.attempts[0].state is AttemptState.UNKNOWN
+    # The worker may learn of it before the sweep is here, and records the call that it cut.
+    assert outcome.attempts[0].state in (AttemptState.UNKNOWN, AttemptState.FAILED)
     assert outcome.settlement is Settlement.AT_LEAST
     assert [v for v in check(stack.parts.engine) if declaration.task_id in str(v)] == []
 

@@ -91,8 +91,9 @@ class BulkItemEntry:
 class BulkBook:
     """Writes and reads bulk runs. Thread-safe; keeps no state outside the ledger."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, page_bytes_max: int = PAGE_BYTES_MAX) -> None:
         self._engine = engine
+        self._page_bytes_max = page_bytes_max
 
     def begin(self, draft: BulkDraft, now: datetime) -> BulkRunEntry:
         """Record a run whose items are to be sealed; the same run again is found as it is.
@@ -216,7 +217,7 @@ class BulkBook:
             nonlocal found
             asked = {"of_run": run_id, "after": after_position}
             page = connection.execute(_PAGE.limit(items_max), asked).all()
-            found, rows = len(page), _fitting(page)
+            found, rows = len(page), _fitting(page, self._page_bytes_max)
             if rows:
                 last = {"of_run": run_id, "upto": rows[-1].position}
                 connection.execute(_HAND_OUT, last)
@@ -355,10 +356,9 @@ _COUNTS = (
 )
 
 
-def _fitting(rows: Sequence[Any]) -> list[Any]:
-    """The first of ``rows`` whose requests fit one page; one at least."""
+def _fitting(rows: Sequence[Any], left_bytes: int) -> list[Any]:
+    """The first of ``rows`` whose requests fit so many bytes; one at least."""
     kept: list[Any] = []
-    left_bytes = PAGE_BYTES_MAX
     for row in rows:
         left_bytes -= len(row.body.encode())
         if kept and left_bytes < 0:

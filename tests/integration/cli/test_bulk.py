@@ -175,7 +175,9 @@ async def test_ctrl_c_leaves_the_run_going_and_says_so(
     said = b""
     async with asyncio.timeout(60):
         while b"running" not in said:
-            said += await process.stderr.readline()
+            line = await process.stderr.readline()
+            assert line, said
+            said += line
     os.kill(process.pid, signal.SIGINT)
     async with asyncio.timeout(30):
         out, err = await process.communicate()

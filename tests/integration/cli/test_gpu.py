@@ -1,6 +1,7 @@
 """`pointwork gpu status`: what the worker said of its lane, how old that is, and the VRAM plan."""
 
 import json
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,6 @@ def test_a_busy_lane_is_told_in_full_beside_the_bounds_of_its_host(
     report_lane(ledger, BUSY)
     said = lines(status("--host", "rtx5090"))
     for line in (
-        "worker 4711@rig, reported 0 s ago",
         f"loaded {CODER}",
         f"build {BUSY['build'].words}",
         "in flight 1 of 4",
@@ -44,12 +44,13 @@ def test_a_busy_lane_is_told_in_full_beside_the_bounds_of_its_host(
         "served 118, of which 5 began past their bound",
         "longest wait 93.4 s",
         "did not load llama-3.2-1b: CUDA ran out of memory",
-        f"{CODER} 7 12 s",
+        f"{CODER} 7 2 min",
         f"{MINISTRAL} 2 1 min",
         "A task of host rtx5090 is to begin within 15 s at priority 1 and 2, 90 s at 3, "
         "900 s at 4 and 5.",
     ):
         assert line in said
+    assert any(re.fullmatch(r"worker 4711@rig, reported \d+ s ago", line) for line in said)
     assert not any("Nothing new" in line for line in said)
 
 
@@ -113,7 +114,7 @@ def test_an_old_report_says_whether_its_age_is_alarming(
 
 def test_a_wait_is_counted_on_from_the_report(status: Call, ledger: Engine) -> None:
     report_lane(ledger, BUSY, timedelta(minutes=5))
-    assert f"{CODER} 7 5 min" in lines(status("--host", "rtx5090"))
+    assert f"{CODER} 7 7 min" in lines(status("--host", "rtx5090"))
 
 
 def test_the_document_has_every_fact(status: Call, ledger: Engine) -> None:

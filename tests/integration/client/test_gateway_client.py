@@ -25,7 +25,6 @@ from pointwork.contract.prompt import Prompt
 from pointwork.contract.task import Constraints, Sensitivity, TaskDeclaration
 from pointwork.contract.tools import ToolCall, ToolDefinition
 from pointwork.gateway.app import build_app
-from pointwork.gateway.declaring import task_id_of
 from tests.fakes.scripted_provider import Fails, Hangs, Says, Step
 from tests.integration.client.conftest import Asks
 from tests.integration.gateway.house import Account, House
@@ -165,9 +164,9 @@ async def test_a_task_that_waits_for_a_person_says_what_they_are_asked(
 async def test_a_wait_that_is_given_up_leaves_the_task_running(house: House, asks: Asks) -> None:
     account = house.account()
     client, declaration = asks(account), declared(account, **HIGH_STAKES)
-    with pytest.raises(TimeoutError, match="the task goes on"):
+    task_id = await client.submit(PROMPT, declaration)
+    with pytest.raises(TimeoutError, match="goes on"):
         await client.run(PROMPT, declaration, wait_seconds=0.0, for_person=True)
-    task_id = task_id_of(account.name, declaration.task_id)
     assert not (await client.status(task_id)).status.is_terminal
     assert await client.outcome(task_id) is None
     await client.cancel(task_id)

@@ -1,17 +1,12 @@
 """The schedule's firings hand their results on, from one workflow id to the next (ADR 15)."""
 
-import asyncio
-from datetime import timedelta
-
 import pytest
-from temporalio.client import Client, ScheduleIntervalSpec, ScheduleUpdate, ScheduleUpdateInput
+from temporalio.client import Client
 
-from pointwork.contract.names import SWEEP_SCHEDULE
 from pointwork.privacy.codec import EncryptingCodec
 from pointwork.temporal import pointwork_plugin
 from tests.integration.ledger.conftest import Ledger, ledger, ledger_url, sqlite_template
-from tests.integration.sweep.conftest import fired, sweeping, workflow_id_of
-from workers.sweep import schedule_sweep
+from tests.integration.sweep.conftest import Rarely, fired, scheduled, sweeping, workflow_id_of
 
 __all__ = ["ledger", "ledger_url", "sqlite_template"]
 
@@ -20,10 +15,10 @@ __all__ = ["ledger", "ledger_url", "sqlite_template"]
 async def test_a_sweep_reads_what_the_firing_before_it_has_sealed(
     address: str, codec: EncryptingCodec, ledger: Ledger
 ) -> None:
-    temporal = await Client.connect(address, plugins=[pointwork_plugin(codec=codec)])
-    await schedule_sweep(temporal)
-    await temporal.get_schedule_handle(SWEEP_SCHEDULE).update(_rarely)
-    async with asyncio.timeout(60), sweeping(temporal, ledger.engine) as schedule:
+    temporal = await Client.connect(
+        address, plugins=[pointwork_plugin(codec=codec)], interceptors=[Rarely()]
+    )
+    async with scheduled(temporal), sweeping(temporal, ledger.engine) as schedule:
         await fired(temporal, schedule)
         await fired(temporal, schedule)
         last = workflow_id_of((await schedule.describe()).info)
@@ -31,10 +26,3 @@ async def test_a_sweep_reads_what_the_firing_before_it_has_sealed(
     handed_on = history.events[0].workflow_execution_started_event_attributes
     assert handed_on.last_completion_result.payloads
     assert "free what" not in history.to_json()
-    await schedule.delete()
-
-
-def _rarely(found: ScheduleUpdateInput) -> ScheduleUpdate:
-    schedule = found.description.schedule
-    schedule.spec.intervals = [ScheduleIntervalSpec(every=timedelta(days=3650))]
-    return ScheduleUpdate(schedule)

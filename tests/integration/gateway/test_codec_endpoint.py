@@ -75,7 +75,7 @@ async def test_whoever_may_read_the_record_sees_a_payload_and_is_on_record(
 ) -> None:
     auditor, visitor = house.person(Role.AUDITOR), Visitor(gateway)
     asker = house.account()
-    async with httpx2.AsyncClient(base_url=house.url) as http:
+    async with httpx2.AsyncClient(base_url=house.url, timeout=60) as http:
         body = {"model": "auto", "messages": [{"role": "user", "content": "Tidy up this line."}]}
         ran = await http.post("/v1/chat/completions", json=body, headers=asker.headers())
     task_id = ran.headers["pointwork-task-id"]

@@ -66,7 +66,7 @@ def test_every_route_that_writes_has_a_row_and_none_writes_a_model(house: House)
 @pytest.mark.parametrize("verb", ["POST", "PUT", "PATCH", "DELETE"])
 async def test_not_even_an_owner_may_write_where_models_are_read(house: House, verb: str) -> None:
     headers = house.person(Role.OWNER).headers()
-    async with httpx2.AsyncClient(base_url=house.url) as http:
+    async with httpx2.AsyncClient(base_url=house.url, timeout=60) as http:
         listed = (await http.get("/v1/models", headers=headers)).json()["data"]
         for path in ("/v1/models", f"/v1/models/{listed[0]['id']}"):
             refused = await http.request(verb, path, json={}, headers=headers)

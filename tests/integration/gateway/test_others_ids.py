@@ -102,7 +102,7 @@ async def test_a_key_finds_no_task_of_another_but_by_its_role(house: House, fore
     found = dict[tuple[str, str], int]()
     wanted = dict[tuple[str, str], int]()
     made = accounts(house)
-    async with httpx2.AsyncClient(base_url=house.url) as http:
+    async with httpx2.AsyncClient(base_url=house.url, timeout=60) as http:
         for route, let_in in API.items():
             method, path = route.replace("{task_id}", foreign).split(" ")
             for name, account in made.items():

@@ -23,7 +23,9 @@ def account(house: House) -> Account:
 
 @pytest.fixture
 async def http(house: House, account: Account) -> AsyncIterator[httpx2.AsyncClient]:
-    async with httpx2.AsyncClient(base_url=f"{house.url}/v1", headers=account.headers()) as client:
+    async with httpx2.AsyncClient(
+        base_url=f"{house.url}/v1", headers=account.headers(), timeout=60
+    ) as client:
         yield client
 
 

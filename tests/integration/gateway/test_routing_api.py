@@ -1,5 +1,6 @@
 """Milestone 6's endpoints, as an engine of its own would call them."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from pointwork.contract.identity import Role
 from pointwork.contract.local_run import LocalRun
 from pointwork.contract.money import NANO_PER_USD
+from pointwork.gateway.declaring import task_id_of
 from pointwork.ledger.budget_settings import BudgetSettings
 from pointwork.ledger.costs import CostBy, CostReport, Costs
 from tests.fakes.scripted_provider import Says
@@ -19,7 +21,7 @@ from tests.integration.gateway.house import Account, House
 
 @pytest.fixture
 async def http(house: House) -> AsyncIterator[httpx2.AsyncClient]:
-    async with httpx2.AsyncClient(base_url=f"{house.url}/api/routing") as client:
+    async with httpx2.AsyncClient(base_url=f"{house.url}/api/routing", timeout=60) as client:
         yield client
 
 
@@ -33,7 +35,7 @@ async def chat(
         "messages": [{"role": "user", "content": f"Look at {key}."}],
         "pointwork": {"sensitivity": "public", **stated},
     }
-    async with httpx2.AsyncClient(base_url=house.url) as client:
+    async with httpx2.AsyncClient(base_url=house.url, timeout=60) as client:
         answered = await client.post(
             "/v1/chat/completions", json=body, headers=account.headers(idempotency_key=key)
         )
@@ -76,7 +78,7 @@ async def test_a_pack_without_such_policies_says_so(house: House, http: httpx2.A
 async def test_a_selection_names_policy_model_provider_and_estimate_and_calls_nobody(
     house: House, http: httpx2.AsyncClient
 ) -> None:
-    account, calls = house.account(), len(house.stack.script.calls)
+    account = house.account()
     asked = {"task_type": "code_analysis", "input_tokens": 1000, "max_output_tokens": 500}
     answered = await http.post(
         "/select", json=asked | {"sensitivity": "public"}, headers=account.headers()
@@ -86,7 +88,7 @@ async def test_a_selection_names_policy_model_provider_and_estimate_and_calls_no
     assert found["estimated_cost"] == found["estimated_cost_nano_usd"] / NANO_PER_USD > 0
     assert found["decision_id"]
     assert found["model"] not in [each["model"] for each in found["rejected"]]
-    assert len(house.stack.script.calls) == calls
+    assert found["decision_id"].split("/")[0] not in house.stack.script.calls
     listed = (await http.get("/policies", headers=account.headers())).json()["policies"]
     (code,) = [each for each in listed if each["name"] == "code"]
     assert {"provider": found["provider"], "model": found["model"]}.items() <= next(
@@ -112,6 +114,14 @@ def _kept(costs: list[Costs]) -> list[tuple[str, int]]:
     return [(each.name, each.cost_nano_usd) for each in costs]
 
 
+def _totals(report: CostReport) -> dict[CostBy, list[tuple[str, int]]]:
+    dimensions = (
+        *(CostBy.MODEL, CostBy.POLICY, CostBy.WORKER),
+        *(CostBy.DAY, CostBy.WEEK, CostBy.MONTH),
+    )
+    return {by: _kept(report.totals(by)) for by in dimensions}
+
+
 @pytest.mark.req("JG-49")
 async def test_costs_by_every_dimension_are_the_ledgers(
     house: House, http: httpx2.AsyncClient
@@ -119,13 +129,19 @@ async def test_costs_by_every_dimension_are_the_ledgers(
     account = house.account()
     done = await chat(house, account, task_type="code_analysis", worker="worker-7")
     headers = house.person(Role.AUDITOR).headers()
-    found = (await http.get("/costs", headers=headers)).json()
     report = CostReport(house.stack.parts.engine)
-    for by in (CostBy.MODEL, CostBy.POLICY, CostBy.WORKER, CostBy.DAY, CostBy.WEEK, CostBy.MONTH):
-        assert _stated(found[by]) == _kept(report.totals(by))
-    listed = len(found["task"])
+    async with asyncio.timeout(60):
+        while True:
+            kept = _totals(report)
+            found = (await http.get("/costs", headers=headers)).json()
+            listed = len(found["task"])
+            dearest = _kept(report.dearest_tasks(limit=listed))
+            # A task that another test left running may end between the two looks.
+            if kept == _totals(report):
+                break
+    assert {by: _stated(found[by]) for by in kept} == kept
     assert listed > 0
-    assert _stated(found["task"]) == _kept(report.dearest_tasks(limit=listed))
+    assert _stated(found["task"]) == dearest
     stated = done["pointwork"]
     assert stated["cost_nano_usd"] == report.of_task(stated["task_id"]).cost_nano_usd > 0
     assert "worker-7" in [each["name"] for each in found["worker"]]
@@ -218,11 +234,11 @@ async def test_an_engine_whose_worker_has_spent_its_budget_is_refused_and_calls_
     )
     refused = await selection(http, engine, "report", worker)
     assert (refused["model"], refused["effect"], refused["reason"]) == (None, "deny", "budget")
-    calls = len(house.stack.script.calls)
     with pytest.raises(httpx2.HTTPStatusError) as failed:
         await chat(house, engine, task_type="report", worker=worker)
     assert failed.value.response.status_code == 402
     problem = failed.value.response.json()["error"]
     assert problem["code"] == "BUDGET_EXCEEDED"
-    assert len(house.stack.script.calls) == calls
+    key = failed.value.request.headers["idempotency-key"]
+    assert task_id_of(engine.name, key) not in house.stack.script.calls
     assert (await selection(http, engine, "report", "another"))["effect"] == "run"

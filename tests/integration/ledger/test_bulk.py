@@ -9,7 +9,6 @@ from sqlalchemy.exc import IntegrityError
 from pointwork.contract.bulk import BulkCounts, item_task_id
 from pointwork.contract.outcome import TaskStatus
 from pointwork.contract.task import TaskRequest
-from pointwork.ledger import bulk_runs
 from pointwork.ledger.bulk_runs import (
     BulkBook,
     BulkDraft,
@@ -125,13 +124,10 @@ def test_a_page_stays_below_what_temporal_takes_and_the_next_goes_on_behind_it(
     one_bytes = len(requests[0].model_dump_json().encode())
     book.add("r", [(at, f"i{at}", each) for at, each in enumerate(requests, 1)])
     book.finish_sealing("r", NOW)
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(bulk_runs, "PAGE_BYTES_MAX", 2 * one_bytes + 10)
-        first = book.hand_out("r", 0, 200)
-        assert (len(first.requests), first.last_position, first.is_last) == (2, 2, False)
-        patched.setattr(bulk_runs, "PAGE_BYTES_MAX", 1)
-        second = book.hand_out("r", 2, 200)
-        assert (len(second.requests), second.last_position, second.is_last) == (1, 3, False)
+    first = BulkBook(ledger.engine, page_bytes_max=2 * one_bytes + 10).hand_out("r", 0, 200)
+    assert (len(first.requests), first.last_position, first.is_last) == (2, 2, False)
+    second = BulkBook(ledger.engine, page_bytes_max=1).hand_out("r", 2, 200)
+    assert (len(second.requests), second.last_position, second.is_last) == (1, 3, False)
     rest = book.hand_out("r", 3, 200)
     assert (len(rest.requests), rest.last_position, rest.is_last) == (2, 5, True)
 

@@ -16,7 +16,6 @@ import pytest
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
-from activities import heartbeats
 from activities.invoke import InvokeActivities
 from pointwork.contract.canonical import canonical_json
 from pointwork.contract.decision import Candidate
@@ -186,6 +185,7 @@ def activities(
         BudgetRefusedError,
         door or OpenDoor(),
         GatewaySinks(Listeners(ledger.engine), ledger.vault),
+        heartbeat_seconds=0.01,
     )
 
 
@@ -242,10 +242,9 @@ async def test_a_call_cancelled_before_it_was_sent_costs_nothing(ledger: Ledger)
 
 @pytest.mark.parametrize("is_cancelled", [False, True])
 async def test_a_worker_beats_on_while_it_commits_and_a_cancel_then_loses_no_answer(
-    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, is_cancelled: bool
+    ledger: Ledger, is_cancelled: bool
 ) -> None:
     """The server would give the call to another worker, which pays for it again."""
-    monkeypatch.setattr(heartbeats, "HEARTBEAT_SECONDS", 0.01)
     attempts, environment, beaten = HeldCommit(ledger), ActivityEnvironment(), asyncio.Event()
     environment.on_heartbeat = lambda *_: beaten.set()
     call = reserved_call(ledger, "t-1")

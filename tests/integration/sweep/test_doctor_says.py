@@ -1,5 +1,6 @@
 """``doctor`` says when the ledger was last swept, and warns where nobody does it."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,7 +10,7 @@ from pointwork.cli.checks import Verdict
 from pointwork.cli.live_checks import check_sweep
 from pointwork.contract.names import SWEEP_SCHEDULE
 from tests.integration.ledger.conftest import Ledger, ledger, ledger_url, sqlite_template
-from tests.integration.sweep.conftest import fired, sweeping, workflow_id_of
+from tests.integration.sweep.conftest import fired, started, sweeping
 from workers.sweep import schedule_sweep
 
 __all__ = ["ledger", "ledger_url", "sqlite_template"]
@@ -29,9 +30,10 @@ async def test_a_schedule_that_is_not_there_is_worth_a_look(temporal: Client) ->
 
 async def test_a_paused_schedule_is_worth_a_look(temporal: Client) -> None:
     schedule = temporal.get_schedule_handle(SWEEP_SCHEDULE)
-    while not (await schedule.describe()).schedule.state.paused:
-        # Asked right after the schedule was made anew, the one that was deleted may take the word.
-        await schedule.pause()
+    async with asyncio.timeout(60):
+        while not (await schedule.describe()).schedule.state.paused:
+            # Asked right after the schedule was made anew, the deleted one may take the word.
+            await schedule.pause()
     assert await verdict(temporal) == (Verdict.WARN, "paused; holds of dead tasks stay")
 
 
@@ -51,10 +53,7 @@ async def test_the_last_sweep_is_told_and_one_of_five_minutes_ago_is_worth_a_loo
 
 async def test_a_sweep_that_ended_badly_is_worth_a_look(temporal: Client) -> None:
     schedule = temporal.get_schedule_handle(SWEEP_SCHEDULE)
-    await schedule.trigger()
-    while not (info := (await schedule.describe()).info).recent_actions:
-        pass  # each question is a round trip to the server
-    await temporal.get_workflow_handle(workflow_id_of(info)).terminate()
+    await (await started(temporal, schedule)).terminate()
     said, found = await verdict(temporal)
     assert said is Verdict.WARN
     assert found.endswith("ended terminated")

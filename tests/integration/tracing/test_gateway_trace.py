@@ -35,7 +35,10 @@ async def gateway(traced: Traced) -> AsyncIterator[House]:
 async def test_a_request_is_one_trace_from_the_gateway_to_each_call_and_has_no_word_of_it(
     traced: Traced,
 ) -> None:
-    async with gateway(traced) as house, httpx2.AsyncClient(base_url=house.url) as client:
+    async with (
+        gateway(traced) as house,
+        httpx2.AsyncClient(base_url=house.url, timeout=60) as client,
+    ):
         account = house.account()
         down = Fails(ProviderFailureKind.OVERLOADED)
         key, task_id = house.scripted(account, down, Says(ANSWERED))

@@ -3,10 +3,13 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import httpx2
 import pytest
+from starlette.routing import Mount
 
 from pointwork.contract.identity import Role
-from pointwork.gateway.console.sessions import COOKIE, IDLE, LIFE, Session, seal, unseal
+from pointwork.gateway.app import build_app
+from pointwork.gateway.console.sessions import COOKIE, IDLE, LIFE, PATH, Session, seal, unseal
 from pointwork.gateway.console.throttle import Throttle
 from pointwork.ledger.access_keys import AccessKeys
 from pointwork.ledger.master_keys import KEY_BYTES, MasterKeys
@@ -82,8 +85,18 @@ async def test_a_program_does_not_sign_in(house: House) -> None:
     assert "sign in with a person" in words(refused)
 
 
+def guessing_at_noon(house: House) -> httpx2.AsyncClient:
+    """Somebody's browser at a replica for which no time passes between two guesses."""
+    app = build_app(house.gateway)
+    (mount,) = [each for each in app.routes if isinstance(each, Mount) and each.path == PATH]
+    mount.app._app.state.throttle = Throttle(lambda: 0.0)  # type: ignore[attr-defined]
+    transport = httpx2.ASGITransport(app=app, client=("192.0.2.77", 50000))
+    return httpx2.AsyncClient(transport=transport, base_url=ORIGIN)
+
+
 async def test_who_guesses_keys_waits_longer_and_longer(house: House) -> None:
-    visitor, known = Visitor(house.gateway, "192.0.2.77"), house.person()
+    visitor, known = Visitor(house.gateway), house.person()
+    visitor.http = guessing_at_noon(house)
     key_id = known.token.split("_")[1]
     tries = [await visitor.try_key(f"pwk_{key_id}_guess") for _ in range(6)]
     assert [each.status_code for each in tries] == [401, 401, 401, 401, 401, 429]

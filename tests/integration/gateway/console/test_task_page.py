@@ -122,8 +122,8 @@ async def test_a_row_comes_by_itself_as_its_task_goes_on_and_only_to_who_may_see
     cookies = dict(visitor.http.cookies)
     seen: list[str] = []
     async with (
-        asyncio.timeout(30),
-        httpx2.AsyncClient(base_url=house.url, cookies=cookies) as http,
+        asyncio.timeout(60),
+        httpx2.AsyncClient(base_url=house.url, cookies=cookies, timeout=60) as http,
         http.stream("GET", "/console/live?status=succeeded") as response,
     ):
         assert response.headers["content-type"].startswith("text/event-stream")
