@@ -166,9 +166,10 @@ class GatewayClient:
     async def cancel(self, task_id: str) -> None:
         """Ask a running task to stop; its hold is settled and its outcome recorded all the same.
 
-        One that ended stays as it is.
+        One that was cancelled stays as it is.
 
         Raises:
+            TaskRefusedError: it has ended in another way, which the text names.
             TaskNotFoundError: no task with this id is the account's.
         """
         await self._do(self._steps.cancel(task_id))

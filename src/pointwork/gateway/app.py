@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -21,6 +20,7 @@ from pointwork.gateway.answering import Starts
 from pointwork.gateway.console.build import add_console
 from pointwork.gateway.declaring import Defaults
 from pointwork.gateway.described import describe
+from pointwork.gateway.documents import add_documents
 from pointwork.gateway.limits import BodyLimit, CallLimits, Limits
 from pointwork.gateway.live_answers import LiveAnswers
 from pointwork.gateway.live_answers import router as live_answers
@@ -29,6 +29,7 @@ from pointwork.gateway.problems import ProblemError, problem_of, respond
 from pointwork.gateway.shared_rate import SharedRate
 from pointwork.gateway.tasks import routes as tasks
 from pointwork.gateway.tasks import submitting
+from pointwork.gateway.unreadable import invalid, unparsed
 from pointwork.ledger.access_keys import AccessKeys
 from pointwork.ledger.activations import ActivationLog
 from pointwork.ledger.approvals import ApprovalBook
@@ -99,7 +100,7 @@ def build_app(gateway: Gateway) -> FastAPI:
         title="Pointwork",
         summary="A durable, governed router for LLM work",
         version="1",
-        docs_url="/docs",
+        docs_url=None,
         redoc_url=None,
         openapi_url="/openapi.json",
     )
@@ -122,6 +123,7 @@ def build_app(gateway: Gateway) -> FastAPI:
     app.include_router(codec_api.router)
     app.include_router(live_answers)
     add_console(app, gateway)
+    add_documents(app)
     describe(app)
     return app
 
@@ -137,17 +139,15 @@ async def _refused(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _invalid(request: Request, error: Exception) -> JSONResponse:
-    """Which field, and what is allowed there; never its value, which may be content."""
     assert isinstance(error, RequestValidationError)
-    first: dict[str, Any] = error.errors()[0]
-    param = ".".join(str(each) for each in first["loc"] if each != "body")
-    said = str(first["msg"]).removeprefix("Value error, ")
-    detail = f"{param or 'the body'}: {said[:1].lower()}{said[1:]}; correct it and send again"
-    return respond(request, ProblemError(400, "invalid_request", detail, param or None))
+    return respond(request, invalid(request, error))
 
 
 async def _plain(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
+    unread = unparsed(request, error)
+    if unread is not None:
+        return respond(request, unread)
     headers = dict(error.headers or {})
     code = {404: "no_such_route", 405: "method_not_allowed"}.get(error.status_code, "refused")
     detail = f"{request.method} {request.url.path}: {error.detail}; see /docs"

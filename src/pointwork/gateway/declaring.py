@@ -5,7 +5,7 @@ the policy of the pack decides as it does for every task.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -127,7 +127,7 @@ def declare_task(
         )
     draft = _checked(caller, library, fields, limits)
     if wished is not None and wished not in library.active(draft.pack).models:
-        raise _no_model(wished)
+        raise _no_model(wished, packs_of(library, wished))
     return draft.model_copy(
         update={"task_id": task_id_of(caller.name, key), "requested_model": wished}
     )
@@ -221,16 +221,21 @@ def _routed(
         raise bad_request("unknown_pack", str(error), "pack") from None
     if model in known:
         return {"pack": pack, "requested_model": model}
-    raise _no_model(model)
+    raise _no_model(model, packs_of(library, model))
 
 
-def _no_model(model: str) -> ProblemError:
-    return ProblemError(
-        404,
-        "model_not_found",
-        f"model {model!r} is not known; use 'auto', PACK/CLASS, or an id that /v1/models lists",
-        "model",
-    )
+def packs_of(library: PolicyLibrary, model: str) -> tuple[str, ...]:
+    """The packs whose catalogue has the model."""
+    return tuple(pack for pack in library.packs if model in library.active(pack).models)
+
+
+def _no_model(model: str, packs: Sequence[str] = ()) -> ProblemError:
+    """The refusal of a name that is no model here, though it may be one of other ``packs``."""
+    detail = f"model {model!r} is not known; use 'auto', PACK/CLASS, or an id that /v1/models lists"
+    if packs:
+        belongs = f"pack {packs[0]}" if len(packs) == 1 else f"packs {', '.join(packs)}"
+        detail = f"model {model!r} belongs to {belongs}; send pointwork-pack: {packs[0]}"
+    return ProblemError(404, "model_not_found", detail, "model")
 
 
 def _check_class(library: PolicyLibrary, draft: TaskDeclaration) -> None:

@@ -24,6 +24,7 @@ _ERRORS = {
     409: "it contradicts what is there, such as an idempotency key of another request",
     410: "the content was erased",
     413: "the body is too large",
+    415: "the body has another `content-type` than that of JSON",
     429: "too many requests; `retry-after` says how long to wait",
     500: "a fault of this server; the task is on record",
     502: "every permitted model failed, or no answer passed its check",

@@ -1,8 +1,8 @@
 """``POST /v1/messages``: Anthropic's API, as far as its clients need it, over the same tasks."""
 
 import json
-from collections.abc import Iterator
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from fastapi import APIRouter, Request, Response
 from pydantic import Field, model_validator
@@ -14,6 +14,7 @@ from pointwork.gateway.access import KeyFirst, Submitter
 from pointwork.gateway.answered import governance
 from pointwork.gateway.declaring import Asked
 from pointwork.gateway.openai.messages import ChatMessage, ToolOffer, message_of, prompt_of, tool_of
+from pointwork.gateway.passed_over import NEUTRAL, Asking, Neutral, unserved
 from pointwork.gateway.problems import ProblemError, anthropic_error, bad_request
 from pointwork.gateway.question import EventForm, Question
 from pointwork.gateway.rules import Rules
@@ -27,7 +28,8 @@ _STOPS = {
     FinishReason.TOOL_CALL: "tool_use",
 }
 _CHOICES = {"auto": "auto", "any": "required", "none": "none"}
-_UNSERVED = ("stop_sequences", "top_p", "top_k", "thinking", "mcp_servers", "container")
+_SCHEMA_ELSEWHERE = "send it to /v1/chat/completions as response_format"
+_REASONING = "leave it out; the catalogue says how much each model reasons"
 
 
 class Block(WireModel):
@@ -47,13 +49,40 @@ class Turn(WireModel):
 
 
 class Tool(WireModel):
+    """A tool of the caller's own; a vendor's server tools do not run here."""
+
+    type: str | None = None
     name: str
     description: str | None = None
     input_schema: dict[str, Any] = Field(default_factory=dict)
 
+    @model_validator(mode="after")
+    def _is_the_callers(self) -> Self:
+        if self.type not in (None, "custom"):
+            raise unserved("type", ("custom",), "offer tools that you run yourself")
+        return self
 
-class MessagesRequest(WireModel):
+
+class OutputConfig(Asking):
+    passed_over: ClassVar[Neutral] = {}
+    remedies: ClassVar[Mapping[str, str]] = {"format": _SCHEMA_ELSEWHERE, "effort": _REASONING}
+
+
+class MessagesRequest(Asking):
     """The body of ``POST /v1/messages``."""
+
+    passed_over: ClassVar[Neutral] = NEUTRAL | {
+        "cache_control": None,
+        "mcp_servers": ([],),
+        "service_tier": ("auto", "standard_only"),
+        "speed": ("standard",),
+        "stop_sequences": ([],),
+    }
+    remedies: ClassVar[Mapping[str, str]] = {
+        "output_format": _SCHEMA_ELSEWHERE,
+        "response_format": _SCHEMA_ELSEWHERE,
+        "thinking": _REASONING,
+    }
 
     model: Annotated[str, Field(min_length=1, max_length=200)]
     max_tokens: Annotated[int, Field(ge=1, le=OUTPUT_TOKENS_MAX)]
@@ -62,15 +91,17 @@ class MessagesRequest(WireModel):
     temperature: Annotated[float, Field(ge=0, le=1)] | None = None
     tools: Items[Tool] | None = None
     tool_choice: dict[str, Any] | None = None
+    output_config: OutputConfig | None = None
     stream: bool | None = False
     pointwork: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="after")
-    def _changes_nothing_silently(self) -> Self:
-        for name in _UNSERVED:
-            if (self.model_extra or {}).get(name):
-                msg = f"{name} is not served by Pointwork; leave it out"
-                raise ValueError(msg)
+    def _calls_come_as_asked(self) -> Self:
+        """A choice that names a tool, or none, brings no second call anyway."""
+        choice = self.tool_choice or {}
+        if choice.get("disable_parallel_tool_use") and choice.get("type") in ("auto", "any"):
+            remedy = "leave it out, or name one tool"
+            raise unserved("tool_choice.disable_parallel_tool_use", (False,), remedy)
         return self
 
     @property

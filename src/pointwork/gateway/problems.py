@@ -19,7 +19,10 @@ from pointwork.contract.failures import (
     TaskNotFoundError,
     TaskRefusedError,
 )
+from pointwork.contract.reasons import ReasonCode
 from pointwork.ledger.vault import ContentUnavailableError
+
+_CLASS_REMEDY = "Declare one: `pointwork-class`, or the model name PACK/CLASS."
 
 PROBLEM_TYPE = "application/problem+json"
 
@@ -72,7 +75,7 @@ def problem_of(error: PointworkError) -> ProblemError:
             return ProblemError(
                 FAILURE_STATUS[error.failure],
                 error.failure,
-                error.reason,
+                _reason(error),
                 headers=headers,
                 more={"task_id": error.task_id},
             )
@@ -89,6 +92,14 @@ def problem_of(error: PointworkError) -> ProblemError:
             return ProblemError(503, "unavailable", str(error), headers={"retry-after": "1"})
         case _:
             return ProblemError(400, "refused", str(error))
+
+
+def _reason(error: TaskFailedError) -> str:
+    """Why the task failed, with what a request can say so that the next one does not."""
+    unknown = ReasonCode.CLASS_UNKNOWN.sentence
+    if error.reason.startswith(unknown):
+        return f"{error.reason} {_CLASS_REMEDY}"
+    return error.reason
 
 
 def openai_error(problem: ProblemError) -> dict[str, Any]:

@@ -188,6 +188,17 @@ async def test_a_cancelled_task_is_recorded_and_a_second_cancel_changes_nothing(
     assert await client.outcome(task_id) == recorded
 
 
+async def test_a_task_that_has_its_answer_is_not_cancelled_any_more(
+    house: House, asks: Asks
+) -> None:
+    account, declaration, task_id = scripted(house, Says("Done."))
+    client = asks(account)
+    await client.run(PROMPT, declaration)
+    await house.stack.recorded(task_id)
+    with pytest.raises(TaskRefusedError, match="succeeded"):
+        await client.cancel(task_id)
+
+
 async def test_the_same_id_twice_is_one_task_one_answer_and_one_bill(
     house: House, asks: Asks
 ) -> None:

@@ -1,12 +1,14 @@
 """The API's document, beside what the routes take and answer."""
 
 from collections.abc import AsyncIterator
+from html import escape
 from typing import Any
 
 import httpx2
 import pytest
 
 from pointwork.contract.task import Sensitivity
+from pointwork.gateway.console.pages import HEADERS as CONSOLE_HEADERS
 from pointwork.gateway.declaring import HEADERS, IDEMPOTENCY_HEADER
 from tests.fakes.scripted_provider import Says
 from tests.integration.gateway.house import House
@@ -20,7 +22,7 @@ WAIT = "pointwork-wait-seconds"
 
 @pytest.fixture
 async def http(house: House) -> AsyncIterator[httpx2.AsyncClient]:
-    async with httpx2.AsyncClient(base_url=house.url) as client:
+    async with httpx2.AsyncClient(base_url=house.url, timeout=60) as client:
         yield client
 
 
@@ -69,3 +71,21 @@ async def test_an_answer_carries_the_headers_its_description_promises(
     )
     assert held.status_code == 202
     assert described["202"]["headers"].keys() <= held.headers.keys()
+
+
+async def test_the_page_of_the_api_shows_every_operation_and_needs_nothing_from_elsewhere(
+    http: httpx2.AsyncClient,
+) -> None:
+    page = await http.get("/docs")
+    assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert {name: page.headers[name] for name in CONSOLE_HEADERS} == CONSOLE_HEADERS
+    assert "<script" not in page.text
+    assert "://" not in page.text
+    assert 'href="/openapi.json"' in page.text
+    document = (await http.get("/openapi.json")).json()
+    for path, methods in document["paths"].items():
+        for method, described in methods.items():
+            assert f">{method.upper()} {escape(path)}</h2>" in page.text
+            for each in described.get("parameters", ()):
+                assert f">{each['name']}</td>" in page.text
+    assert "a budget does not allow the task" in page.text

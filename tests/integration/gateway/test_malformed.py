@@ -1,5 +1,7 @@
 """A body that is not what its API takes: refused with the place, never a server's error."""
 
+import gzip
+import json
 from typing import Any
 
 import httpx2
@@ -61,7 +63,9 @@ async def test_a_body_that_is_none_is_a_400_that_names_the_place_and_starts_noth
 ) -> None:
     account = house.account()
     path, body = asked
-    async with httpx2.AsyncClient(base_url=house.url, headers=account.headers()) as http:
+    async with httpx2.AsyncClient(
+        base_url=house.url, headers=account.headers(), timeout=60
+    ) as http:
         refused = await http.post(path, json=body)
         listed = await http.get("/v1/tasks")
     assert refused.status_code == 400
@@ -82,7 +86,7 @@ async def test_a_body_past_the_limit_is_refused_in_the_form_of_its_surface(
     house: House, path: str, kind: str
 ) -> None:
     content = b"x" * (house.gateway.options.limits.body_bytes_max + 1)
-    async with httpx2.AsyncClient(base_url=house.url) as http:
+    async with httpx2.AsyncClient(base_url=house.url, timeout=60) as http:
         refused = await http.post(path, content=content, headers=house.account().headers())
     body = refused.json()
     assert refused.status_code == 413
@@ -106,7 +110,7 @@ async def test_a_header_that_is_unknown_said_twice_or_no_text_starts_nothing(
     account = house.account()
     sent = [*account.headers().items(), *headers]
     given = [(name.encode(), _bytes(value)) for name, value in sent]
-    async with httpx2.AsyncClient(base_url=house.url) as http:
+    async with httpx2.AsyncClient(base_url=house.url, timeout=60) as http:
         refused = await http.post("/v1/chat/completions", json=CHAT, headers=given)
         assert (refused.status_code, refused.json()["error"]["code"]) == (400, code)
         assert refused.json()["error"]["param"] == headers[0][0]
@@ -123,10 +127,52 @@ async def test_a_header_may_say_what_no_ascii_can(house: House) -> None:
     sent = [*account.headers().items(), ("pointwork-justification", said)]
     headers = [(name.encode(), _bytes(value)) for name, value in sent]
     asked = CHAT | {"model": "omega/summarisation_formatting", "pointwork": PUBLIC}
-    async with httpx2.AsyncClient(base_url=house.url) as http:
+    async with httpx2.AsyncClient(base_url=house.url, timeout=60) as http:
         answered = await http.post("/v1/chat/completions", json=asked, headers=headers)
     task_id = answered.headers["pointwork-task-id"]
     await house.stack.recorded(task_id)
     record = house.gateway.outcomes.latest_decision(task_id)
     assert record is not None
     assert record.input.request.justification == said
+
+
+JSON = "application/json"
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/tasks", "/api/routing/select"])
+@pytest.mark.parametrize(
+    ("headers", "content", "status", "said"),
+    [
+        ({}, b'{"model": "auto"}', 415, "send `content-type: application/json`"),
+        ({"content-type": "text/plain"}, b"{}", 415, "send `content-type: application/json`"),
+        (
+            {"content-type": "application/x-www-form-urlencoded"},
+            b"{}",
+            415,
+            "send `content-type: application/json`",
+        ),
+        ({"content-type": JSON}, b'{"model": auto}', 400, "the body is no JSON at character 10"),
+        ({"content-type": JSON}, b'{"model": "\xff"}', 400, "the body is no JSON in UTF-8"),
+        ({"content-type": JSON}, b"", 400, "the body is missing; send a JSON object"),
+        (
+            {"content-type": JSON, "content-encoding": "gzip"},
+            gzip.compress(json.dumps(CHAT).encode()),
+            400,
+            "compressed bodies are not unpacked",
+        ),
+    ],
+)
+async def test_a_body_that_is_no_json_is_told_what_to_send_instead(
+    house: House, path: str, headers: dict[str, str], content: bytes, status: int, said: str
+) -> None:
+    sent = house.account().headers() | headers
+    async with httpx2.AsyncClient(base_url=house.url, timeout=60) as http:
+        refused = await http.post(path, content=content, headers=sent)
+    body = refused.json()
+    detail, param = (
+        (body["error"]["message"], body["error"]["param"])
+        if "error" in body
+        else (body["detail"], body.get("param"))
+    )
+    assert (refused.status_code, said in detail) == (status, True), detail
+    assert param in (None, "content-type", "content-encoding")

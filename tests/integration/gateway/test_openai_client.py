@@ -302,6 +302,19 @@ async def test_a_name_that_is_no_model_is_not_found(
         await client().chat.completions.create(model=model, messages=ASK)
 
 
+async def test_a_model_of_another_pack_is_refused_with_the_pack_that_serves_it(
+    house: House, client: Clients
+) -> None:
+    listed = {each.id: each.model_extra or {} async for each in client().models.list()}
+    packs = {name: extra["pointwork"]["packs"] for name, extra in listed.items() if extra}
+    model, owners = next(each for each in packs.items() if "omega" not in each[1])
+    with pytest.raises(openai.NotFoundError, match=f"belongs to packs? {owners[0]}") as refused:
+        await client().chat.completions.create(model=model, messages=ASK)
+    assert f"send pointwork-pack: {owners[0]}" in str(refused.value)
+    served = next(name for name, owners in packs.items() if "omega" in owners)
+    assert house.gateway.library.active("omega").models[served]
+
+
 async def test_every_listed_name_is_found_alone_and_means_what_it_says(
     house: House, client: Clients
 ) -> None:

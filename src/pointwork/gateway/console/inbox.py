@@ -14,6 +14,7 @@ from pointwork.contract.task import TaskId
 from pointwork.contract.waiting import NO_MONEY
 from pointwork.gateway.console.access import Posted, Signed, Viewer, require
 from pointwork.gateway.console.asked import read_asked
+from pointwork.gateway.console.just_answered import remember_answered
 from pointwork.gateway.console.pages import page
 from pointwork.gateway.console.reasons import BadFormError, check_reason
 from pointwork.gateway.console.sessions import PATH
@@ -99,7 +100,9 @@ async def decide(task_id: TaskId, request: Request, viewer: Viewer, fields: Post
         is_fault = isinstance(error, BadFormError)
         return await _refused(request, viewer, fields, str(error), status=400 if is_fault else 409)
     said = _said(signed.verdict, is_last=found.approvers_min - given <= 1)
-    return RedirectResponse(f"{PATH}/tasks/{task_id}?said={said}", 303)
+    response = RedirectResponse(f"{PATH}/tasks/{task_id}?said={said}", 303)
+    remember_answered(response, request, found)
+    return response
 
 
 def _signed(

@@ -13,6 +13,7 @@ from pointwork.contract.failures import PointworkError, TaskNotFoundError
 from pointwork.contract.outcome import TaskStatus, TaskView
 from pointwork.contract.task import TaskId
 from pointwork.gateway.console.access import Posted, Signed, Viewer
+from pointwork.gateway.console.just_answered import answered
 from pointwork.gateway.console.pages import page
 from pointwork.gateway.console.sessions import PATH
 from pointwork.gateway.console.task_facts import (
@@ -110,6 +111,7 @@ async def _page(
         "outcome": facts.outcome,
         "view": view,
         "waiting": next((a for a in facts.record.approvals if a.state == "waiting"), None),
+        "answered": answered(request),
         "note": note,
         "texts": texts,
         "replayed": replayed,

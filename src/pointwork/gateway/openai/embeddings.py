@@ -3,7 +3,7 @@
 import base64
 import json
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from fastapi import APIRouter, Request, Response
@@ -16,10 +16,11 @@ from pointwork.executors.embeddings import TEXTS_MAX
 from pointwork.gateway.access import KeyFirst, Submitter
 from pointwork.gateway.answered import governance
 from pointwork.gateway.declaring import AUTO, Asked
+from pointwork.gateway.passed_over import Asking, Neutral
 from pointwork.gateway.problems import ProblemError, bad_request
 from pointwork.gateway.question import Question
 from pointwork.gateway.rules import Rules
-from pointwork.gateway.wire_model import Items, WireModel
+from pointwork.gateway.wire_model import Items
 from pointwork.policy.bundle import PolicyLibrary
 
 router = APIRouter(tags=["OpenAI"], route_class=KeyFirst)
@@ -28,8 +29,10 @@ _NEEDS = "embedding"
 Texts = Annotated[Items[Annotated[str, Field(min_length=1)]], Field(min_length=1)]
 
 
-class EmbeddingRequest(WireModel):
+class EmbeddingRequest(Asking):
     """The body of ``POST /v1/embeddings``. Token lists are not taken: no model is known yet."""
+
+    passed_over: ClassVar[Neutral] = {"user": None}
 
     model: Annotated[str, Field(min_length=1, max_length=200)]
     input: Annotated[str, Field(min_length=1)] | Texts

@@ -17,7 +17,7 @@ _OWNER = "pointwork"
 
 @router.get("/models")
 async def list_models(caller: Reader, rules: Rules) -> dict[str, Any]:
-    """``auto``, then each class of each pack, then each model of the catalogue."""
+    """``auto``, then each class of each pack, then each model with the packs it belongs to."""
     return {"object": "list", "data": list(_entries(rules))}
 
 
@@ -39,14 +39,17 @@ async def retrieve_model(name: str, caller: Reader, rules: Rules) -> dict[str, A
 def _entries(library: PolicyLibrary) -> Iterator[dict[str, Any]]:
     yield _entry(AUTO, _OWNER)
     models: dict[str, str] = {}
+    packs: dict[str, list[str]] = {}
     for pack in library.packs:
         bundle = library.active(pack)
         yield _entry(f"{pack}/{AUTO}", _OWNER)
         for task_class in sorted(bundle.pack.classes):
             yield _entry(f"{pack}/{task_class}", _OWNER)
-        models |= {name: each.model.vendor for name, each in bundle.models.items()}
+        for name, each in bundle.models.items():
+            models[name] = each.model.vendor
+            packs.setdefault(name, []).append(pack)
     for name, vendor in sorted(models.items()):
-        yield _entry(name, vendor)
+        yield _entry(name, vendor) | {"pointwork": {"packs": packs[name]}}
 
 
 def _entry(name: str, owner: str) -> dict[str, Any]:

@@ -5,9 +5,9 @@ record, so ``previous_response_id`` is refused rather than forgotten.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from fastapi import APIRouter, Request, Response
 from pydantic import Field, model_validator
@@ -19,6 +19,8 @@ from pointwork.gateway.access import KeyFirst, Submitter
 from pointwork.gateway.answered import governance
 from pointwork.gateway.declaring import Asked
 from pointwork.gateway.openai.messages import ToolOffer, message_of, prompt_of, tool_of
+from pointwork.gateway.openai.wire import one_call_at_a_time
+from pointwork.gateway.passed_over import NEUTRAL, Asking, Neutral
 from pointwork.gateway.problems import ProblemError, bad_request
 from pointwork.gateway.question import EventForm, Question
 from pointwork.gateway.rules import Rules
@@ -26,7 +28,7 @@ from pointwork.gateway.wire_model import Items, WireModel
 
 router = APIRouter(tags=["OpenAI"], route_class=KeyFirst)
 _ITEMS_MAX = 10_000
-_UNSERVED = ("previous_response_id", "conversation", "prompt", "background", "include")
+_WHOLE = "send the whole conversation as input"
 _CHUNK_CHARACTERS = 400
 
 
@@ -35,7 +37,9 @@ class TextFormat(WireModel):
     schema_: dict[str, Any] | None = Field(alias="schema", default=None)
 
 
-class TextOptions(WireModel):
+class TextOptions(Asking):
+    passed_over: ClassVar[Neutral] = {"verbosity": NEUTRAL["verbosity"]}
+
     format: TextFormat = TextFormat()
 
 
@@ -43,8 +47,26 @@ class ResponseTool(ToolOffer):
     type: Literal["function"]
 
 
-class ResponseRequest(WireModel):
+class ResponseRequest(Asking):
     """The body of ``POST /v1/responses``."""
+
+    passed_over: ClassVar[Neutral] = NEUTRAL | {
+        "background": (False,),
+        "context_management": ([],),
+        "include": ([],),
+        "reasoning": ({},),
+        "stream_options": None,
+        "truncation": ("disabled",),
+    }
+    remedies: ClassVar[Mapping[str, str]] = {
+        "previous_response_id": _WHOLE,
+        "conversation": _WHOLE,
+        "prompt": _WHOLE,
+        "max_tokens": "send it as max_output_tokens",
+        "reasoning": "leave it out; the catalogue says how much each model reasons",
+        "response_format": "send it as text.format",
+        "store": "leave it out, and send the whole conversation as input each time",
+    }
 
     model: Annotated[str, Field(min_length=1, max_length=200)]
     input: (
@@ -57,15 +79,13 @@ class ResponseRequest(WireModel):
     text: TextOptions = TextOptions()
     tools: Items[ResponseTool] | None = None
     tool_choice: str | dict[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
     stream: bool | None = False
     pointwork: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="after")
-    def _changes_nothing_silently(self) -> Self:
-        for name in _UNSERVED:
-            if (self.model_extra or {}).get(name):
-                msg = f"{name} is not served by Pointwork; send the whole conversation as input"
-                raise ValueError(msg)
+    def _calls_come_as_asked(self) -> Self:
+        one_call_at_a_time(self.parallel_tool_calls, self.tools, self.tool_choice)
         return self
 
     @property

@@ -1,35 +1,21 @@
 """The requests of OpenAI's chat API, as far as Pointwork serves them.
 
 A field that would change the answer and is not served is refused, not ignored: nothing degrades in
-silence. Fields that change nothing here (``user``, ``store``, ``metadata``) may be sent.
+silence. Fields that change nothing here (``user``, ``metadata``) may be sent.
 """
 
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from pointwork.contract.prompt import Prompt
 from pointwork.contract.task import OUTPUT_TOKENS_MAX
 from pointwork.gateway.openai.messages import ChatMessage, ToolOffer, prompt_of, tool_of
+from pointwork.gateway.passed_over import NEUTRAL, Asking, Neutral, unserved
 from pointwork.gateway.wire_model import Items, WireModel
 
-_NEUTRAL: dict[str, tuple[Any, ...]] = {
-    "n": (1,),
-    "stop": ([],),
-    "top_p": (1, 1.0),
-    "presence_penalty": (0, 0.0),
-    "frequency_penalty": (0, 0.0),
-    "logit_bias": ({},),
-    "logprobs": (False,),
-    "top_logprobs": (0,),
-    "modalities": (["text"],),
-    "audio": (),
-    "prediction": (),
-    "web_search_options": (),
-    "functions": ([],),
-    "function_call": ("none",),
-}
-"""Fields that are refused unless they say what holds anyway."""
+_REASONING = "leave it out; the catalogue says how much each model reasons"
 
 
 class JsonSchemaFormat(WireModel):
@@ -61,8 +47,34 @@ class ChatTool(WireModel):
     function: ToolOffer
 
 
-class ChatRequest(WireModel):
+def one_call_at_a_time(
+    parallel_tool_calls: bool | None, tools: list[Any] | None, choice: str | dict[str, Any] | None
+) -> None:
+    """No vendor is asked to call one tool at a time, which changes nothing where one is named.
+
+    Raises:
+        PydanticCustomError: ``parallel_tool_calls`` is false, and several calls may come.
+    """
+    if parallel_tool_calls is False and tools and choice != "none" and not isinstance(choice, dict):
+        remedy = "leave it out, or name one tool as tool_choice"
+        raise unserved("parallel_tool_calls", (True,), remedy)
+
+
+class ChatRequest(Asking):
     """The body of ``POST /v1/chat/completions``."""
+
+    passed_over: ClassVar[Neutral] = NEUTRAL | {
+        "modalities": (["text"],),
+        "functions": ([],),
+        "function_call": ("none",),
+    }
+    remedies: ClassVar[Mapping[str, str]] = {
+        "functions": "send them as tools",
+        "function_call": "send it as tool_choice",
+        "reasoning": _REASONING,
+        "reasoning_effort": _REASONING,
+        "thinking": _REASONING,
+    }
 
     model: Annotated[str, Field(min_length=1, max_length=200)]
     messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=2000)]
@@ -75,17 +87,13 @@ class ChatRequest(WireModel):
     response_format: ResponseFormat | None = None
     tools: Items[ChatTool] | None = None
     tool_choice: str | dict[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
     pointwork: dict[str, Any] = Field(default_factory=dict)
     """What the caller declares of the task; see ``pointwork.gateway.declaring``."""
 
     @model_validator(mode="after")
-    def _changes_nothing_silently(self) -> Self:
-        extra = self.model_extra or {}
-        for name, neutral in _NEUTRAL.items():
-            value = extra.get(name)
-            if value is not None and value not in neutral:
-                msg = f"{name} is not served by Pointwork; leave it out"
-                raise ValueError(msg)
+    def _calls_come_as_asked(self) -> Self:
+        one_call_at_a_time(self.parallel_tool_calls, self.tools, self.tool_choice)
         return self
 
     @property

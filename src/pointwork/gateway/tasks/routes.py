@@ -116,13 +116,15 @@ async def retrieve_decision(task_id: TaskId, request: Request, caller: Reader) -
 
 @router.post("/{task_id}/cancel", status_code=202)
 async def cancel_task(task_id: TaskId, request: Request, caller: Reader) -> dict[str, Any]:
-    """Ask a running task to stop; its hold is settled and its outcome recorded all the same."""
+    """Ask a running task to stop; its hold is settled and its outcome recorded all the same.
+
+    One that was stopped before stays so; of one that ended otherwise 409 says how.
+    """
     gateway: Gateway = request.app.state.gateway
     owner = await readable(gateway, task_id, caller)
     if not is_own(caller, owner) and Right.GOVERN not in rights_of(caller):
         raise _not_found(task_id)
-    await cancelled(gateway, task_id)
-    return {"task_id": task_id, "status": "cancelling"}
+    return {"task_id": task_id, "status": await cancelled(gateway, task_id)}
 
 
 async def readable(gateway: "Gateway", task_id: str, caller: Identity) -> str:
@@ -152,13 +154,23 @@ async def standing(gateway: "Gateway", task_id: str) -> TaskView:
         return queued_view(entry)
 
 
-async def cancelled(gateway: "Gateway", task_id: str) -> None:
-    """Ask the task's workflow to stop.
+async def cancelled(gateway: "Gateway", task_id: str) -> str:
+    """Ask the task's workflow to stop: ``cancelling``, or ``cancelled`` where it did before.
 
     Raises:
-        ProblemError: 409 where it has none yet.
+        ProblemError: 409 where it has none yet, or ended otherwise.
         TaskNotFoundError: the task is not known.
     """
+    outcome = await gateway.client.outcome(task_id)
+    if outcome is not None and outcome.status is TaskStatus.CANCELLED:
+        return TaskStatus.CANCELLED
+    if outcome is not None:
+        detail = (
+            f"task {task_id!r} ended, its status is {outcome.status}, so there is nothing to "
+            f"stop; `GET /v1/tasks/{task_id}` has what came of it"
+        )
+        more = {"task_id": task_id, "status": outcome.status}
+        raise ProblemError(409, "task_has_ended", detail, more=more)
     try:
         await gateway.client.cancel(task_id)
     except TaskNotFoundError:
@@ -169,6 +181,7 @@ async def cancelled(gateway: "Gateway", task_id: str) -> None:
             "stop that with `pointwork bulk cancel`"
         )
         raise ProblemError(409, "task_not_begun", detail) from None
+    return "cancelling"
 
 
 async def _not_begun(gateway: "Gateway", task_id: str) -> TaskEntry | None:
