@@ -46,6 +46,16 @@ _ACCEPTED = {
     "pointwork-task-id": "the task that was started",
 }
 _RETRIED = {"retry-after": "seconds to wait before the next request"}
+_SAID = {
+    "pointwork-class": "the task's class, one of its pack's",
+    "pointwork-task-type": "the caller's own word for the kind of task, which the pack's map reads",
+    "pointwork-sensitivity": "how far the text may travel; it only ever rises",
+    "pointwork-pack": "whose rules decide",
+    "pointwork-caller": "whose budget pays: the account, or a group or service it belongs to",
+    "pointwork-worker": "which worker of the caller's asks; costs and budgets are kept for each",
+    "pointwork-conversation": "the conversation that the task belongs to",
+    "pointwork-justification": "why a frontier model is needed; kept in plain text",
+}
 _OPEN = frozenset({"/healthz", "/readyz"})
 """Routes that ask for no key."""
 _GENERATED = ("HTTPValidationError", "ValidationError")
@@ -96,6 +106,7 @@ def _said_in_headers() -> list[dict[str, Any]]:
     declaration = TaskDeclaration.model_json_schema()
     schemas: dict[str, dict[str, Any]] = {
         header: _plain(declaration, declaration["properties"][name])
+        | {"description": _SAID[header]}
         for header, name in HEADERS.items()
         if name in declaration["properties"]
     }

@@ -98,7 +98,7 @@ def _reason(error: TaskFailedError) -> str:
     """Why the task failed, with what a request can say so that the next one does not."""
     unknown = ReasonCode.CLASS_UNKNOWN.sentence
     if error.reason.startswith(unknown):
-        return f"{error.reason} {_CLASS_REMEDY}"
+        return f"{error.reason.rstrip('.')}. {_CLASS_REMEDY}"
     return error.reason
 
 

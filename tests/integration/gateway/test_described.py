@@ -44,6 +44,7 @@ async def test_every_header_that_a_question_may_carry_is_described(
     described = headers_of(await operation(http, f"/v1/{path}"))
     assert described.keys() == {*HEADERS, IDEMPOTENCY_HEADER}
     assert described["pointwork-sensitivity"]["enum"] == list(Sensitivity)
+    assert all(each["description"] for each in described.values())
 
 
 async def test_a_submission_never_waits_and_its_description_offers_no_wait(
