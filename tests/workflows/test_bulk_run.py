@@ -259,12 +259,14 @@ async def test_workers_replaced_in_the_middle_lose_no_item_and_repeat_none(
         script.write(bulk.task_ids[5], Hangs(), Says("After all."))
         await bulk.start(page_items=3, items_per_history=6)
         await script.called(bulk.task_ids[5])
+        # Nothing else is under way then: the history hands out no more before this one has ended.
+        await bulk.until(ended=5)
     async with running(own_server, parts, script, owner_key=key) as stack:
         again = Bulk(stack, 12, run_id=bulk.run_id)
         view = await again.until(state=BulkState.COMPLETED)
         assert view.counts.done == 12
         assert again.statuses() == [SUCCEEDED] * 12
-        assert again.calls()[5] == 2
+        assert [calls for calls in again.calls() if calls != 1] == [2]
         assert check(parts.engine) == []
     parts.threads.shutdown()
     parts.engine.dispose()

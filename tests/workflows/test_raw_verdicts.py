@@ -7,6 +7,7 @@ import hmac
 import json
 import re
 import sysconfig
+from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -173,7 +174,7 @@ async def test_no_unsigned_or_altered_signal_or_update_changes_anything_and_each
     stack: Stack,
 ) -> None:
     request = await held(stack)
-    accepted, faults = [], set()
+    accepted, faults = [], Counter[str]()
     for name, spoil in INERT.items():
         document = spoil(stack, request)
         await signal(stack, request.task_id, document)
@@ -182,12 +183,14 @@ async def test_no_unsigned_or_altered_signal_or_update_changes_anything_and_each
         if refused is None or (await stack.client.status(request.task_id)).approval_id is None:
             accepted.append((name, code, printed))
         else:
-            faults.add(refused[1])
+            faults[refused[1]] += 2
     assert accepted == []
     assert (await stack.client.status(request.task_id)).status is TaskStatus.PENDING_APPROVAL
     found = await refusals(stack, request.task_id, 2 * len(INERT))
-    # Not how many: a workflow task that is done once more notes once more what it refuses.
-    assert {each["fault"] for each in found} == faults
+    # As signal and as update; a workflow task that is done once more notes once more.
+    noted = Counter(each["fault"] for each in found)
+    assert noted.keys() == faults.keys()
+    assert noted >= faults
     assert stack.approvals.verdicts(request.approval_id) == []
     await stack.client.cancel(request.task_id)
     await stack.recorded(request.task_id)

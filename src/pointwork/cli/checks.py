@@ -101,8 +101,8 @@ def _in_force(
         active = library  # the checks of the ledger say what is wrong with it
     for name in library.packs:
         version, newest = active.active(name).pack.version, library.active(name).pack.version
-        deployed = {each.pack.version for each in library.deployed(name)}
-        how = "rolled back from" if version in deployed else "a live revision of"
+        is_older = library.is_deployed(name, version)
+        how = "rolled back from" if is_older else "a live revision of"
         yield f"{name} {version}" + (f" ({how} {newest})" if version != newest else "")
 
 

@@ -115,6 +115,10 @@ class PolicyLibrary:
         found = [each for (name, _), each in self._deployed.items() if name == pack]
         return tuple(sorted(found, key=lambda each: number_of(each.pack.version)))
 
+    def is_deployed(self, pack: str, version: str) -> bool:
+        """Whether a document was deployed with it; else it is a revision written over the API."""
+        return (pack, version) in self._deployed
+
     @property
     def packs(self) -> tuple[str, ...]:
         return tuple(sorted(self._active))

@@ -100,7 +100,7 @@ def pack_lines(gateway: "Gateway") -> list[PackLine]:
                 by=entry.activated_by if entry else active.pack.change.approver,
                 versions=len(versions | {each.pack.version for each in deployed}),
                 is_chosen=entry is not None,
-                is_revision=active.pack.version not in {each.pack.version for each in deployed},
+                is_revision=not rules.is_deployed(pack, active.pack.version),
             )
         )
     return lines

@@ -11,6 +11,8 @@ from tests.integration.gateway.console.visitor import Visitor, forms, words
 from tests.integration.gateway.house import Account, House
 from tests.workflows.stack import PAIR_PACK, SIDE_BY_SIDE_PACK
 
+ASKS_AGAIN = "Look at it and decide"
+
 
 async def held(house: House, **declared: str) -> str:
     """A task that waits for a person to say what its text is."""
@@ -251,3 +253,28 @@ def as_asked(house: House, task_id: str) -> dict[str, str]:
         "verdict": "approved",
         "reason": "Looked at it and agree.",
     }
+
+
+async def test_who_approved_is_not_asked_again_and_who_has_not_still_is(house: House) -> None:
+    """Two persons must agree, so it stands open after the first."""
+    (first, _), (second, _) = (
+        await visiting(house, Role.APPROVER),
+        await visiting(house, Role.APPROVER),
+    )
+    task_id = await held(house, pack=PAIR_PACK)
+    assert ASKS_AGAIN in words(await first.get(f"/tasks/{task_id}"))
+    counted = await first.decide(task_id, "approved")
+    page = words(await first.http.get(counted.headers["location"]))
+    assert "Your approval counts." in page
+    assert ASKS_AGAIN not in page
+    assert ASKS_AGAIN in words(await second.get(f"/tasks/{task_id}"))
+
+
+async def test_a_verdict_on_one_task_says_nothing_of_another(house: House) -> None:
+    visitor, _ = await visiting(house, Role.APPROVER)
+    decided, other = await held(house), await held(house)
+    done = await visitor.decide(decided, "approved")
+    page = words(await visitor.http.get(done.headers["location"]))
+    assert "You approved this." in page
+    assert ASKS_AGAIN not in page
+    assert ASKS_AGAIN in words(await visitor.get(f"/tasks/{other}"))
